@@ -1,0 +1,97 @@
+# Everything happens in .venv, which holds exactly what requirements/ pins. Python 3.11 or newer is
+# all that has to be there: `make demo`, `make test`.
+
+PYTHON   ?= python3
+VENV     := .venv
+BIN      := $(VENV)/bin
+CODE     := $(wildcard exporter tests bench)
+SCENARIO ?= healthy
+ARGS     ?=
+
+# What the installed package is made of besides its code, which is used where it lies.
+PROJECT := pyproject.toml exporter/__init__.py
+
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types format schema requirements bench clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: $(VENV)/.dev ## Install everything that development needs into .venv.
+
+demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...).
+	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(ARGS)
+
+test: lint types ## Lint, check types, run all tests (ARGS=... for pytest).
+	@echo '==> Running the tests'
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and formatting.
+	@echo '==> Checking style'
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+types: $(VENV)/.dev ## Check types.
+	@echo '==> Checking types'
+	@$(BIN)/mypy $(CODE)
+
+format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
+	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
+	@mv $(VENV)/header.schema.json queries/header.schema.json
+
+bench: $(VENV)/.dev ## Run the benchmarks.
+	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
+
+clean: ## Remove .venv, what was built, and all caches.
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The files are made with the oldest Python that we support, and serve the newer ones as well.
+TOOLS   := $(VENV)/tools/bin
+COMPILE := CUSTOM_COMPILE_COMMAND='make requirements' $(abspath $(TOOLS))/pip-compile --quiet \
+	--generate-hashes --strip-extras --allow-unsafe --no-config --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(if $(UPGRADE),--upgrade)
+DEV_GROUP := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*project["dependency-groups"]["dev"], sep="\n")
+
+requirements: $(VENV)/.python ## Pin the requirements anew (UPGRADE=1 for the newest versions).
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo 'Pin with Python 3.11: make clean requirements PYTHON=python3.11' >&2; exit 1; }
+	@echo '==> Resolving'
+	@test -x $(TOOLS)/pip-compile || { $(BIN)/python -m venv $(VENV)/tools \
+		&& $(TOOLS)/python -m pip --quiet --disable-pip-version-check install 'pip-tools==7.6.2'; }
+	@$(COMPILE) --output-file requirements/run.txt pyproject.toml
+	@$(COMPILE) --extra demo --build-deps-for editable --constraint requirements/run.txt \
+		--output-file requirements/demo.txt pyproject.toml
+	@$(BIN)/python -c '$(DEV_GROUP)' > $(VENV)/dev.in
+	@cd requirements && $(COMPILE) --output-file dev.txt demo.txt - < ../$(VENV)/dev.in
+	@sed -e 's/-r -$$/loom-exporter (pyproject.toml:dev)/' requirements/dev.txt > $(VENV)/dev.txt
+	@mv $(VENV)/dev.txt requirements/dev.txt
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+		|| { echo 'Python 3.11 or newer is needed, and "$(PYTHON)" is not: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+		|| { echo '"$(PYTHON)" cannot make virtual environments: install its venv package (Debian: python3-venv).' >&2; exit 1; }
+	@echo '==> Making $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: requirements/demo.txt $(PROJECT) | $(VENV)/.python
+	@echo '==> Installing what the demo needs'
+	@$(PIP) install --require-hashes --requirement requirements/demo.txt
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(PROJECT) | $(VENV)/.python
+	@echo '==> Installing what development needs'
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(INSTALL_PROJECT)
+	@touch $@ $(VENV)/.demo
