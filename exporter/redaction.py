@@ -1,0 +1,45 @@
+"""Keeps secrets out of everything the process says.
+
+Whoever reads a secret hands it to `redact.hide()`; whoever writes a log line, an error or a page
+passes its text through `redact()`. One object for the whole process, because logging is.
+"""
+
+import re
+from urllib.parse import quote, unquote
+
+_MASK = "***"
+
+_SHORTEST = 3
+"""Shorter fragments stay: hiding every "a" would garble each line and protect nothing."""
+
+_WORD = 8
+"""A secret shorter than this is hidden where it stands as a word, not inside of other words."""
+
+
+class Redactor:
+    """Replaces the secrets it was told with `***`."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def hide(self, *secrets: str) -> None:
+        """Hide each secret from now on, also percent-encoded, percent-decoded or quoted."""
+        for secret in secrets:
+            forms = (secret, unquote(secret), quote(secret, safe=""), repr(secret)[1:-1])
+            self._secrets.update(form for form in forms if len(form) >= _SHORTEST)
+        # The longest first: a secret may contain another.
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(_pattern, longest_first)))
+
+    def __call__(self, text: str) -> str:
+        """Return `text` without the secrets."""
+        return self._pattern.sub(_MASK, text) if self._secrets and self._pattern else text
+
+
+def _pattern(secret: str) -> str:
+    pattern = re.escape(secret)
+    return pattern if len(secret) >= _WORD else rf"(?<!\w){pattern}(?!\w)"
+
+
+redact = Redactor()

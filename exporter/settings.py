@@ -1,0 +1,185 @@
+"""What an operator can set, and the only reader of the environment.
+
+Precedence: command line, then `LOOM_EXPORTER_*` variables, then the YAML file of `--config`, then
+the defaults here. Whatever is wrong ends in one line that names the place and the key.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from exporter.documents import Document, DocumentError, parse_document, plain_reason
+from exporter.durations import Duration
+from exporter.redaction import redact
+
+ENV_PREFIX = "LOOM_EXPORTER_"
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
+
+_FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(SERVICE_|PORT($|_))")
+"""What the kubelet injects into each pod beside a Service that is called loom-exporter."""
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; `str()` is one line without any secret."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
+
+
+def _listen_address(text: str) -> str:
+    """Check `host:port`, `[v6]:port` or `:port` (all interfaces)."""
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s]*):(\d{1,5})", text)
+    if not match or not 0 <= int(match[2]) <= 65535:
+        raise ValueError("must be host:port, such as 127.0.0.1:10187, [::1]:10187 or :10187")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not text.strip() or len(text) > 63 or not text.isprintable():
+        raise ValueError("must be 1 to 63 printable characters")
+    return text
+
+
+def packaged_queries() -> Path:
+    """Return the folder of the shipped queries: beside this file, or in a checkout above it."""
+    here = Path(__file__).resolve().parent
+    installed = here / "queries"
+    return installed if installed.is_dir() else here.parent / "queries"
+
+
+def _state_home() -> Path:
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "loom-exporter"
+
+
+class Settings(BaseSettings):
+    """The settings of one process, immutable once loaded. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL, as a URL or as key=value pairs"
+    )
+    database_url_file: Path | None = Field(
+        None, description="a file that holds it, read at each connect"
+    )
+    database_name: Annotated[str, AfterValidator(_label_value)] = Field(
+        "loom", description="value of the label `database`"
+    )
+    listen: Annotated[str, AfterValidator(_listen_address)] = Field(
+        ":10187", description="address and port of the web server"
+    )
+    queries: Path = Field(default_factory=packaged_queries, description="folder of the queries")
+    state_dir: Path = Field(
+        default_factory=_state_home, description="folder of what outlives a restart"
+    )
+    max_interval: Duration | None = Field(
+        None, description="run every query at least this often, for instance while a migration runs"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level logged"
+    )
+
+
+def load_settings(
+    config: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
+    """Load the settings from the command line, the environment and a file.
+
+    Args:
+        config: a YAML file; by default the one that `LOOM_EXPORTER_CONFIG` names, if any.
+        overrides: what was given on the command line, by field; None stands for not given.
+
+    Raises:
+        SettingsError: something is unknown, malformed or unreadable.
+    """
+    redact.hide(os.environ.get("PGPASSWORD", ""), os.environ.get(f"{ENV_PREFIX}DATABASE_URL", ""))
+    _refuse_unknown_variables()
+    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
+        config = Path(named)
+    document = _read_config(config) if config else Document("", {}, {})
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    # pydantic-settings puts arguments before the environment: drop from the file what is in both.
+    from_file = {
+        key: value for key, value in document.data.items() if not os.environ.get(_variable(key))
+    }
+    try:
+        settings = Settings(**{**from_file, **given})
+    except ValidationError as invalid:
+        raise _explain(invalid, document, given) from None
+    if settings.database_url and settings.database_url_file:
+        raise SettingsError("settings: database_url and database_url_file are both set; give one")
+    return settings
+
+
+def interactive() -> bool:
+    """Return whether a person reads standard error: a terminal, and NO_COLOR is not set."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings takes no notice of variables that it does not know, so a misspelt one
+    # would silently leave its default in force.
+    known = {_variable(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for variable in sorted(os.environ):
+        if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in known:
+            continue
+        if _FROM_KUBERNETES.match(variable):
+            continue
+        near = difflib.get_close_matches(variable, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        raise SettingsError(f"environment: {variable}: unknown setting; {hint}")
+
+
+def _read_config(path: Path) -> Document:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+    try:
+        document = parse_document(text, str(path))
+    except DocumentError as error:
+        raise SettingsError(str(error)) from None
+    if document.data is None:
+        return Document(str(path), {}, {})
+    if not isinstance(document.data, dict):
+        raise SettingsError(f"{path}: must hold settings as `key: value`")
+    if secret := document.data.get("database_url"):
+        redact.hide(str(secret))
+    return document
+
+
+def _explain(
+    invalid: ValidationError, document: Document, given: Mapping[str, object]
+) -> SettingsError:
+    first = invalid.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    variable = _variable(name)
+    if name in given:
+        return SettingsError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
+    if variable in os.environ:
+        return SettingsError(
+            f"environment: {variable}: {plain_reason(first['type'], first['msg'])}"
+        )
+    return SettingsError(str(document.errors(invalid)))
