@@ -1,0 +1,95 @@
+"""What is watched: a folder of queries and a deployment, as validated, frozen data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.catalog.deployment import Deployment, load_deployment
+from exporter.catalog.query import Metric, Query, parse_query
+from exporter.documents import DocumentError
+
+__all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
+
+
+class CatalogError(Exception):
+    """A folder that cannot be used; `problems` has one line for each of its faults."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything that `queries/` says. `queries` are sorted by name."""
+
+    deployment: Deployment
+    queries: tuple[Query, ...]
+
+    def query(self, name: str) -> Query | None:
+        """Return the query of that name."""
+        return next((query for query in self.queries if query.name == name), None)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return every metric by name; queries that share one agree on what is exposed of it."""
+        return {name: metric for query in self.queries for name, metric in query.metrics.items()}
+
+
+def load(folder: Path) -> Catalog:
+    """Load a folder of queries.
+
+    Raises:
+        CatalogError: with every fault of every file, so that one look is enough to mend them all.
+    """
+    if not folder.is_dir():
+        raise CatalogError(
+            [f"{folder}: not a folder; point --queries at one that holds .sql files"]
+        )
+    problems: list[str] = []
+    deployment: Deployment | None = None
+    try:
+        deployment = load_deployment(folder / "deployment.yaml")
+    except DocumentError as error:
+        problems.append(str(error))
+    queries: list[Query] = []
+    for path in sorted(folder.glob("*.sql")):
+        try:
+            queries.append(parse_query(path, path.read_text(encoding="utf-8")))
+        except DocumentError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            problems.append(f"{path}: not UTF-8 text")
+    if not queries and not problems:
+        problems.append(f"{folder}: holds no .sql file")
+    if deployment:
+        problems.extend(_unknown_phases(queries, deployment))
+    problems.extend(_disagreements(queries))
+    if problems or deployment is None:
+        raise CatalogError(problems)
+    return Catalog(deployment, tuple(queries))
+
+
+def _unknown_phases(queries: list[Query], deployment: Deployment) -> Iterator[str]:
+    known = [*deployment.phases, "all"]
+    for query in queries:
+        if query.header.phase not in known:
+            yield (
+                f"{query.path}: phase: `{query.header.phase}` is not in deployment.yaml; "
+                f"known are {', '.join(known)}"
+            )
+
+
+def _disagreements(queries: list[Query]) -> Iterator[str]:
+    """Find metrics that two files define differently: Prometheus knows one type for each."""
+    first: dict[str, Query] = {}
+    for query in queries:
+        for name, metric in query.metrics.items():
+            other = first.setdefault(name, query)
+            for key in ("type", "help", "labels"):
+                if getattr(metric, key) != getattr(other.metrics[name], key):
+                    yield (
+                        f"{query.path}: metrics.{name}.{key}: differs from {other.path.name}; "
+                        "make them alike"
+                    )

@@ -1,0 +1,105 @@
+"""`deployment.yaml`: what the deployment is expected to leave in the database.
+
+The queries state the same facts as SQL, because each of them must run by itself in psql; a test
+holds the two together.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+
+from exporter.documents import DocumentError, parse_document
+from exporter.durations import Duration
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Migration(_Model):
+    """A row that is expected in the history of migrations."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^\d+$")]
+    name: Text
+
+
+class DeployedObject(_Model):
+    """An object that a phase leaves behind, as the label values of its metric name it."""
+
+    kind: Text
+    object: Text
+
+
+class Policy(_Model):
+    """A row-level security policy that must be there after the phase."""
+
+    table: Text
+    policy: Text
+    command: Literal["select", "insert", "update", "delete", "all"]
+
+
+class Rollback(_Model):
+    """What it means to undo the phase."""
+
+    risk: Literal["low", "medium", "high"]
+    advice: Text
+
+
+class Phase(_Model):
+    """One phase of the deployment."""
+
+    title: Text
+    migrations: tuple[Migration, ...]
+    rollback: Rollback
+    objects: tuple[DeployedObject, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    audit_events: tuple[Text, ...] = ()
+
+
+class Deployment(_Model):
+    """The deployment that is watched. `warmup` is in seconds."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    title: Text
+    warmup: Duration
+    phases: dict[Identifier, Phase]
+    tables: tuple[Text, ...] = ()
+    api_roles: tuple[Text, ...] = ()
+    exposed_schemas: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _versions_are_unique(self) -> "Deployment":
+        versions = [
+            migration.version for phase in self.phases.values() for migration in phase.migrations
+        ]
+        for version in versions:
+            if versions.count(version) > 1:
+                raise ValueError(f"migration {version} stands in two phases")
+        if "all" in self.phases:
+            raise ValueError("`all` stands for every phase; give the phase another name")
+        return self
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Read `deployment.yaml`.
+
+    Raises:
+        DocumentError: it is missing, unreadable or malformed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DocumentError(str(path), None, (), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DocumentError(str(path), None, (), "not UTF-8 text") from None
+    document = parse_document(text, str(path))
+    if not isinstance(document.data, dict):
+        raise DocumentError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
+    try:
+        return Deployment.model_validate(document.data)
+    except ValidationError as invalid:
+        raise document.errors(invalid) from None
