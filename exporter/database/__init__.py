@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, guarded runs, how they end, and the monitoring role."""

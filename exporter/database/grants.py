@@ -1,0 +1,116 @@
+"""The SQL that installs the monitoring role, for a database administrator to read and run.
+
+Whoever runs it owns the functions and so lends them its right to see all rows: it needs BYPASSRLS,
+which Supabase's `postgres` has. An owner without it makes the functions fail, not lie, because the
+exporter calls them with row_security = off.
+"""
+
+from collections.abc import Iterator
+
+from exporter.catalog.query import Query
+
+ROLE = "loom_monitor"
+SCHEMA = "loom_monitor"
+
+CONNECTION_LIMIT = 3
+"""Two for the daemon, one for a person who runs a command beside it."""
+
+_PREAMBLE = f"""\
+-- Installs the role {ROLE} and its functions. Read it, then run it as the owner of the
+-- database (on Supabase: postgres), in psql or in the SQL editor. It can be run again at any
+-- time, and must be after an upgrade of loom-exporter that changes a query.
+--
+-- The role can log in, read statistics of the server, and call the functions below, which return
+-- counts. It cannot read a table, write, or bypass row-level security. Give it a password:
+--     \\password {ROLE}
+BEGIN;
+SET LOCAL search_path = pg_catalog;
+SET LOCAL lock_timeout = '5s';
+-- The functions may name objects that a migration is still to create.
+SET LOCAL check_function_bodies = off;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN
+        CREATE ROLE {ROLE} LOGIN;
+    END IF;
+END
+$$;
+ALTER ROLE {ROLE} CONNECTION LIMIT {CONNECTION_LIMIT};
+-- A net below the limits that the exporter sets in each transaction.
+ALTER ROLE {ROLE} SET default_transaction_read_only = on;
+ALTER ROLE {ROLE} SET statement_timeout = '60s';
+ALTER ROLE {ROLE} SET lock_timeout = '1s';
+ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '15s';
+
+DO $$
+BEGIN
+    IF NOT pg_has_role('{ROLE}', 'pg_read_all_stats', 'USAGE') THEN
+        GRANT pg_read_all_stats TO {ROLE};
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    -- Without it the role sees its own sessions and statements only.
+    RAISE WARNING 'ask a superuser to run: GRANT pg_read_all_stats TO {ROLE};';
+END
+$$;
+
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC;
+GRANT USAGE ON SCHEMA {SCHEMA} TO {ROLE};
+
+-- Functions of queries that are no more, or that return other columns now.
+DO $$
+DECLARE
+    installed regprocedure;
+BEGIN
+    FOR installed IN SELECT oid FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace LOOP
+        EXECUTE format('DROP FUNCTION %s', installed);
+    END LOOP;
+END
+$$;
+"""
+
+
+def function_body(query: Query) -> str:
+    """Return the body of the query's function: the query's text, its columns cast and named."""
+    return f"\n{query.select}\n"
+
+
+def grants_sql(queries: tuple[Query, ...]) -> str:
+    """Return the SQL that installs the role, and a function for each query that reads tables."""
+    functions = (_function(query) for query in queries if query.header.access == "definer")
+    return "\n".join([_PREAMBLE, *functions, "COMMIT;"]) + "\n"
+
+
+def _function(query: Query) -> str:
+    name = f"{SCHEMA}.{query.name}()"
+    columns = ", ".join(f'"{column}" {sql_type}' for column, sql_type in query.columns.items())
+    tag = _dollar_tag(query.text)
+    return f"""\
+CREATE FUNCTION {name}
+RETURNS TABLE ({columns or '"present" integer'})
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = ''
+AS {tag}{function_body(query)}{tag};
+COMMENT ON FUNCTION {name} IS {_literal(query.header.description)};
+REVOKE ALL ON FUNCTION {name} FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {name} TO {ROLE};
+"""
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _dollar_tags() -> Iterator[str]:
+    yield "$query$"
+    number = 0
+    while True:
+        yield f"$query{number}$"
+        number += 1
+
+
+def _dollar_tag(text: str) -> str:
+    """Return a dollar quote that does not occur in `text`."""
+    return next(tag for tag in _dollar_tags() if tag not in text)

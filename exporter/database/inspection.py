@@ -1,0 +1,90 @@
+"""Holds each query against a real server without running it: `loom-exporter check --database`."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import psycopg
+from psycopg import pq
+from psycopg.rows import dict_row
+
+from exporter.catalog.query import Query
+from exporter.database.connection import CONNECTION_PARAMETERS
+from exporter.database.grants import ROLE, SCHEMA
+from exporter.database.outcome import RunError, State, describe, state_of
+from exporter.database.preflight import PREFLIGHT, judge, preflight_parameters
+from exporter.database.transaction import GUARD, guard_parameters
+
+_NUMBERS = {20, 21, 23, 26, 700, 701, 1700}
+"""Type OIDs of bigint, smallint, integer, oid, real, double precision and numeric."""
+
+
+class Finding(NamedTuple):
+    """What the server said of one query: `ok`, `absent`, or what stands in its way."""
+
+    query: str
+    state: State
+    detail: str = ""
+
+
+def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Finding]:
+    """Have the server parse each query, and compare the columns of its result with the header.
+
+    Nothing is executed but a look at the catalogs, so neither load nor locks come of it.
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached.
+    """
+    with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
+        for query in queries:
+            try:
+                yield Finding(query.name, State.OK, _inspect(connection, query))
+            except RunError as error:
+                yield Finding(query.name, error.state, str(error))
+            except psycopg.Error as error:
+                if connection.broken:
+                    raise
+                yield Finding(query.name, state_of(error), describe(error))
+
+
+def _inspect(connection: psycopg.Connection, query: Query) -> str:
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute(GUARD, guard_parameters(query))
+        cursor = connection.cursor(row_factory=dict_row)
+        (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
+        if judge(query, found):
+            return _inspect_function(connection, query)
+        _compare(query, _result_columns(connection.pgconn, query.text))
+    if query.header.access == "definer":
+        return "no function installed; the text runs with the rights of this role"
+    return ""
+
+
+def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
+    name = f"{SCHEMA}.{query.name}()"
+    row = connection.execute("SELECT has_function_privilege(%s, 'EXECUTE')", [name]).fetchone()
+    if row is None or not row[0]:
+        raise RunError(State.DENIED, f"{name} may be executed by {ROLE} only; connect as {ROLE}")
+    return f"through {name}"
+
+
+def _result_columns(pgconn: pq.abc.PGconn, text: str) -> dict[str, int]:
+    """Return the columns of the result with the OIDs of their types; only parses."""
+    for result in (pgconn.prepare(b"", text.encode()), pgconn.describe_prepared(b"")):
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
+    return {
+        (result.fname(number) or b"").decode(): result.ftype(number)
+        for number in range(result.nfields)
+    }
+
+
+def _compare(query: Query, columns: dict[str, int]) -> None:
+    for column, sql_type in query.columns.items():
+        if column not in columns:
+            raise RunError(
+                State.ERROR,
+                f"no column `{column}` in the result; it has {', '.join(columns) or 'none'}",
+            )
+        if sql_type == "double precision" and columns[column] not in _NUMBERS:
+            raise RunError(State.ERROR, f"column `{column}` is not a number; cast it in the query")

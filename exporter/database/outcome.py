@@ -1,0 +1,90 @@
+"""How a run ended, told apart by SQLSTATE."""
+
+from enum import StrEnum
+
+import psycopg
+
+
+class State(StrEnum):
+    """The end of one run of one query; the values are those of the label `state`."""
+
+    OK = "ok"
+    EMPTY = "empty"
+    ABSENT = "absent"
+    DENIED = "denied"
+    LOCKED = "locked"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    OUTDATED = "outdated"
+    ERROR = "error"
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the database gave an answer, be it that there are no rows."""
+        return self in (State.OK, State.EMPTY)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something is wrong; an absent object is a fact about the database."""
+        return not self.is_success and self is not State.ABSENT
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether what was known before stays the best that is known, until it is too old."""
+        return self in (State.LOCKED, State.TIMEOUT, State.UNREACHABLE)
+
+
+class RunError(Exception):
+    """A run that gave no result. `str()` is one line for a log, without data of the database."""
+
+    def __init__(self, state: State, detail: str) -> None:
+        self.state = state
+        super().__init__(detail)
+
+
+_STATES = {
+    "42P01": State.ABSENT,  # undefined_table
+    "42883": State.ABSENT,  # undefined_function
+    "3F000": State.ABSENT,  # invalid_schema_name
+    "42704": State.ABSENT,  # undefined_object
+    "55000": State.ABSENT,  # object_not_in_prerequisite_state: a materialized view without data
+    "42501": State.DENIED,  # insufficient_privilege, and what row_security = off refuses
+    "55P03": State.LOCKED,  # lock_not_available
+    "40P01": State.LOCKED,  # deadlock_detected
+    "57014": State.TIMEOUT,  # query_canceled
+    "53300": State.UNREACHABLE,  # too_many_connections
+}
+
+_CONNECTION_LOST = ("08", "57P")  # connection exceptions; operator intervention, such as a shutdown
+
+
+def state_of(error: psycopg.Error) -> State:
+    """Return the state that `error` stands for.
+
+    >>> state_of(psycopg.errors.LockNotAvailable())
+    <State.LOCKED: 'locked'>
+    """
+    code = error.sqlstate
+    if code is None:
+        return State.UNREACHABLE if isinstance(error, psycopg.OperationalError) else State.ERROR
+    if code.startswith(_CONNECTION_LOST):
+        return State.UNREACHABLE
+    if code == "XX000" and "cache lookup failed" in (error.diag.message_primary or ""):
+        return State.LOCKED  # the object was dropped while we looked at it
+    return _STATES.get(code, State.ERROR)
+
+
+def describe(error: psycopg.Error) -> str:
+    """Return what happened, without values of the database.
+
+    The message of a data exception (class 22) or of a constraint (23) quotes the value that it
+    stumbled over, which may be anybody's: it is left out.
+    """
+    code = error.sqlstate
+    if code is None:
+        return " ".join(str(error).split())
+    if code.startswith(("22", "23", "P0")):
+        return (
+            f"{type(error).__name__} ({code}); the message is withheld, because it may quote data"
+        )
+    return f"{error.diag.message_primary} ({code})"

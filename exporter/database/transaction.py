@@ -1,0 +1,107 @@
+"""One run of one query: a short, read-only, lock-shy transaction, in one round trip or two."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from exporter.catalog.query import Query
+from exporter.database.connection import MonitorConnection
+from exporter.database.grants import SCHEMA
+from exporter.database.preflight import PREFLIGHT, judge, needs_preflight, preflight_parameters
+
+LOCK_TIMEOUT_SECONDS = 0.25
+"""How long a query of ours may stand in a lock queue, in front of a migration."""
+
+# row_security = off: a policy that would hide rows raises an error instead of a false zero.
+# jit, parallel workers: no query of ours is worth a second of somebody else's CPU.
+GUARD = """
+SELECT set_config('statement_timeout', %(statement_timeout)s, true),
+       set_config('lock_timeout', %(lock_timeout)s, true),
+       set_config('idle_in_transaction_session_timeout', '5s', true),
+       set_config('row_security', 'off', true),
+       set_config('search_path', 'pg_catalog', true),
+       set_config('jit', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true)
+"""
+"""Sets limits for the transaction alone: a pooler would hand a session's on to somebody else."""
+
+
+class Rows(NamedTuple):
+    """The result of a query: the columns' names, the rows that were kept, how many there were."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    total: int
+
+
+async def run(connection: MonitorConnection, query: Query) -> Rows:
+    """Run `query` in a transaction of its own, and leave none behind.
+
+    A pipeline sends everything in one round trip. It also makes the server refuse a second
+    statement in the text, because each message of the extended protocol holds one.
+
+    Raises:
+        psycopg.Error: as the server or the network has it.
+        RunError: what the query requires is not there, or its function is outdated.
+    """
+    try:
+        asks_first = needs_preflight(query)
+        call = await _preflight(connection, query) if asks_first else False
+        async with connection.pipeline():
+            if not asks_first:
+                await _begin(connection, query)
+            cursor = await connection.execute(statement(query, call=call))
+            await connection.execute("COMMIT")
+            rows = await cursor.fetchall()
+    finally:
+        await _end(connection)
+    return Rows(tuple(query.columns), [row[:-1] for row in rows], rows[0][-1] if rows else 0)
+
+
+def guard_parameters(query: Query) -> dict[str, str]:
+    """Return the parameters of `GUARD` for this query."""
+    return {
+        "statement_timeout": f"{query.header.timeout * 1000:.0f}ms",
+        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}ms",
+    }
+
+
+def statement(query: Query, *, call: bool) -> sql.Composed:
+    """Return what is sent for `query`: its text, or a call of the function made from it.
+
+    The last column counts the rows before the limit, so that what is cut off is known.
+    """
+    source = f"{SCHEMA}.{query.name}()" if call else f"({query.select})"
+    # A query's file is code, written by whoever runs the exporter: as trusted as a literal.
+    return sql.SQL("SELECT r.*, count(*) OVER () FROM {} AS r LIMIT {}").format(
+        sql.SQL(source), sql.Literal(query.header.series_limit)
+    )
+
+
+async def _begin(connection: MonitorConnection, query: Query) -> None:
+    await connection.execute("BEGIN READ ONLY")
+    await connection.execute(GUARD, guard_parameters(query))
+
+
+async def _preflight(connection: MonitorConnection, query: Query) -> bool:
+    """Begin the transaction and look at the server; return whether to call the function."""
+    async with connection.pipeline():
+        await _begin(connection, query)
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(PREFLIGHT, preflight_parameters(query))
+        (found,) = await cursor.fetchall()
+    return judge(query, found)
+
+
+async def _end(connection: MonitorConnection) -> None:
+    """Roll back what an error left open; a connection that cannot even do that is closed."""
+    if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
+        return
+    try:
+        await connection.rollback()
+    except psycopg.Error:
+        await connection.close()
