@@ -1,0 +1,1 @@
+"""One run of one query becomes an immutable snapshot; a schedule drives the runs."""

@@ -1,0 +1,105 @@
+"""What is known now: the latest snapshot of each query, for whoever wants to read it."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from exporter.catalog import Query
+from exporter.collect.snapshot import NO_SAMPLES, Samples
+from exporter.database.outcome import RunError, State
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one query said, and how it is doing. Immutable: a new run makes a new one.
+
+    Times ending in `_at` are Unix times, `taken` is `time.monotonic()` so that a clock that jumps
+    neither revives values nor kills them. `samples` may be older than the last run: a query that
+    was locked keeps them.
+    """
+
+    query: str
+    max_age_seconds: float
+    state: State | None = None
+    detail: str = ""
+    samples: Samples = field(default_factory=lambda: NO_SAMPLES)
+    taken: float = 0.0
+    last_success_at: float | None = None
+
+    @property
+    def expires(self) -> float:
+        """`time.monotonic()` after which the samples are too old to be shown."""
+        return self.taken + self.max_age_seconds
+
+    def fresh_samples(self, now: float) -> Samples:
+        """Return the samples, or none if they are too old at `now` (`time.monotonic()`)."""
+        return self.samples if now <= self.expires else NO_SAMPLES
+
+
+class Board:
+    """The latest snapshot of each query.
+
+    One task writes, readers on any thread read: a snapshot is immutable and is replaced by a
+    single assignment.
+    """
+
+    def __init__(self, queries: Iterable[Query], max_age_seconds: dict[str, float]) -> None:
+        """Begin with an empty snapshot for each query."""
+        self._snapshots = {
+            query.name: Snapshot(query.name, max_age_seconds[query.name]) for query in queries
+        }
+        self._feeders: dict[str, list[str]] = {}
+        for query in queries:
+            for metric in query.metrics:
+                self._feeders.setdefault(metric, []).append(query.name)
+        self.generation = 0
+        """Grows with each change; what was made of the board is current while it stays."""
+
+    def __getitem__(self, query: str) -> Snapshot:
+        return self._snapshots[query]
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return the latest snapshot of each query, by name."""
+        return tuple(self._snapshots.values())
+
+    def feeders(self, metric: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots of the queries that feed `metric`."""
+        return tuple(self._snapshots[query] for query in self._feeders.get(metric, ()))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every query has been tried."""
+        return all(snapshot.state for snapshot in self._snapshots.values())
+
+    def publish(self, query: str, state: State, samples: Samples) -> None:
+        """Replace what `query` said by what it says now.
+
+        Raises:
+            RunError: `error`, another query shows a sample with the same name and labels. Shown
+                twice, it would break the whole page for Prometheus.
+        """
+        now = time.monotonic()
+        for metric, series in samples.items():
+            for other in self.feeders(metric):
+                shown = other.fresh_samples(now).get(metric, {})
+                if other.query != query and not series.keys().isdisjoint(shown):
+                    raise RunError(
+                        State.ERROR,
+                        f"{metric}: query {other.query} has a sample with the same labels",
+                    )
+        old = self._snapshots[query]
+        self._replace(Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time()))
+
+    def fail(self, query: str, state: State, detail: str) -> None:
+        """Note that `query` has nothing new to say; what it said before may go (`keeps_values`)."""
+        old = self._snapshots[query]
+        samples = old.samples if state.keeps_values else NO_SAMPLES
+        self._replace(
+            Snapshot(
+                query, old.max_age_seconds, state, detail, samples, old.taken, old.last_success_at
+            )
+        )
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        self._snapshots[snapshot.query] = snapshot
+        self.generation += 1

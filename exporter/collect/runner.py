@@ -1,0 +1,149 @@
+"""One run of one query: ask the database, publish what it says, remember how it went."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from exporter.catalog import Query
+from exporter.collect.board import Board
+from exporter.collect.snapshot import Result, read_rows
+from exporter.collect.telemetry import Telemetry
+from exporter.database.database import Database
+from exporter.database.outcome import RunError, State
+from exporter.state import StateStore
+
+LONGEST_BACKOFF_SECONDS = 300.0
+
+_log = structlog.get_logger(__name__)
+
+_REMEDIES: Mapping[State, str] = {
+    State.DENIED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
+    State.OUTDATED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
+    State.TIMEOUT: "if it stays so, raise its timeout or its interval",
+    State.ERROR: "see `loom-exporter check --database`",
+}
+
+
+class Runner:
+    """Runs queries, each of them never twice at once, and lets none of their failures escape."""
+
+    def __init__(
+        self,
+        database: Database,
+        board: Board,
+        store: StateStore,
+        telemetry: Telemetry,
+        interval_seconds: Mapping[str, float],
+    ) -> None:
+        self._database = database
+        self._board = board
+        self._store = store
+        self._telemetry = telemetry
+        self._interval_seconds = interval_seconds
+        self._running: dict[str, asyncio.Event] = {}
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+
+    async def run(self, query: Query) -> None:
+        """Run `query`, unless it runs already or backs off. Raises nothing but CancelledError."""
+        if query.name in self._running:
+            self._telemetry.skipped(query, "running")
+            return
+        if time.monotonic() < self._not_before.get(query.name, 0.0):
+            self._telemetry.skipped(query, "backoff")
+            return
+        done = self._running[query.name] = asyncio.Event()
+        try:
+            await self._run(query)
+        finally:
+            del self._running[query.name]
+            done.set()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Cancel what runs on the server, and wait for the runs to end."""
+        running = tuple(self._running.values())
+        if not running:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._database.cancel_running()
+                await asyncio.gather(*(done.wait() for done in running))
+
+    async def _run(self, query: Query) -> None:
+        before = self._board[query.name].state
+        started = time.monotonic()
+        dropped = 0
+        detail = ""
+        try:
+            rows = await self._database.fetch(query)
+            result = read_rows(query, rows)
+            dropped = result.dropped
+            await self._date_tokens(result)
+            state = State.OK if rows.total else State.EMPTY
+            self._board.publish(query.name, state, result.samples)
+        except RunError as error:
+            state, detail = error.state, str(error)
+        except Exception as error:
+            # A fault of ours must not end the schedule, nor look as if all were well.
+            _log.exception("a run failed unexpectedly", query=query.name)
+            state, detail = State.ERROR, type(error).__name__
+        if not state.is_success:
+            self._board.fail(query.name, state, detail)
+        self._telemetry.ran(query, state, time.monotonic() - started, dropped)
+        self._back_off(query, state)
+        if state is not before:
+            self._tell(query, before, state, detail)
+        if dropped:
+            _log.warning(
+                "series were cut off; raise series_limit", query=query.name, dropped=dropped
+            )
+
+    async def _date_tokens(self, result: Result) -> None:
+        """Put the time at which each token changed in its place among the samples."""
+        for metric, seen in result.tokens.items():
+            # In a thread: the store writes to a disk, which may be slow.
+            times = await asyncio.to_thread(self._store.observe, self._database.name, metric, seen)
+            result.samples[metric] = {
+                token.labels: at for token, at in zip(seen, times, strict=True)
+            }
+
+    def _back_off(self, query: Query, state: State) -> None:
+        """Let a query that keeps failing run ever less often, at least every five minutes.
+
+        A lock passes by itself and costs a quarter of a second; and that a server is down is found
+        out by the pool, which backs off by itself. Both are asked at each interval.
+        """
+        if not state.is_failure or state in (State.LOCKED, State.UNREACHABLE):
+            self._failures.pop(query.name, None)
+            self._not_before.pop(query.name, None)
+            return
+        failures = self._failures[query.name] = self._failures.get(query.name, 0) + 1
+        if failures > 1:
+            interval = self._interval_seconds[query.name]
+            pause = min(
+                interval * 2.0 ** min(failures - 1, 10), max(LONGEST_BACKOFF_SECONDS, interval)
+            )
+            self._not_before[query.name] = time.monotonic() + pause * random.uniform(0.8, 1.0)
+
+    def _tell(self, query: Query, before: State | None, state: State, detail: str) -> None:
+        """Log a change of state: each once, not at every run."""
+        if state.is_failure:
+            _log.warning(
+                "query fails",
+                query=query.name,
+                state=state,
+                detail=detail,
+                remedy=_REMEDIES.get(state),
+            )
+        elif before is not None or state is State.ABSENT:
+            _log.info(
+                "query changed its state",
+                query=query.name,
+                state=state,
+                before=before,
+                detail=detail,
+            )
