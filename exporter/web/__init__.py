@@ -1,0 +1,1 @@
+"""HTTP: /metrics, health, the landing page. Nothing in here touches a database."""

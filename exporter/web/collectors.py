@@ -1,0 +1,194 @@
+"""Snapshots and the state of the daemon, as families of samples for prometheus_client."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from exporter import __version__
+from exporter import catalog as catalogs
+from exporter.collect.board import Board
+from exporter.database.database import Database
+from exporter.database.outcome import State
+from exporter.state import StateStore
+
+DEPLOYMENT_TIMESTAMP = "loom_deployment_timestamp_seconds"
+"""The metric that says when each phase was seen applied; warm-up is counted from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What /metrics is made of."""
+
+    catalog: catalogs.Catalog
+    board: Board
+    database: Database
+    store: StateStore
+    interval_seconds: dict[str, float]
+
+
+def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
+    """Return a registry of everything that is exposed; collecting it touches memory only."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(QueryCollector(sources.catalog, sources.board, sources.database.name))
+    registry.register(_StatusCollector(sources))
+    registry.register(_Telemetry(telemetry))
+    for library in (ProcessCollector, PlatformCollector, GCCollector):
+        library(registry=registry)
+    return registry
+
+
+class _Telemetry(Collector):
+    """A registry inside a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+
+    describe = collect
+
+
+class QueryCollector(Collector):
+    """What the queries say: families are made anew each time, so a series that is gone is gone."""
+
+    def __init__(self, catalog: catalogs.Catalog, board: Board, database: str) -> None:
+        self._metrics = catalog.metrics()
+        self._board = board
+        self._database = database
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the families without samples."""
+        for name, metric in self._metrics.items():
+            yield _family(name, metric)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families with the samples that are fresh now."""
+        now = time.monotonic()
+        for name, metric in self._metrics.items():
+            family = _family(name, metric)
+            keys = ("database", *metric.labels)
+            for snapshot in self._board.feeders(name):
+                for labels, value in snapshot.fresh_samples(now).get(name, {}).items():
+                    family.add_sample(
+                        name, dict(zip(keys, (self._database, *labels), strict=True)), value
+                    )
+            yield family
+
+
+class _StatusCollector(Collector):
+    """How the daemon, its database and each query are doing."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def describe(self) -> Iterator[Metric]:
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        sources = self._sources
+        database = sources.database.name
+        snapshots = sources.board.snapshots()
+
+        def gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(name, documentation, labels=("database", *labels))
+
+        build = InfoMetricFamily(
+            "loom_exporter_build", "Version of loom-exporter and of the Python that runs it."
+        )
+        build.add_metric([], {"version": __version__, "python_version": platform.python_version()})
+        yield build
+
+        up = gauge("loom_database_up", "Whether the database answered when it was last asked.")
+        up.add_metric([database], 1.0 if sources.database.is_up else 0.0)
+        yield up
+
+        pool = gauge(
+            "loom_exporter_pool_connections",
+            "Connections to the database, by what they do.",
+            "state",
+        )
+        status = sources.database.status
+        pool.add_metric([database, "busy"], status.busy)
+        pool.add_metric([database, "idle"], status.idle)
+        yield pool
+
+        persistent = GaugeMetricFamily(
+            "loom_exporter_state_persistent",
+            "Whether what was observed outlives a restart of the exporter.",
+        )
+        persistent.add_metric([], 0.0 if sources.store.problem else 1.0)
+        yield persistent
+
+        state = gauge(
+            "loom_exporter_query_state",
+            "State in which the last run of the query ended.",
+            "query",
+            "state",
+        )
+        success = gauge(
+            "loom_exporter_query_last_success_timestamp_seconds",
+            "Time of the last run that got an answer, be it that there are no rows.",
+            "query",
+        )
+        interval = gauge(
+            "loom_exporter_query_interval_seconds", "Time between two runs of the query.", "query"
+        )
+        series = gauge(
+            "loom_exporter_query_series", "Series of the query that are shown now.", "query"
+        )
+        now = time.monotonic()
+        for snapshot in snapshots:
+            for each in State:
+                state.add_metric([database, snapshot.query, each], float(snapshot.state is each))
+            if snapshot.last_success_at:
+                success.add_metric([database, snapshot.query], snapshot.last_success_at)
+            interval.add_metric(
+                [database, snapshot.query], sources.interval_seconds[snapshot.query]
+            )
+            series.add_metric(
+                [database, snapshot.query], sum(map(len, snapshot.fresh_samples(now).values()))
+            )
+        yield from (state, success, interval, series)
+
+        warmup = gauge(
+            "loom_deployment_warmup_active",
+            "Whether a phase was applied so recently that caches are cold and times mean little.",
+        )
+        active = _in_warmup(sources)
+        if active is not None:
+            warmup.add_metric([database], float(active))
+        yield warmup
+
+
+def _in_warmup(sources: Sources) -> bool | None:
+    """Return whether a phase is in its warm-up; None if it is not known."""
+    now = time.monotonic()
+    since = time.time() - sources.catalog.deployment.warmup
+    snapshots = [
+        snapshot
+        for snapshot in sources.board.feeders(DEPLOYMENT_TIMESTAMP)
+        if snapshot.last_success_at and (snapshot.samples is snapshot.fresh_samples(now))
+    ]
+    if not snapshots:
+        return None
+    return any(
+        applied_at > since
+        for snapshot in snapshots
+        for applied_at in snapshot.samples.get(DEPLOYMENT_TIMESTAMP, {}).values()
+    )
+
+
+def _family(name: str, metric: catalogs.Metric) -> Metric:
+    make: dict[str, Callable[[str, str], Metric]] = {
+        "gauge": GaugeMetricFamily,
+        "change_timestamp": GaugeMetricFamily,
+        "counter": lambda name, text: CounterMetricFamily(name.removesuffix("_total"), text),
+        "info": lambda name, text: InfoMetricFamily(name.removesuffix("_info"), text),
+    }
+    return make[metric.type](name, metric.help)
