@@ -1,0 +1,100 @@
+"""Puts the parts together, runs them until a signal comes, and takes them apart in order."""
+
+import asyncio
+import signal
+import socket
+import time
+
+import structlog
+
+from exporter.catalog import Catalog
+from exporter.collect.board import Board
+from exporter.collect.runner import Runner
+from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
+from exporter.collect.telemetry import Telemetry
+from exporter.database.conninfo import conninfo_reader
+from exporter.database.database import Database
+from exporter.settings import Settings
+from exporter.state import StateStore
+from exporter.web.app import Health, build_app
+from exporter.web.collectors import Sources, build_registry
+from exporter.web.exposition import Exposition
+from exporter.web.server import bind, serving
+
+DRAIN_SECONDS = 3.0
+"""Time for running queries to end once they are cancelled."""
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, catalog: Catalog) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: the connection string is malformed, or the address cannot be listened on.
+    """
+    listener = bind(settings.listen)
+    with listener:
+        asyncio.run(_serve(settings, catalog, listener))
+
+
+async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) -> None:
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()  # a malformed one is told now, not in an hour
+    stop = _stop_signal()
+    intervals = {
+        query.name: interval_seconds(query, settings.max_interval) for query in catalog.queries
+    }
+    max_ages = {
+        query.name: max_age_seconds(query, intervals[query.name]) for query in catalog.queries
+    }
+    database = Database(settings.database_name, read_conninfo)
+    board = Board(catalog.queries, max_ages)
+    store = StateStore(settings.state_dir / "state.sqlite3")
+    telemetry = Telemetry(database.name, catalog.queries)
+    runner = Runner(database, board, store, telemetry, intervals)
+    schedule = Schedule(catalog, runner, database, telemetry, settings.max_interval)
+    sources = Sources(catalog, board, database, store, intervals)
+    exposition = Exposition(build_registry(sources, telemetry.registry), board)
+    health = Health(
+        is_alive=lambda: schedule.is_alive,
+        is_ready=lambda: board.is_complete and not stop.is_set(),
+    )
+    async with serving(build_app(exposition, health, database.name), listener):
+        await database.open()
+        schedule.start()
+        _log.info(
+            "serving",
+            address=_address(listener),
+            database=database.name,
+            queries=len(catalog.queries),
+            deployment=catalog.deployment.name,
+        )
+        await stop.wait()
+        started = time.monotonic()
+        await schedule.stop(DRAIN_SECONDS)
+        await database.close()
+        store.close()
+        # The web server is last, so that a scrape during all this was still answered.
+    _log.info("stopped", seconds=round(time.monotonic() - started, 1))
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        _log.info("stopping", signal=number.name)
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, on_signal, each)
+    return stop
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
