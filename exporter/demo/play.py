@@ -1,0 +1,174 @@
+"""The demo: a database under load goes through its deployment, and the exporter watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psycopg
+
+from exporter.catalog import load
+from exporter.database.grants import ROLE, grants_sql
+from exporter.demo.database import FILES, OWNER, DemoDatabase
+from exporter.demo.process import ExporterProcess
+from exporter.demo.processes import free_port
+from exporter.demo.programs import ServerError, embedded_bin_dir
+from exporter.demo.server import PostgresServer
+from exporter.demo.story import Watched, read_story, sums, table
+from exporter.demo.workload import Workload
+from exporter.settings import packaged_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Scenario = Literal["healthy", "published", "rollback"]
+
+_MAX_INTERVAL_SECONDS = 2.0
+_SETTLE_SECONDS = 4 * _MAX_INTERVAL_SECONDS
+"""Time after which every query has seen what was changed."""
+
+_SERVER_SETTINGS = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "track_commit_timestamp": "on",
+    "max_connections": "40",
+}
+
+
+class DemoError(Exception):
+    """The demo cannot go on; `str()` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the demo goes. `hold_seconds` None means until Ctrl-C; `port` 0 takes a free one."""
+
+    scenario: Scenario = "healthy"
+    port: int = 10187
+    before_seconds: float = 15.0
+    hold_seconds: float | None = None
+
+
+def play(plan: Plan) -> None:
+    """Play the demo, and leave nothing behind.
+
+    Raises:
+        DemoError: PostgreSQL or the exporter did not start.
+    """
+    with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c():
+        try:
+            asyncio.run(_Stage(plan).play())
+        except ServerError as error:
+            raise DemoError(str(error)) from None
+        except psycopg.Error as error:
+            raise DemoError(f"the database of the demo: {error}") from None
+    _say("Everything is stopped and removed.")
+
+
+class _Stage:
+    """The running parts of one demo."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._started = time.monotonic()
+        self._watched: Sequence[Watched] = read_story(FILES / "story.yaml")
+        self._columns: dict[str, list[float]] = {}
+
+    async def play(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="loom-demo-", dir=_short_folder()) as name:
+            folder = Path(name)
+            # The account that runs the server for root must get through to its own folder.
+            folder.chmod(0o711)  # noqa: ASYNC240
+            self._tell("starting PostgreSQL")
+            with PostgresServer(
+                embedded_bin_dir(), folder / "postgres", settings=_SERVER_SETTINGS
+            ) as server:
+                self._tell(f"PostgreSQL {server.version} is up; making the database")
+                database = DemoDatabase(server)
+                database.install_grants(grants_sql(load(packaged_queries()).queries))
+                self._tell(f"starting the exporter as the role {ROLE}")
+                port = self._plan.port or free_port()
+                with ExporterProcess(
+                    database.dsn(ROLE), folder, port, max_interval_seconds=_MAX_INTERVAL_SECONDS
+                ) as exporter:
+                    await self._act(database, exporter)
+
+    async def _act(self, database: DemoDatabase, exporter: ExporterProcess) -> None:
+        users = await asyncio.to_thread(_users, database)
+        workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
+        load = asyncio.create_task(workload.run())
+        try:
+            _say(f"\n  Open {exporter.url}/metrics\n")
+            self._tell(f"under load, before the deployment, for {self._plan.before_seconds:g} s")
+            await asyncio.sleep(self._plan.before_seconds)
+            await self._look("before", exporter)
+            await self._deploy(database)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._look("deployed", exporter)
+            if self._plan.scenario == "rollback":
+                self._tell("rolling the last phase back, as the checklist says")
+                await asyncio.to_thread(database.run_file, FILES / "rollback_mfa.sql")
+                await asyncio.sleep(_SETTLE_SECONDS)
+                await self._look("rolled back", exporter)
+            _say("\n" + table(self._watched, self._columns) + "\n")
+            if workload.failures:
+                failed = ", ".join(f"{count} × {code}" for code, count in workload.failures.items())
+                _say(
+                    f"  The application had {workload.calls} calls that went well, and {failed}.\n"
+                )
+            await self._hold(exporter)
+        finally:
+            load.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await load
+
+    async def _deploy(self, database: DemoDatabase) -> None:
+        edition = "published" if self._plan.scenario == "published" else "healthy"
+        for path in database.migrations(edition):
+            self._tell(f"applying {path.stem}")
+            await asyncio.to_thread(database.run_file, path)
+            await asyncio.sleep(1.0)
+
+    async def _look(self, name: str, exporter: ExporterProcess) -> None:
+        page = await asyncio.to_thread(exporter.metrics)
+        self._columns[name] = sums(page, self._watched)
+
+    async def _hold(self, exporter: ExporterProcess) -> None:
+        if self._plan.hold_seconds is None:
+            self._tell(f"still running at {exporter.url}/metrics; end it with Ctrl-C")
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(self._plan.hold_seconds)
+
+    def _tell(self, text: str) -> None:
+        _say(f"[{time.monotonic() - self._started:5.1f} s] {text}")
+
+
+def _users(database: DemoDatabase) -> list[str]:
+    with psycopg.connect(database.dsn(OWNER)) as connection:
+        return [
+            str(user) for (user,) in connection.execute("SELECT id FROM auth.users ORDER BY id")
+        ]
+
+
+@contextlib.contextmanager
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _short_folder() -> str | None:
+    """Return /tmp where there is one: the account of the server must be able to get there."""
+    return "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,106 @@
+"""What the application does all day: statements of its own, under its roles, at a steady pace.
+
+Each statement is a file in `loom/workload/` whose first comments say how it runs:
+`-- role: authenticated`, and perhaps `-- weight: 5` (how often, against the others) and
+`-- requires: public.x` (left out while that relation is not there).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PER_SECOND = 40.0
+_WORKERS = 3
+_OPTION = re.compile(r"^-- (role|weight|requires): (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing that the application does."""
+
+    text: str
+    role: str
+    weight: float
+    requires: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Statement:
+        """Parse a file of the workload."""
+        options = dict(_OPTION.findall(text))
+        return cls(
+            text, options["role"], float(options.get("weight", "1")), options.get("requires")
+        )
+
+
+class Workload:
+    """Runs random statements of a folder until cancelled; failures are counted, not raised."""
+
+    def __init__(self, dsn: str, folder: Path, users: Sequence[str]) -> None:
+        """Prepare.
+
+        Args:
+            dsn: of a role that may become the others, like Supabase's `authenticator`.
+            folder: of the statements.
+            users: ids of the people on whose behalf the application acts.
+        """
+        self._dsn = dsn
+        self._users = users
+        self._statements = [
+            Statement.parse(path.read_text(encoding="utf-8"))
+            for path in sorted(folder.glob("*.sql"))
+        ]
+        self._weights = [statement.weight for statement in self._statements]
+        self.calls = 0
+        self.failures: Counter[str] = Counter()
+        """Calls that failed, by SQLSTATE."""
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WORKERS):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+                    while True:
+                        await asyncio.sleep(random.expovariate(PER_SECOND / _WORKERS))
+                        (statement,) = random.choices(self._statements, self._weights)
+                        await self._call(connection, statement)
+            await asyncio.sleep(1.0)
+
+    async def _call(self, connection: psycopg.AsyncConnection[Any], statement: Statement) -> None:
+        claims = {"sub": random.choice(self._users), "role": statement.role}
+        try:
+            async with connection.transaction():
+                if statement.requires:
+                    found = await connection.execute("SELECT to_regclass(%s)", [statement.requires])
+                    if await found.fetchone() == (None,):
+                        return
+                await connection.execute(
+                    sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(statement.role))
+                )
+                await connection.execute(
+                    "SELECT set_config('request.jwt.claims', %s, true)", [json.dumps(claims)]
+                )
+                await connection.execute(statement.text.encode())
+            self.calls += 1
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            self.failures[error.sqlstate or "unknown"] += 1
