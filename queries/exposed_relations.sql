@@ -1,0 +1,32 @@
+/*
+description: Views and materialized views of the exposed schema that an API role reads past row-level security.
+phase: security
+interval: 1m
+metrics:
+  loom_exposed_relations:
+    type: gauge
+    help: Views and materialized views that the API role may read and that row-level security does not filter.
+    labels: [kind, role]
+    value: relations
+    baseline: true
+*/
+-- Why: a materialized view has no policies, and a view reads with its owner's rights unless it is
+-- security_invoker; default privileges then hand every user's row to the API.
+SELECT k.kind, r.rolname AS role, count(c.oid) AS relations
+  FROM (VALUES ('view', 'v'), ('materialized_view', 'm')) AS k (kind, relkind)
+ CROSS JOIN pg_catalog.pg_roles AS r
+  LEFT JOIN pg_catalog.pg_class AS c
+    ON c.relkind = k.relkind
+   AND c.relnamespace = 'public'::regnamespace
+   AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+   AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
+   AND NOT EXISTS (SELECT
+                     FROM pg_options_to_table(c.reloptions) AS o
+                    WHERE CASE o.option_name WHEN 'security_invoker' THEN o.option_value::boolean END)
+   AND NOT EXISTS (SELECT
+                     FROM pg_catalog.pg_depend AS d
+                    WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                      AND d.objid   = c.oid
+                      AND d.deptype = 'e')
+ WHERE r.rolname IN ('anon', 'authenticated')
+ GROUP BY k.kind, r.rolname;

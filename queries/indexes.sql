@@ -1,0 +1,31 @@
+/*
+description: Scans and validity of every index of the deployment's tables and its materialized view.
+phase: all
+interval: 30s
+metrics:
+  loom_index_scans_total:
+    type: counter
+    help: Scans of the index.
+    labels: [table, index]
+    value: scans
+  loom_index_valid:
+    type: gauge
+    help: Whether queries can use the index (1) or not (0), as after a failed CREATE INDEX CONCURRENTLY.
+    labels: [table, index]
+    value: valid
+*/
+-- Why: an invalid index costs every write and helps no read, and nothing else tells of it.
+SELECT t.relname                                                     AS "table",
+       s.indexrelname                                                AS "index",
+       s.idx_scan                                                    AS scans,
+       (i.indisvalid AND i.indisready AND i.indislive)::int          AS valid
+  FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
+               ('file_uploads'), ('file_shares'), ('resource_collections'),
+               ('resource_collection_items'), ('resource_client_progress'),
+               ('security_audit_log'), ('user_mfa_status_unified')) AS watched (relation)
+  JOIN pg_catalog.pg_class AS t
+    ON t.relname = watched.relation AND t.relnamespace = 'public'::regnamespace
+  JOIN pg_catalog.pg_index AS i
+    ON i.indrelid = t.oid
+  JOIN pg_catalog.pg_stat_all_indexes AS s
+    ON s.indexrelid = i.indexrelid;

@@ -1,0 +1,69 @@
+/*
+description: SECURITY DEFINER functions and procedures of the exposed schema, graded by their search_path.
+phase: security
+interval: 1m
+metrics:
+  loom_security_definer_functions:
+    type: gauge
+    help: SECURITY DEFINER functions and procedures of the exposed schema by grade of search_path; unset is vulnerable.
+    labels: [search_path]
+    value: functions
+    baseline: true
+*/
+-- Why: without a search_path of its own the function looks names up where its caller says, and
+-- runs what it finds there as its owner. The grade is the worst that applies, in this order:
+--   unset            no search_path of its own: vulnerable
+--   writable_schema  lists a schema in which everybody or an API role may create objects
+--   user_schema      lists "$user"
+--   empty            '' : every name outside pg_catalog must be qualified
+--   catalog_first    pg_catalog is listed first
+--   pinned           fixed schemas, pg_catalog not first (though searched first if not listed)
+-- Functions of extensions are left to the extensions. pg_temp is not graded.
+WITH definer AS (
+    -- An element of proconfig is name=value; the value may hold anything, so split at the first =.
+    SELECT p.oid,
+           (SELECT substr(setting, strpos(setting, '=') + 1)
+              FROM unnest(p.proconfig) AS setting
+             WHERE split_part(setting, '=', 1) = 'search_path') AS search_path
+      FROM pg_catalog.pg_proc AS p
+     WHERE p.prosecdef
+       AND p.pronamespace = 'public'::regnamespace
+       AND NOT EXISTS (SELECT
+                         FROM pg_catalog.pg_depend AS d
+                        WHERE d.classid = 'pg_catalog.pg_proc'::regclass
+                          AND d.objid   = p.oid
+                          AND d.deptype = 'e')
+),
+writable AS (
+    SELECT n.nspname AS schema
+      FROM pg_catalog.pg_namespace AS n
+     WHERE has_schema_privilege('public', n.oid, 'CREATE')
+        OR EXISTS (SELECT
+                     FROM pg_catalog.pg_roles AS r
+                    WHERE r.rolname IN ('anon', 'authenticated')
+                      AND has_schema_privilege(r.oid, n.oid, 'CREATE'))
+),
+graded AS (
+    SELECT definer.oid,
+           CASE
+               WHEN definer.search_path IS NULL                         THEN 'unset'
+               WHEN bool_or(writable.schema IS NOT NULL)                THEN 'writable_schema'
+               WHEN bool_or(listed.schema = '$user')                    THEN 'user_schema'
+               WHEN count(listed.schema) = 0                            THEN 'empty'
+               WHEN bool_or(listed.schema = 'pg_catalog' AND place = 1) THEN 'catalog_first'
+               ELSE                                                          'pinned'
+           END AS search_path
+      FROM definer
+      -- 'a, b' in one pair of quotes is one schema of that name, a common mistake.
+      LEFT JOIN LATERAL (SELECT item.place,
+                                coalesce(replace(item.name[1], '""', '"'), item.name[2]) AS schema
+                           FROM regexp_matches(definer.search_path, '"((?:[^"]|"")+)"|([^",\s]+)', 'g')
+                                WITH ORDINALITY AS item (name, place)) AS listed ON true
+      LEFT JOIN writable USING (schema)
+     GROUP BY definer.oid, definer.search_path
+)
+SELECT search_path, count(graded.oid) AS functions
+  FROM (VALUES ('unset'), ('writable_schema'), ('user_schema'),
+               ('empty'), ('catalog_first'), ('pinned')) AS grade (search_path)
+  LEFT JOIN graded USING (search_path)
+ GROUP BY search_path;

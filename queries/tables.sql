@@ -1,0 +1,42 @@
+/*
+description: Estimated rows, scans and dead rows of the deployment's tables and its materialized view.
+phase: all
+interval: 30s
+metrics:
+  loom_table_rows_estimate:
+    type: gauge
+    help: Rows of the table as the planner estimates them; absent until it is first analysed.
+    labels: [table]
+    value: rows_estimate
+  loom_table_sequential_scans_total:
+    type: counter
+    help: Sequential scans of the table.
+    labels: [table]
+    value: sequential_scans
+  loom_table_index_scans_total:
+    type: counter
+    help: Index scans of the table; absent if it has no index.
+    labels: [table]
+    value: index_scans
+  loom_table_dead_rows:
+    type: gauge
+    help: Dead rows of the table that await vacuum, an estimate.
+    labels: [table]
+    value: dead_rows
+*/
+-- Why: sequential scans that begin with the deployment tell of a policy or an index gone wrong.
+-- (Our own exact counts are scans too, a steady few a minute.) reltuples is -1 until the first
+-- ANALYZE: that is unknown, not empty.
+SELECT c.relname                                       AS "table",
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples END AS rows_estimate,
+       s.seq_scan                                      AS sequential_scans,
+       s.idx_scan                                      AS index_scans,
+       s.n_dead_tup                                    AS dead_rows
+  FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
+               ('file_uploads'), ('file_shares'), ('resource_collections'),
+               ('resource_collection_items'), ('resource_client_progress'),
+               ('security_audit_log'), ('user_mfa_status_unified')) AS watched (relation)
+  JOIN pg_catalog.pg_class AS c
+    ON c.relname = watched.relation AND c.relnamespace = 'public'::regnamespace
+  JOIN pg_catalog.pg_stat_all_tables AS s
+    ON s.relid = c.oid;
