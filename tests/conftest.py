@@ -1,0 +1,127 @@
+"""Servers and databases for tests. A server starts when the first test asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from exporter.demo.server import PostgresServer
+from tests.loom_database import (
+    LoomDatabase,
+    make_database,
+    make_database_with_cron,
+    make_template,
+)
+from tests.tools import POSTGRES_VERSIONS, has_extension, missing, require_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_STATEMENTS = {"shared_preload_libraries": "pg_stat_statements"}
+_CRON = {
+    "shared_preload_libraries": "pg_stat_statements,pg_cron",
+    "cron.database_name": "loom",
+    "cron.use_background_workers": "on",
+}
+
+
+class NewServer(Protocol):
+    """Starts a server that belongs to one test, which may kill it or freeze it."""
+
+    def __call__(
+        self, version: int = 18, settings: Mapping[str, str] | None = None
+    ) -> PostgresServer: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder that they are in."""
+    for item in items:
+        for folder in ("integration", "e2e"):
+            if folder in item.path.parts:
+                item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def _shared_server() -> Iterator[Callable[[int], PostgresServer]]:
+    servers: dict[int, PostgresServer] = {}
+    with contextlib.ExitStack() as stack:
+
+        def get(version: int) -> PostgresServer:
+            if version not in servers:
+                bin_dir = require_postgres(version)
+                server = stack.enter_context(_server(bin_dir, _STATEMENTS))
+                make_template(server)
+                servers[version] = server
+            return servers[version]
+
+        yield get
+
+
+@pytest.fixture(scope="session", params=POSTGRES_VERSIONS, ids=lambda version: f"pg{version}")
+def server(
+    request: pytest.FixtureRequest, _shared_server: Callable[[int], PostgresServer]
+) -> PostgresServer:
+    """Return the running server of each version in turn; it is shared, so leave it running.
+
+    For a single version: `@pytest.mark.parametrize("server", [18], indirect=True)`.
+    """
+    version: int = request.param
+    return _shared_server(version)
+
+
+@pytest.fixture
+def loom(server: PostgresServer) -> LoomDatabase:
+    """Return a database `loom` of one's own, as it is before the deployment."""
+    return make_database(server)
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """Return a folder in which a server can run, whoever runs the tests."""
+    with _folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_server() -> Iterator[NewServer]:
+    """Return a function that starts a server which is the test's own."""
+    with contextlib.ExitStack() as stack:
+
+        def start(version: int = 18, settings: Mapping[str, str] | None = None) -> PostgresServer:
+            bin_dir = require_postgres(version)
+            return stack.enter_context(_server(bin_dir, {**_STATEMENTS, **(settings or {})}))
+
+        yield start
+
+
+@pytest.fixture
+def new_loom(new_server: NewServer) -> LoomDatabase:
+    """Return a database `loom` on a PostgreSQL 18 of the test's own, to kill or to freeze."""
+    server = new_server()
+    make_template(server)
+    return make_database(server)
+
+
+@pytest.fixture
+def cron_loom(new_server: NewServer) -> LoomDatabase:
+    """Return a database `loom` with pg_cron at work, on a PostgreSQL 15 of the test's own."""
+    if not has_extension(require_postgres(15), "pg_cron"):
+        missing("pg_cron is not installed (Debian: postgresql-15-cron)")
+    return make_database_with_cron(new_server(15, _CRON))
+
+
+@contextlib.contextmanager
+def _server(bin_dir: Path, settings: Mapping[str, str]) -> Iterator[PostgresServer]:
+    with _folder() as folder, PostgresServer(bin_dir, folder, settings=settings) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    # Not pytest's own temporary folder, which root keeps closed to the account of the server.
+    with tempfile.TemporaryDirectory(prefix="loom-test-") as folder:
+        yield Path(folder)
