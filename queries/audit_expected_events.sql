@@ -14,11 +14,14 @@ metrics:
 */
 -- Why: the checklist asks for them. They prove little, since anybody may write to the log, and a
 -- migration that fails takes its event with it; believe loom_migration_applied.
+-- The types stand twice, the second time as literals: of those the planner knows that they are rare.
 SELECT expected.event_type,
-       EXISTS (SELECT
-                 FROM public.security_audit_log AS log
-                WHERE log.event_type = expected.event_type)::int AS present
+       (found.event_type IS NOT NULL)::int AS present
   FROM (VALUES ('security_hardening'),
                ('rls_policy_fix'),
                ('mfa_synchronization'),
-               ('mfa_consolidation')) AS expected (event_type);
+               ('mfa_consolidation')) AS expected (event_type)
+  LEFT JOIN (SELECT DISTINCT event_type
+               FROM public.security_audit_log
+              WHERE event_type IN ('security_hardening', 'rls_policy_fix',
+                                   'mfa_synchronization', 'mfa_consolidation')) AS found USING (event_type);

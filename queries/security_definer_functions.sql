@@ -5,7 +5,7 @@ interval: 1m
 metrics:
   loom_security_definer_functions:
     type: gauge
-    help: SECURITY DEFINER functions and procedures of the exposed schema by grade of search_path; unset is vulnerable.
+    help: SECURITY DEFINER functions and procedures by the grade of their search_path; unset is vulnerable.
     labels: [search_path]
     value: functions
     baseline: true

@@ -22,7 +22,9 @@ _START_SECONDS = 30.0
 class ExporterProcess:
     """`loom-exporter serve` on a port of 127.0.0.1, with its files in one folder."""
 
-    def __init__(self, dsn: str, folder: Path, port: int, *, max_interval_seconds: float) -> None:
+    def __init__(
+        self, dsn: str, folder: Path, port: int, *, max_interval_seconds: float | None = None
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "exporter.log"
         # A file and not a variable: the environment of a process is there for others to read.
@@ -35,8 +37,9 @@ class ExporterProcess:
             "LOOM_EXPORTER_DATABASE_URL_FILE": str(url_file),
             "LOOM_EXPORTER_LISTEN": f"127.0.0.1:{port}",
             "LOOM_EXPORTER_STATE_DIR": str(folder / "state"),
-            "LOOM_EXPORTER_MAX_INTERVAL": format_duration(max_interval_seconds),
         }
+        if max_interval_seconds:
+            self._environment["LOOM_EXPORTER_MAX_INTERVAL"] = format_duration(max_interval_seconds)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -59,6 +62,13 @@ class ExporterProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the exporter."""
+        if self._process is None:
+            raise ServerError("The exporter was never started.")
+        return self._process.pid
 
     def stop(self) -> None:
         """End the process, kindly at first."""

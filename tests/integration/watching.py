@@ -1,0 +1,150 @@
+"""The exporter without its clock: its own parts, run when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.catalog import Catalog, Query, load
+from exporter.catalog.query import parse_query
+from exporter.collect.board import Board, Snapshot
+from exporter.collect.runner import Runner
+from exporter.collect.schedule import interval_seconds, max_age_seconds
+from exporter.collect.telemetry import Telemetry
+from exporter.database.database import Database
+from exporter.database.grants import ROLE, grants_sql
+from exporter.settings import packaged_queries
+from exporter.state import StateStore
+from exporter.web.collectors import Sources, build_registry
+from exporter.web.exposition import Exposition
+from tests.loom_database import LOOM
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from exporter.database.outcome import State
+    from tests.loom_database import LoomDatabase
+
+MONITOR = ROLE
+OWNER = "postgres"
+
+Series = dict[tuple[str, ...], float]
+"""Label values → value, of one metric."""
+
+
+@cache
+def shipped() -> Catalog:
+    """Return the queries that are shipped."""
+    return load(packaged_queries())
+
+
+def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
+    """Return a query whose column `value` is the gauge `probe`, unless `header` says otherwise."""
+    given = {line.split(":")[0] for line in header.splitlines()}
+    defaults = {
+        "description": "A probe.",
+        "phase": "all",
+        "interval": "1m",
+        "metrics": "\n  probe:\n    type: gauge\n    help: A probe.\n    value: value",
+    }
+    lines = [f"{key}: {value}" for key, value in defaults.items() if key not in given]
+    return parse_query(
+        Path(f"{name}.sql"), "/*\n" + "\n".join([*lines, header]) + "\n*/\n" + sql + "\n"
+    )
+
+
+def catalog_of(*queries: Query) -> Catalog:
+    """Return a catalog of these queries, with the shipped deployment."""
+    return replace(shipped(), queries=queries)
+
+
+def install_grants(loom: LoomDatabase, catalog: Catalog | None = None) -> None:
+    """Install the monitoring role as its owner would, and give it a password."""
+    with loom.connect(OWNER) as connection:
+        connection.execute(grants_sql((catalog or shipped()).queries).encode())
+    loom.allow_login(MONITOR)
+
+
+def deploy(loom: LoomDatabase, edition: str) -> None:
+    """Apply the three migrations of an edition, `healthy` or `published`."""
+    for path in sorted((LOOM / "migrations" / edition).glob("*.sql")):
+        loom.run_file(path)
+
+
+def roll_back(loom: LoomDatabase) -> None:
+    """Take the last migration back, as the checklist says."""
+    loom.run_file(LOOM / "rollback_mfa.sql")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A catalog on a database, with what was seen of it so far."""
+
+    catalog: Catalog
+    database: Database
+    board: Board
+    runner: Runner
+    exposition: Exposition
+
+    async def look(self, *names: str) -> Snapshot:
+        """Run all queries, or those that are named, and return the snapshot of the last one."""
+        queries = [query for query in self.catalog.queries if not names or query.name in names]
+        await asyncio.gather(*(self.runner.run(query) for query in queries))
+        return self.board[queries[-1].name]
+
+    def states(self) -> dict[str, State | None]:
+        """Return the state of each query."""
+        return {snapshot.query: snapshot.state for snapshot in self.board.snapshots()}
+
+    def series(self) -> dict[str, Series]:
+        """Return the samples of each metric that is shown, put together from all queries."""
+        return {
+            metric: {
+                labels: value
+                for snapshot in self.board.feeders(metric)
+                for labels, value in snapshot.samples.get(metric, {}).items()
+            }
+            for metric in self.catalog.metrics()
+        }
+
+    async def page(self, accept: str = "") -> str:
+        """Return /metrics as it is served."""
+        return (await self.exposition.page(accept, "")).body.decode()
+
+
+@contextlib.asynccontextmanager
+async def watching(dsn: str, *queries: Query) -> AsyncIterator[Watch]:
+    """Watch a database with these queries, or with the shipped ones; state is kept in memory."""
+    catalog = catalog_of(*queries) if queries else shipped()
+    intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
+    board = Board(
+        catalog.queries,
+        {query.name: max_age_seconds(query, intervals[query.name]) for query in catalog.queries},
+    )
+    database = Database("loom", lambda: dsn)
+    store = StateStore(Path("/nonexistent/state.sqlite3"), read_only=True)
+    telemetry = Telemetry(database.name, catalog.queries)
+    # Without an interval there is no back-off: a query that fails runs again when it is asked to.
+    runner = Runner(database, board, store, telemetry, dict.fromkeys(intervals, 0.0))
+    sources = Sources(catalog, board, database, store, intervals)
+    exposition = Exposition(build_registry(sources, telemetry.registry), board)
+    await database.open()
+    try:
+        yield Watch(catalog, database, board, runner, exposition)
+    finally:
+        await database.close()
+
+
+def look(loom: LoomDatabase, *queries: Query, user: str = MONITOR) -> Mapping[str, Snapshot]:
+    """Run these queries once as a role, and return their snapshots by name."""
+
+    async def run() -> Mapping[str, Snapshot]:
+        async with watching(loom.dsn(user), *queries) as watch:
+            await watch.look()
+            return {snapshot.query: snapshot for snapshot in watch.board.snapshots()}
+
+    return asyncio.run(run())
