@@ -75,7 +75,8 @@ async def main() -> int:
             application.cancel()
     busy = {role: (after.get(role, 0.0) - before.get(role, 0.0)) / elapsed for role in after}
     ours, theirs = busy.get(ROLE, 0.0), busy.get("authenticator", 0.0)
-    print(f"  the application   {theirs:8.3%} of a core, {(workload.calls - calls) / elapsed:.0f} calls a second")
+    rate = (workload.calls - calls) / elapsed
+    print(f"  the application   {theirs:8.3%} of a core, {rate:.0f} calls a second")
     print(f"  the exporter      {ours:8.3%} of a core   ratio {ours / theirs:.2f}")
     print(f"  the daemon itself has {memory / 2**20:.0f} MiB in memory")
     print(f"claim: less than {LIMIT:.0%} of a core: {'holds' if ours < LIMIT else 'DOES NOT HOLD'}")

@@ -58,7 +58,9 @@ SELECT 'a' AS "table", 'b' AS "check", 1 AS n
 def publish(board: Board, query: Query, count: int) -> None:
     """Put `count` series on the board."""
     (metric,) = query.metrics
-    series = {(f"table_{n % 20}", f"check_number_{n}"): n * 1.1 for n in range(count)}
+    series: dict[tuple[str, ...], float] = {
+        (f"table_{n % 20}", f"check_number_{n}"): n * 1.1 for n in range(count)
+    }
     board.publish(query.name, State.OK, {metric: series})
 
 
@@ -78,7 +80,9 @@ def time_requests(ports_path: list[tuple[int, str]], rounds: int) -> list[list[f
 async def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
     queries = tuple(make_query(number) for number in range(QUERIES))
-    deployment = Deployment(name="bench", title="bench", warmup="1m", phases={})  # type: ignore[arg-type]
+    deployment = Deployment.model_validate(
+        {"name": "bench", "title": "Benchmark", "warmup": "1m", "phases": {}}
+    )
     board = Board(queries, {query.name: 3600.0 for query in queries})
     for query in queries:
         publish(board, query, SERIES // QUERIES)

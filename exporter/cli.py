@@ -143,7 +143,7 @@ def check(
             raise typer.Exit(Exit.USAGE)
 
 
-@app.command(epilog="Example: loom-exporter run mfa_discrepancies")
+@app.command(epilog="Example: loom-exporter run database_size")
 def run(
     query: Annotated[str, typer.Argument(help="Name of a query: its file without .sql.")],
     config: Config = None,

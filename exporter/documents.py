@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 Path = tuple[str | int, ...]
 """Where a value stands inside a document: keys and list indexes from the root."""
@@ -72,7 +72,11 @@ def parse_document(text: str, place: str, *, first_line: int = 1) -> Document:
         mark = error.problem_mark or error.context_mark
         line = first_line + mark.line if mark else None
         raise DocumentError(
-            place, line, (), f"not YAML: {error.problem or error.context}"
+            place,
+            line,
+            (),
+            f"not YAML: {error.problem or error.context}; indent with spaces, and put text that "
+            "begins with a sign or holds a colon in quotes",
         ) from None
     except yaml.YAMLError as error:  # an unprintable character has no mark of the usual kind
         raise DocumentError(
@@ -89,14 +93,31 @@ def plain_reason(kind: str, message: str) -> str:
         return "this key is required"
     if kind == "tuple_type":
         return "must be a list, such as [a, b]"
+    if kind == "dict_type":
+        return "must hold `key: value` pairs"
+    if kind == "too_short":
+        return "must not be empty"
+    if kind == "string_type":
+        return "must be text; put it in quotes"
     return message.removeprefix("Value error, ")
+
+
+def told_as(pattern: str, rule: str) -> BeforeValidator:
+    """Tell whoever writes a value that does not match `pattern` the rule, and not the pattern."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not re.search(pattern, value):
+            raise ValueError(rule)
+        return value
+
+    return BeforeValidator(check)
 
 
 def _own_path(data: Any, loc: tuple[str | int, ...]) -> Path:
     """Drop from pydantic's `loc` the steps that are its own, such as the branch of a union."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(data, dict):
+        if isinstance(data, dict) and (step != "[key]" or step in data):
             path.append(step)
             data = data.get(step)
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):
@@ -138,7 +159,12 @@ class _Builder:
             return dict(self._items(node, path))
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
-        return _StrictLoader("").construct_object(node)
+        try:
+            return _StrictLoader("").construct_object(node)
+        except (AttributeError, LookupError, ValueError):  # as for !!int abc
+            raise DocumentError(
+                self.place, line, path, f"not a value of the type {node.tag}; leave the tag away"
+            ) from None
 
     def _items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()

@@ -4,6 +4,7 @@ Whoever reads a secret hands it to `redact.hide()`; whoever writes a log line, a
 passes its text through `redact()`. One object for the whole process, because logging is.
 """
 
+import json
 import re
 from urllib.parse import quote, unquote
 
@@ -26,8 +27,7 @@ class Redactor:
     def hide(self, *secrets: str) -> None:
         """Hide each secret from now on, also percent-encoded, percent-decoded or quoted."""
         for secret in secrets:
-            forms = (secret, unquote(secret), quote(secret, safe=""), repr(secret)[1:-1])
-            self._secrets.update(form for form in forms if len(form) >= _SHORTEST)
+            self._secrets.update(form for form in _forms(secret) if len(form) >= _SHORTEST)
         # The longest first: a secret may contain another.
         longest_first = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(_pattern, longest_first)))
@@ -35,6 +35,19 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """Return `text` without the secrets."""
         return self._pattern.sub(_MASK, text) if self._secrets and self._pattern else text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """Return `secret` as a URL, a connection string, Python and JSON write it."""
+    return (
+        secret,
+        unquote(secret),
+        quote(secret, safe="", errors="surrogateescape"),  # a variable may not be UTF-8
+        secret.replace("\\", r"\\").replace("'", r"\'"),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    )
 
 
 def _pattern(secret: str) -> str:

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,13 +116,15 @@ def load_settings(
     document = _read_config(config) if config else Document("", {}, {})
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     # pydantic-settings puts arguments before the environment: drop from the file what is in both.
+    # It takes no notice of a variable's case, nor of one that is empty.
+    variables = {variable.upper() for variable, value in os.environ.items() if value}
     from_file = {
-        key: value for key, value in document.data.items() if not os.environ.get(_variable(key))
+        key: value for key, value in document.data.items() if _variable(key) not in variables
     }
     try:
         settings = Settings(**{**from_file, **given})
     except ValidationError as invalid:
-        raise _explain(invalid, document, given) from None
+        raise _explain(invalid, document, given, variables) from None
     if settings.database_url and settings.database_url_file:
         raise SettingsError("settings: database_url and database_url_file are both set; give one")
     return settings
@@ -171,14 +173,17 @@ def _read_config(path: Path) -> Document:
 
 
 def _explain(
-    invalid: ValidationError, document: Document, given: Mapping[str, object]
+    invalid: ValidationError,
+    document: Document,
+    given: Mapping[str, object],
+    variables: Set[str],
 ) -> SettingsError:
     first = invalid.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0])
     variable = _variable(name)
     if name in given:
         return SettingsError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
-    if variable in os.environ:
+    if variable in variables:
         return SettingsError(
             f"environment: {variable}: {plain_reason(first['type'], first['msg'])}"
         )

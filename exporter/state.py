@@ -57,13 +57,14 @@ class StateStore:
         """Why nothing outlives a restart; None while it does."""
         self._lock = threading.Lock()
         self._tokens: dict[Series, tuple[str, float]] = {}
+        self._unwritten: set[Series] = set()
         self._file: sqlite3.Connection | None = None
         try:
             if not read_only:
                 self._file = self._open()
             elif path.exists():
-                self._connect(f"{path.absolute().as_uri()}?mode=ro").close()
-        except (sqlite3.Error, OSError, _NewerVersionError) as error:
+                self._connect(_reading(path)).close()
+        except (sqlite3.Error, OSError, ValueError, _NewerVersionError) as error:
             self._lose(error)
 
     def observe(self, database: str, metric: str, seen: Sequence[Observation]) -> list[float]:
@@ -74,7 +75,6 @@ class StateStore:
         now = time.time()
         with self._lock:
             times: list[float] = []
-            changed: list[tuple[str, str, str, str, float]] = []
             for observation in seen:
                 series = (database, metric, observation.labels)
                 token, changed_at = self._tokens.get(series, (None, 0.0))
@@ -83,11 +83,10 @@ class StateStore:
                 ):
                     changed_at = now if observation.at is None else observation.at
                     self._tokens[series] = (observation.token, changed_at)
-                    labels = json.dumps(observation.labels)
-                    changed.append((database, metric, labels, observation.token, changed_at))
+                    self._unwritten.add(series)
                 times.append(changed_at)
-            if changed and self._file:
-                self._write(self._file, changed)
+            if self._unwritten and self._file:
+                self._write(self._file)
         return times
 
     def close(self) -> None:
@@ -101,7 +100,7 @@ class StateStore:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             return self._connect()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # unreadable or locked, not corrupt
             aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time():.0f}")
@@ -139,13 +138,17 @@ class StateStore:
             raise
         return file
 
-    def _write(
-        self, file: sqlite3.Connection, changed: list[tuple[str, str, str, str, float]]
-    ) -> None:
+    def _write(self, file: sqlite3.Connection) -> None:
+        """Write what the file does not have yet; what fails is tried again next time."""
+        rows = [
+            (database, metric, json.dumps(labels), *self._tokens[database, metric, labels])
+            for database, metric, labels in self._unwritten
+        ]
         try:
             file.execute("BEGIN IMMEDIATE")
-            file.executemany("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?)", changed)
+            file.executemany("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?)", rows)
             file.execute("COMMIT")
+            self._unwritten.clear()
             self.problem = None
         except sqlite3.Error as error:
             if file.in_transaction:
@@ -160,6 +163,13 @@ class StateStore:
                 reason=reason,
             )
         self.problem = reason
+
+
+def _reading(path: Path) -> str:
+    """Return a URI that opens the file at `path` without a trace."""
+    # Without a log beside it nobody is writing, and SQLite would make one, owned by whoever reads.
+    log = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 
 
 class _NewerVersionError(Exception):

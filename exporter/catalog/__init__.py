@@ -11,6 +11,9 @@ from exporter.documents import DocumentError
 __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
 
 
+_REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
+
+
 class CatalogError(Exception):
     """A folder that cannot be used; `problems` has one line for each of its faults."""
 
@@ -42,9 +45,7 @@ def load(folder: Path) -> Catalog:
         CatalogError: with every fault of every file, so that one look is enough to mend them all.
     """
     if not folder.is_dir():
-        raise CatalogError(
-            [f"{folder}: not a folder; point --queries at one that holds .sql files"]
-        )
+        raise CatalogError([f"{folder}: not a folder; {_REMEDY}"])
     problems: list[str] = []
     deployment: Deployment | None = None
     try:
@@ -52,7 +53,8 @@ def load(folder: Path) -> Catalog:
     except DocumentError as error:
         problems.append(str(error))
     queries: list[Query] = []
-    for path in sorted(folder.glob("*.sql")):
+    paths = sorted(folder.glob("*.sql"))
+    for path in paths:
         try:
             queries.append(parse_query(path, path.read_text(encoding="utf-8")))
         except DocumentError as error:
@@ -61,11 +63,12 @@ def load(folder: Path) -> Catalog:
             problems.append(f"{path}: cannot be read: {error.strerror}")
         except UnicodeDecodeError:
             problems.append(f"{path}: not UTF-8 text")
-    if not queries and not problems:
-        problems.append(f"{folder}: holds no .sql file")
+    if not paths:
+        problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     if deployment:
         problems.extend(_unknown_phases(queries, deployment))
     problems.extend(_disagreements(queries))
+    problems.extend(_clashes(queries))
     if problems or deployment is None:
         raise CatalogError(problems)
     return Catalog(deployment, tuple(queries))
@@ -75,9 +78,12 @@ def _unknown_phases(queries: list[Query], deployment: Deployment) -> Iterator[st
     known = [*deployment.phases, "all"]
     for query in queries:
         if query.header.phase not in known:
-            yield (
-                f"{query.path}: phase: `{query.header.phase}` is not in deployment.yaml; "
-                f"known are {', '.join(known)}"
+            yield str(
+                query.document.error(
+                    ("phase",),
+                    f"`{query.header.phase}` is not in deployment.yaml; "
+                    f"known are {', '.join(known)}",
+                )
             )
 
 
@@ -89,7 +95,24 @@ def _disagreements(queries: list[Query]) -> Iterator[str]:
             other = first.setdefault(name, query)
             for key in ("type", "help", "labels"):
                 if getattr(metric, key) != getattr(other.metrics[name], key):
-                    yield (
-                        f"{query.path}: metrics.{name}.{key}: differs from {other.path.name}; "
-                        "make them alike"
+                    yield str(
+                        query.document.error(
+                            ("metrics", name, key),
+                            f"differs from {other.path.name}; make them alike",
+                        )
                     )
+
+
+def _clashes(queries: list[Query]) -> Iterator[str]:
+    """Find metrics that OpenMetrics takes for one, such as a gauge `x` and a counter `x_total`."""
+    first: dict[str, str] = {}
+    for query in queries:
+        for name, metric in query.metrics.items():
+            if first.setdefault(metric.family(name), name) != name:
+                yield str(
+                    query.document.error(
+                        ("metrics", name),
+                        f"{first[metric.family(name)]} and this are one metric to OpenMetrics; "
+                        "rename one of them",
+                    )
+                )

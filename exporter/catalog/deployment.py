@@ -9,11 +9,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
-from exporter.documents import DocumentError, parse_document
+from exporter.documents import DocumentError, parse_document, told_as
 from exporter.durations import Duration
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+_IDENTIFIER = r"^[a-z][a-z0-9_]*$"
+_NAME = r"^[a-z0-9][a-z0-9._-]*$"
+_VERSION = r"^\d+$"
+
+Identifier = Annotated[
+    str,
+    StringConstraints(pattern=_IDENTIFIER),
+    told_as(_IDENTIFIER, "must be in lower case, digits and _, beginning with a letter"),
+]
 
 
 class _Model(BaseModel):
@@ -23,7 +32,9 @@ class _Model(BaseModel):
 class Migration(_Model):
     """A row that is expected in the history of migrations."""
 
-    version: Annotated[str, StringConstraints(pattern=r"^\d+$")]
+    version: Annotated[
+        str, StringConstraints(pattern=_VERSION), told_as(_VERSION, "must be digits only")
+    ]
     name: Text
 
 
@@ -63,7 +74,11 @@ class Phase(_Model):
 class Deployment(_Model):
     """The deployment that is watched. `warmup` is in seconds."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Annotated[
+        str,
+        StringConstraints(pattern=_NAME),
+        told_as(_NAME, "must be in lower case, digits and . _ -"),
+    ]
     title: Text
     warmup: Duration
     phases: dict[Identifier, Phase]

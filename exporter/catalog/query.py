@@ -22,19 +22,43 @@ from pydantic import (
 )
 
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
-from exporter.documents import DocumentError, parse_document
+from exporter.documents import Document, DocumentError, parse_document, told_as
 from exporter.durations import Duration
 
 MetricType = Literal["gauge", "counter", "info", "change_timestamp"]
 
-Column = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63)]
+_COLUMN = r"^[a-z_][a-z0-9_]*$"
+_NAME = r"^[a-z][a-z0-9_]*$"
+_SENTENCE = r"^[A-Z].*\.$"
+_RELATION = r"^[^\s.]+\.[^\s.]+$"
+
+Column = Annotated[
+    str,
+    StringConstraints(pattern=_COLUMN, max_length=63),
+    told_as(_COLUMN, "a column is named in lower case, digits and _"),
+]
 """A result column; lower-case, so that SQL and labels spell it alike without quotes."""
 
-Sentence = Annotated[str, StringConstraints(pattern=r"^[A-Z].*\.$", max_length=300)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=_NAME),
+    told_as(_NAME, "must be in lower case, digits and _, beginning with a letter"),
+]
 
-Relation = Annotated[str, StringConstraints(pattern=r"^[^\s.]+\.[^\s.]+$")]
+Sentence = Annotated[
+    str,
+    StringConstraints(pattern=_SENTENCE, max_length=300),
+    told_as(_SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"),
+]
+
+Relation = Annotated[
+    str,
+    StringConstraints(pattern=_RELATION),
+    told_as(_RELATION, "must be a relation with its schema, such as public.users"),
+]
 
 _RESERVED_LABELS = {"database", "le", "quantile", "job", "instance"}
+_RESERVED_FAMILIES = {"loom_database_up", "loom_deployment_warmup_active"}
 _SUFFIX = {"counter": "_total", "info": "_info", "change_timestamp": "_timestamp_seconds"}
 _FILE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _QUOTED = re.compile(
@@ -44,6 +68,9 @@ _QUOTED = re.compile(
 """Comments, literals and quoted names: what must not be mistaken for syntax."""
 
 _HEADER = re.compile(r"\s*/\*(?P<yaml>.*?)\*/(?P<sql>.*)", re.DOTALL)
+
+_CUT_SCHEDULE = re.compile(r"^schedule:\s*[\"']?(?:[^\s\"']+\s+){0,4}\Z", re.MULTILINE)
+"""A header that ends in the middle of a cron expression: its */ was taken for the comment's."""
 
 
 def _label(name: str) -> str:
@@ -96,6 +123,8 @@ class Metric(_Model):
     def _fits_its_type(self) -> Self:
         if (self.value is None) != (self.type == "info"):
             raise ValueError("an info has no `value`; every other metric needs one")
+        if self.type == "info" and not self.labels:
+            raise ValueError("an info says what its `labels` say; give it one")
         if self.at and self.type != "change_timestamp":
             raise ValueError("`at` belongs to a change_timestamp only")
         if self.baseline and self.type != "gauge":
@@ -105,6 +134,10 @@ class Metric(_Model):
         if self.value in self.labels:
             raise ValueError(f"column `{self.value}` is both a label and the value")
         return self
+
+    def family(self, name: str) -> str:
+        """Return what OpenMetrics calls the metric `name`: without the suffix of its type."""
+        return name.removesuffix(_SUFFIX[self.type]) if self.type in ("counter", "info") else name
 
 
 class Requires(_Model):
@@ -123,15 +156,18 @@ class Header(_Model):
     """The YAML in the first comment of a query's file."""
 
     description: Sentence = Field(description="what the query counts, in one sentence")
-    phase: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+    phase: Name = Field(
         description="phase of the deployment (deployment.yaml) that it watches, or `all`"
     )
     interval: Duration | None = Field(None, description="time between two runs")
     schedule: Annotated[str, AfterValidator(_cron)] | None = Field(
         None, description="instead of an interval: five cron fields, UTC"
     )
-    timeout: Annotated[Duration, Field(le=60)] = Field(
-        2.0, description="statement_timeout of one run"
+    # Whoever wants to change a table waits for what we read of it, so this is also the longest
+    # that a migration can be held up.
+    # Less than a millisecond would be 0 for the server, which means no limit.
+    timeout: Annotated[Duration, Field(ge=0.001, le=60)] = Field(
+        1.0, description="statement_timeout of one run"
     )
     access: Literal["direct", "definer"] = Field(
         "direct",
@@ -144,10 +180,7 @@ class Header(_Model):
         200, ge=1, le=10_000, description="most series of one run; the rest is counted"
     )
     requires: Requires = Field(default_factory=lambda: Requires(), description="what must exist")
-    metrics: Annotated[
-        dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], Metric],
-        Field(min_length=1),
-    ]
+    metrics: Annotated[dict[Name, Metric], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:
@@ -168,6 +201,8 @@ class Header(_Model):
                 raise ValueError(f"{name}: this ending is not for a gauge")
             if name.startswith(("loom_exporter_", "process_", "python_")):
                 raise ValueError(f"{name}: this prefix is the exporter's own")
+            if metric.family(name) in _RESERVED_FAMILIES:
+                raise ValueError(f"{name}: this name is the exporter's own")
         return metrics
 
 
@@ -175,15 +210,16 @@ class Header(_Model):
 class Query:
     """A validated query.
 
-    `text` is the SQL of the file without its header and its final semicolon. `columns` are the
-    columns that the metrics use, in a fixed order, each with the SQL type that it is cast to.
+    `document` is the header as it stands in the file, for errors that are found later. `text` is
+    the SQL of the file without its header and its final semicolon. `columns` are the columns that
+    the metrics use, in a fixed order, each with the SQL type that it is cast to.
     """
 
     name: str
     path: Path
+    document: Document
     header: Header
     text: str
-    first_line: int
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -216,7 +252,7 @@ class Query:
         columns = ", ".join(
             f'q."{name}"::{sql_type} AS "{name}"' for name, sql_type in self.columns.items()
         )
-        return f"SELECT {columns or '1'} FROM (\n{self.text}\n) AS q"
+        return f"SELECT {columns} FROM (\n{self.text}\n) AS q"
 
 
 def parse_query(path: Path, text: str) -> Query:
@@ -235,13 +271,13 @@ def parse_query(path: Path, text: str) -> Query:
         raise DocumentError(place, 1, (), "must begin with a header: /* YAML */")
     header_line = text.count("\n", 0, match.start("yaml")) + 1
     if "/*" in match["yaml"]:
+        line = header_line + match["yaml"][: match["yaml"].index("/*")].count("\n")
         raise DocumentError(
-            place, header_line, (), "a /* inside the header opens a second comment; rephrase it"
+            place, line, (), "a /* inside the header opens a second comment; rephrase it"
         )
-    if match["yaml"].rstrip(" ").endswith("schedule:"):
-        raise DocumentError(
-            place, header_line, ("schedule",), "*/ ends the comment; write */5 as 0-59/5"
-        )
+    if _CUT_SCHEDULE.search(match["yaml"]):
+        line = header_line + match["yaml"].count("\n")
+        raise DocumentError(place, line, ("schedule",), "*/ ends the comment; write */5 as 0-59/5")
     document = parse_document(match["yaml"], place, first_line=header_line)
     if not isinstance(document.data, dict):
         raise DocumentError(
@@ -259,7 +295,7 @@ def parse_query(path: Path, text: str) -> Query:
     first_line = text.count("\n", 0, match.start("sql") + len(sql) - len(sql.lstrip())) + 1
     if reason := _not_one_select(body):
         raise DocumentError(place, first_line, (), reason)
-    query = Query(path.stem, path, header, body, first_line)
+    query = Query(path.stem, path, document, header, body)
     for name, metric in header.metrics.items():
         for column in (metric.value, metric.at):
             if column and (query.columns[column] == "text") != (

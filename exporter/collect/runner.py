@@ -104,12 +104,12 @@ class Runner:
 
     async def _date_tokens(self, result: Result) -> None:
         """Put the time at which each token changed in its place among the samples."""
-        for metric, seen in result.tokens.items():
+        for metric, tokens in result.tokens.items():
             # In a thread: the store writes to a disk, which may be slow.
-            times = await asyncio.to_thread(self._store.observe, self._database.name, metric, seen)
-            result.samples[metric] = {
-                token.labels: at for token, at in zip(seen, times, strict=True)
-            }
+            times = await asyncio.to_thread(
+                self._store.observe, self._database.name, metric, list(tokens.values())
+            )
+            result.samples[metric] = dict(zip(tokens, times, strict=True))
 
     def _back_off(self, query: Query, state: State) -> None:
         """Let a query that keeps failing run ever less often, at least every five minutes.

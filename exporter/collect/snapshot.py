@@ -21,7 +21,7 @@ class Result:
     """What the rows say: samples, tokens that are still to be dated, and how much was cut."""
 
     samples: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
-    tokens: dict[str, list[Observation]] = field(default_factory=dict)
+    tokens: dict[str, dict[tuple[str, ...], Observation]] = field(default_factory=dict)
     dropped: int = 0
 
 
@@ -70,10 +70,10 @@ def _add(
     values: Mapping[str, Any],
 ) -> None:
     if metric.type == "change_timestamp":
-        tokens = result.tokens.setdefault(name, [])
-        if any(token.labels == labels for token in tokens):
+        tokens = result.tokens.setdefault(name, {})
+        if labels in tokens:
             raise _duplicate(name, metric)
-        tokens.append(Observation(labels, value, values[metric.at] if metric.at else None))
+        tokens[labels] = Observation(labels, value, values[metric.at] if metric.at else None)
         return
     series = result.samples.setdefault(name, {})
     if labels in series:

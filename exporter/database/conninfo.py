@@ -55,7 +55,7 @@ def _checked(conninfo: str, place: str) -> str:
         raise SettingsError(f"{place}: is empty; give a PostgreSQL URL or key=value pairs")
     try:
         parameters = conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):
         raise SettingsError(
             f"{place}: not a PostgreSQL URL nor key=value pairs; in a URL, percent-encode what is "
             "not a letter or digit in the password (@ is %40, / is %2F, # is %23, % is %25)"

@@ -1,8 +1,8 @@
 """The SQL that installs the monitoring role, for a database administrator to read and run.
 
 Whoever runs it owns the functions and so lends them its right to see all rows: it needs BYPASSRLS,
-which Supabase's `postgres` has. An owner without it makes the functions fail, not lie, because the
-exporter calls them with row_security = off.
+which Supabase's `postgres` has. An owner without it makes the functions fail, not lie, because they
+run with row_security = off.
 """
 
 from collections.abc import Iterator
@@ -83,14 +83,18 @@ def grants_sql(queries: tuple[Query, ...]) -> str:
 
 
 def _function(query: Query) -> str:
+    # pg_temp stands last, because where it is not named it is searched first, and there whoever
+    # calls the function may create what its owner would then read.
+    # row_security = off makes an owner without BYPASSRLS fail, also when somebody calls by hand.
     name = f"{SCHEMA}.{query.name}()"
     columns = ", ".join(f'"{column}" {sql_type}' for column, sql_type in query.columns.items())
     tag = _dollar_tag(query.text)
     return f"""\
 CREATE FUNCTION {name}
-RETURNS TABLE ({columns or '"present" integer'})
+RETURNS TABLE ({columns})
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = ''
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS {tag}{function_body(query)}{tag};
 COMMENT ON FUNCTION {name} IS {_literal(query.header.description)};
 REVOKE ALL ON FUNCTION {name} FROM PUBLIC;

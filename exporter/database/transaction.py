@@ -98,10 +98,14 @@ async def _preflight(connection: MonitorConnection, query: Query) -> bool:
 
 
 async def _end(connection: MonitorConnection) -> None:
-    """Roll back what an error left open; a connection that cannot even do that is closed."""
+    """End what is still open; a connection that cannot even do that is closed.
+
+    By a COMMIT, which after an error the server makes a rollback: where there was none, a rollback
+    would count among those of the application.
+    """
     if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
         return
     try:
-        await connection.rollback()
+        await connection.commit()
     except psycopg.Error:
         await connection.close()

@@ -6,9 +6,10 @@ import contextlib
 import os
 import random
 import socket
-import subprocess
 import time
 from typing import TYPE_CHECKING
+
+import psutil
 
 if TYPE_CHECKING:
     import signal
@@ -30,7 +31,9 @@ def free_port() -> int:
 
 def children(pid: int) -> list[int]:
     """Return the ids of the processes that `pid` started itself and that have not ended."""
-    return [child for child, parent in _parents().items() if parent == pid]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children() if _is_there(child)]
+    return []
 
 
 def send_signal(pids: Collection[int], number: signal.Signals) -> None:
@@ -46,17 +49,19 @@ def wait_until_gone(pids: Collection[int], *, timeout_seconds: float) -> None:
     Raises:
         TimeoutError: Some were still there; the message names them.
     """
+    processes = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
     deadline = time.monotonic() + timeout_seconds
-    while remaining := _parents().keys() & set(pids):
+    while remaining := [process.pid for process in processes if _is_there(process)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Processes {sorted(remaining)} did not end.")
+            raise TimeoutError(f"Processes {remaining} did not end.")
         time.sleep(0.02)
 
 
-def _parents() -> dict[int, int]:
+def _is_there(process: psutil.Process) -> bool:
     # A zombie has ended; in a container there may be nobody to collect it.
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True
-    ).stdout
-    rows = (line.split() for line in listing.splitlines())
-    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -30,7 +30,7 @@ class Programs:
 
     def major_version(self) -> int:
         """Return the major version, such as 17."""
-        command = [self.bin_dir / "postgres", "--version"]
+        command = [str(self.bin_dir / "postgres"), "--version"]
         shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found = re.search(r"\) (\d+)", shown)
         if found is None:
@@ -51,7 +51,7 @@ class Programs:
         if self.account is not None:
             user, group, groups = self.account.pw_uid, self.account.pw_gid, list[int]()
         return subprocess.Popen(
-            [self.bin_dir / program, *arguments],
+            [str(self.bin_dir / program), *arguments],
             cwd=folder,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,

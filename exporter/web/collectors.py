@@ -33,7 +33,8 @@ class Sources:
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
     """Return a registry of everything that is exposed; collecting it touches memory only."""
-    registry = CollectorRegistry(auto_describe=False)
+    # The library's own collectors do not describe what they collect, and `name[]` needs to know.
+    registry = CollectorRegistry(auto_describe=True)
     registry.register(QueryCollector(sources.catalog, sources.board, sources.database.name))
     registry.register(_StatusCollector(sources))
     registry.register(_Telemetry(telemetry))

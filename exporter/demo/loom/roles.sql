@@ -1,7 +1,7 @@
 -- The roles, schemas and privileges that a Supabase project gives to an application: the least of them
 -- that Loom needs. Run once, by the superuser `supabase_admin`, in the empty database.
 --
--- No role has a password: the demo listens on the loopback address alone, and trusts it.
+-- No password stands here: whoever runs this gives each role one.
 
 -- The API roles. PostgREST logs in as `authenticator` and becomes one of the other three in each request.
 CREATE ROLE anon NOLOGIN NOINHERIT;
