@@ -17,12 +17,24 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _VERSION = r"^\d+$"
+_OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
+_IDENTITY = r"^[0-9a-f]{64}$"
+
+OTHER = "other"
+"""The class of a statement that no class claims, and the role of one that is not told apart."""
 
 Identifier = Annotated[
     str,
     StringConstraints(pattern=_IDENTIFIER),
     told_as(_IDENTIFIER, "must be in lower case, digits and _, beginning with a letter"),
 ]
+
+ObjectName = Annotated[
+    str,
+    StringConstraints(pattern=_OBJECT),
+    told_as(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
+]
+"""A relation or a function, spelt as the catalog has it."""
 
 
 class _Model(BaseModel):
@@ -71,6 +83,28 @@ class Phase(_Model):
     audit_events: tuple[Text, ...] = ()
 
 
+class StatementClass(_Model):
+    """Statements that are judged together: those that name one of these objects."""
+
+    relations: tuple[ObjectName, ...] = ()
+    functions: tuple[ObjectName, ...] = ()
+    identities: tuple[
+        Annotated[
+            str,
+            StringConstraints(pattern=_IDENTITY),
+            told_as(_IDENTITY, "must be the 64 hexadecimal digits by which a statement is known"),
+        ],
+        ...,
+    ] = ()
+    """Statements that belong here whatever they name, as where a view hides its tables."""
+
+    @model_validator(mode="after")
+    def _claims_something(self) -> "StatementClass":
+        if not (self.relations or self.functions or self.identities):
+            raise ValueError("must name relations, functions or identities")
+        return self
+
+
 class Deployment(_Model):
     """The deployment that is watched. `warmup` is in seconds."""
 
@@ -85,6 +119,10 @@ class Deployment(_Model):
     tables: tuple[Text, ...] = ()
     api_roles: tuple[Text, ...] = ()
     exposed_schemas: tuple[Text, ...] = ()
+    statement_roles: tuple[Text, ...] = ()
+    """Roles whose statements are told apart; those of any other are `OTHER` together."""
+    classes: dict[Identifier, StatementClass] = {}
+    """Where two classes claim a statement, the first of them gets it."""
 
     @model_validator(mode="after")
     def _versions_are_unique(self) -> "Deployment":
@@ -96,6 +134,18 @@ class Deployment(_Model):
                 raise ValueError(f"migration {version} stands in two phases")
         if "all" in self.phases:
             raise ValueError("`all` stands for every phase; give the phase another name")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_can_be_told_apart(self) -> "Deployment":
+        if OTHER in self.classes or OTHER in self.statement_roles:
+            raise ValueError(f"`{OTHER}` stands for what is in none; leave it away")
+        seen: dict[str, str] = {}
+        for name, claims in self.classes.items():
+            for claim in {*claims.relations, *claims.functions, *claims.identities}:
+                if first := seen.get(claim):
+                    raise ValueError(f"{claim} stands in two classes, {first} and {name}")
+                seen[claim] = name
         return self
 
 

@@ -1,0 +1,233 @@
+"""What happened between two readings of pg_stat_statements, whatever became of its entries.
+
+An entry's numbers grow while it lives; it ends when it is reset, evicted for a busier one, or lost
+in a crash, and may begin again from zero at any moment. What is reported here never falls and
+never counts a call twice; calls that were made after the last reading of an entry that ended are
+lost, and the entry is named. No clock, no network: two readings in, what is new out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+# Below any true decrease, and above what the square of a rounded root is off by.
+_ROUNDING = 1e-9
+
+
+class Key(NamedTuple):
+    """An entry of pg_stat_statements; OIDs of role and database, and the server's queryid."""
+
+    user: int
+    database: int
+    query: int
+    toplevel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An entry as it was read: sums over its life so far. Times are in seconds.
+
+    `stddev_seconds` is that of the population, as the server has it. `since` is when the entry
+    began, `min_seconds` and `max_seconds` its extremes; the server offers the one (extension 1.11
+    and newer), or the other two are read in its place.
+    """
+
+    calls: int
+    seconds: float
+    stddev_seconds: float
+    rows: int
+    blocks_hit: int
+    blocks_read: int
+    since: datetime | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+
+    @property
+    def squared_deviation(self) -> float:
+        """Sum of the squared deviations from the mean, in seconds squared."""
+        return self.calls * self.stddev_seconds**2
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """All entries, read in one statement, with the server's clock before and after.
+
+    `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
+    where the extension has no such view. `hidden` counts entries that the role may not see.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    readings: Mapping[Key, Reading]
+    stats_reset: datetime | None = None
+    dealloc: int | None = None
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New calls of a statement: how many, their total time, and how that spread.
+
+    `squared_deviation` is the sum of the squared deviations from the mean of these calls alone,
+    in seconds squared: their variance is that divided by `calls` (population) or `calls - 1`.
+    """
+
+    calls: int
+    seconds: float
+    squared_deviation: float
+    rows: int
+    blocks_hit: int
+    blocks_read: int
+
+
+NOTHING = Delta(0, 0.0, 0.0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What is new in a poll. The poll itself is all that must be kept for the next one.
+
+    Of each key in `ended`, the calls after its last reading are lost. Of an entry that began and
+    ended between two polls all are, and nothing but `evictions` or a reset hints at them. How many
+    calls that is, the server does not know either.
+    """
+
+    deltas: Mapping[Key, Delta]
+    """By key, of entries with new calls; from the beginning of its life, if an entry is new."""
+    fresh: frozenset[Key]
+    """Entries that began: their text is unknown, or may have become another one."""
+    ended: frozenset[Key]
+    """Entries that were there before and have ended, though they may have begun again."""
+    resets: int
+    """How many of these were reset, as far as that can be told from an eviction."""
+    evictions: int
+    """How often the server threw out its least used entries, about 5 % of them each time."""
+
+
+def advance(previous: Poll | None, poll: Poll) -> Advance:
+    """Compare two polls of one database.
+
+    The first poll ever (`previous` is None) only seeds: what was called before is not counted.
+    """
+    if previous is None:
+        return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
+    all_ended = _were_all_reset(previous, poll)
+    deltas: dict[Key, Delta] = {}
+    fresh: set[Key] = set()
+    ended = set(previous.readings.keys() - poll.readings.keys())
+    for key, reading in poll.readings.items():
+        before = previous.readings.get(key)
+        if before is None:
+            fresh.add(key)
+            if previous.hidden:
+                continue  # it may have been there all the time, with all its calls
+        elif _has_ended(before, reading, all_ended=all_ended):
+            fresh.add(key)
+            ended.add(key)
+            before = None
+        if delta := difference(before, reading):
+            deltas[key] = delta
+    evictions = _evictions(previous, poll)
+    resets = 0 if evictions and not all_ended else len(ended)
+    return Advance(deltas, frozenset(fresh), frozenset(ended), resets, evictions)
+
+
+def difference(before: Reading | None, after: Reading) -> Delta | None:
+    """Return what happened between two readings of one life, or since it began.
+
+    None if there was no call. The moments are those of the new calls alone: with c calls of total
+    T and squared deviations M before, and n new ones of total t,
+
+        M_new = M_after - M_before - (t/n - T/c)² · c·n / (c+n)
+
+    which is the pairwise update of Chan, Golub and LeVeque (1979), solved for one part.
+    """
+    if before is None:
+        before = _UNBORN
+    calls = after.calls - before.calls
+    if calls <= 0:
+        return None
+    seconds = max(after.seconds - before.seconds, 0.0)
+    squared = after.squared_deviation
+    if before.calls:
+        shift = seconds / calls - before.seconds / before.calls
+        squared -= before.squared_deviation + shift**2 * before.calls * calls / after.calls
+    return Delta(
+        calls,
+        seconds,
+        max(squared, 0.0) if calls > 1 else 0.0,
+        max(after.rows - before.rows, 0),
+        max(after.blocks_hit - before.blocks_hit, 0),
+        max(after.blocks_read - before.blocks_read, 0),
+    )
+
+
+def combine(deltas: Iterable[Delta]) -> Delta:
+    """Return the deltas as if all their calls were of one statement.
+
+    Squared deviations are about the common mean (Chan, Golub and LeVeque, 1979).
+    """
+    total = NOTHING
+    for delta in deltas:
+        squared = total.squared_deviation + delta.squared_deviation
+        if total.calls and delta.calls:
+            shift = delta.seconds / delta.calls - total.seconds / total.calls
+            squared += shift**2 * total.calls * delta.calls / (total.calls + delta.calls)
+        total = Delta(
+            total.calls + delta.calls,
+            total.seconds + delta.seconds,
+            squared,
+            total.rows + delta.rows,
+            total.blocks_hit + delta.blocks_hit,
+            total.blocks_read + delta.blocks_read,
+        )
+    return total
+
+
+_UNBORN = Reading(0, 0.0, 0.0, 0, 0, 0)
+
+
+def _were_all_reset(previous: Poll, poll: Poll) -> bool:
+    """Return whether all entries ended between the two polls, for certain.
+
+    A reset while the previous poll was read shows in `stats_reset` of this poll only, though the
+    entries may have been read after it: their numbers alone must tell then, or calls would be
+    counted twice.
+    """
+    return (
+        poll.stats_reset is not None
+        and poll.stats_reset != previous.stats_reset
+        and poll.stats_reset > previous.ended_at
+    )
+
+
+def _has_ended(before: Reading, after: Reading, *, all_ended: bool) -> bool:
+    """Return whether two readings of one key are of two lives."""
+    falls = (
+        after.calls < before.calls
+        or after.seconds < before.seconds
+        or after.rows < before.rows
+        or after.squared_deviation < before.squared_deviation * (1 - _ROUNDING)
+    )
+    if before.since is not None and after.since is not None:
+        return falls or after.since != before.since
+    return falls or all_ended or _extremes_shrink(before, after)
+
+
+def _extremes_shrink(before: Reading, after: Reading) -> bool:
+    return _is_less(after.max_seconds, before.max_seconds) or _is_less(
+        before.min_seconds, after.min_seconds
+    )
+
+
+def _is_less(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _evictions(previous: Poll, poll: Poll) -> int:
+    if poll.dealloc is None or previous.dealloc is None:
+        return 0
+    if poll.stats_reset != previous.stats_reset:
+        return poll.dealloc
+    return max(poll.dealloc - previous.dealloc, 0)
