@@ -54,6 +54,24 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
+-- Where the statistics of statements are read. The schema says nothing by itself: what is in it has
+-- rights of its own.
+DO $$
+DECLARE
+    extensions name;
+BEGIN
+    SELECT n.nspname INTO extensions
+    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pg_stat_statements';
+    IF FOUND AND NOT has_schema_privilege('{ROLE}', extensions, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO {ROLE}', extensions);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'ask the owner of schema % to run: GRANT USAGE ON SCHEMA % TO {ROLE};',
+        extensions, quote_ident(extensions);
+END
+$$;
+
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC;
 GRANT USAGE ON SCHEMA {SCHEMA} TO {ROLE};

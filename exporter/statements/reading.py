@@ -6,6 +6,7 @@ for them. The other one fetches texts and roles, for entries not met before.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from exporter.catalog.deployment import OTHER
@@ -73,30 +74,36 @@ class Extension:
 def poll_sql(extension: Extension) -> str:
     """Return the SQL of a poll; `read_poll` knows its rows. It takes no parameters.
 
+    In the binary format its rows take the client less than half the time.
+
     Only statements of the application's: top level, of this database, and not of our own role.
     The first and the last row tell the server's clock and when the statistics were reset, read
     before and after the entries; an Append runs its parts in turn.
     """
-    has = extension.columns.__contains__
-    if has("stats_since"):
-        life = "s.stats_since, NULL::float8, NULL::float8"
-    else:
-        life = "NULL::timestamptz, s.min_exec_time, s.max_exec_time"
     edge = f"""
-SELECT pg_catalog.clock_timestamp(), i.stats_reset, i.dealloc::bigint, d.oid,
+SELECT pg_catalog.json_build_object(
+           'clock', pg_catalog.clock_timestamp(), 'stats_reset', i.stats_reset,
+           'dealloc', i.dealloc, 'database', d.oid::bigint),
        NULL::oid, NULL::bigint, NULL::bigint, NULL::float8, NULL::float8,
-       NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::float8, NULL::float8
+       NULL::bigint, NULL::bigint, NULL::bigint, {_life(extension, "NULL::{type}")}
 FROM {extension.info} AS i, pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
     return f"""{edge}UNION ALL
-SELECT NULL, NULL, NULL, NULL,
-       s.userid, s.queryid, s.calls, s.total_exec_time, s.stddev_exec_time,
-       s.rows, s.shared_blks_hit, s.shared_blks_read, {life}
+SELECT NULL, s.userid, s.queryid, s.calls, s.total_exec_time, s.stddev_exec_time,
+       s.rows, s.shared_blks_hit, s.shared_blks_read, {_life(extension, "s.{name}")}
 FROM {extension.function}(false) AS s
 WHERE {_ours(extension)}
   AND s.userid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
 UNION ALL{edge}"""
+
+
+def _life(extension: Extension, form: str) -> str:
+    """Return the columns by which one life of an entry is told from the next, in some form."""
+    if "stats_since" in extension.columns:
+        return form.format(name="stats_since", type="timestamptz")
+    extremes = ("min_exec_time", "max_exec_time")
+    return ", ".join(form.format(name=name, type="float8") for name in extremes)
 
 
 def texts_sql(extension: Extension) -> str:
@@ -139,29 +146,34 @@ def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
     Raises:
         ValueError: the rows are not those of a poll, because one of its edges is not there.
     """
-    edges = [row for row in rows if row[0] is not None]
+    edges = [row[0] for row in rows if row[0] is not None]
     if len(edges) != 2:
         raise ValueError(f"a poll has two edges, this one has {len(edges)}")
-    (started_at, stats_reset, dealloc, database, *_), (ended_at, *_) = edges
+    before, after = edges
     readings: dict[Key, Reading] = {}
     hidden = 0
-    for row in rows:
-        user, query, calls, total, stddev, returned, hit, read, since, least, most = row[4:]
+    for _, user, query, *values in rows:
         if query is not None:
-            readings[Key(user, database, query)] = Reading(
-                calls,
-                total / 1e3,
-                stddev / 1e3,
-                returned,
-                hit,
-                read,
-                since,
-                None if least is None else least / 1e3,
-                None if most is None else most / 1e3,
-            )
+            readings[Key(user, before["database"], query)] = _reading(*values)
         elif user is not None:
             hidden += 1
-    return Poll(started_at, ended_at, readings, stats_reset, dealloc, hidden)
+    return Poll(
+        datetime.fromisoformat(before["clock"]),
+        datetime.fromisoformat(after["clock"]),
+        readings,
+        before["stats_reset"] and datetime.fromisoformat(before["stats_reset"]),
+        before["dealloc"],
+        hidden,
+    )
+
+
+def _reading(
+    calls: int, total: float, stddev: float, rows: int, hit: int, read: int, *life: Any
+) -> Reading:
+    if len(life) == 1:
+        return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, *life)
+    least, most = life
+    return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, None, least / 1e3, most / 1e3)
 
 
 class StatementText(NamedTuple):

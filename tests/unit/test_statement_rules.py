@@ -1,0 +1,63 @@
+"""Classes and roles of statements in deployment.yaml: what is wrong is said in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.catalog.deployment import StatementClass, load_deployment
+from exporter.documents import DocumentError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEPLOYMENT = """\
+name: things
+title: Things
+warmup: 30m
+phases: {}
+statement_roles: [anon]
+classes:
+  big:
+    relations: [app.things, Anything]
+    functions: [app.count]
+  small:
+    relations: [app.parts]
+"""
+
+
+def _load(folder: Path, old: str = "", new: str = "") -> dict[str, StatementClass]:
+    assert old in DEPLOYMENT
+    path = folder / "deployment.yaml"
+    path.write_text(DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT)
+    return load_deployment(path).classes
+
+
+def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
+    classes = _load(tmp_path)
+    assert list(classes) == ["big", "small"]
+    assert classes["big"] == StatementClass(
+        relations=("app.things", "Anything"), functions=("app.count",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("app.parts", "app.things", "app.things stands in two classes, big and small"),
+        ("  small:", "  other:", "`other` stands for what is in none"),
+        ("[anon]", "[other]", "`other` stands for what is in none"),
+        ("relations: [app.parts]", "relations: []", ":10: classes.small: must name relations"),
+        ("app.parts", "a.b.c", ":11: classes.small.relations.0: must be schema.name"),
+        ("[app.parts]", "['\"Parts\"']", "without quotes"),
+        ("functions: [app.count]", "identities: [abc]", "64 hexadecimal digits"),
+        ("functions", "function", ":9: classes.big.function: unknown key"),
+        ("  small:", "  Small class:", "lower case"),
+    ],
+)
+def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(DocumentError) as error:
+        _load(tmp_path, old, new)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
