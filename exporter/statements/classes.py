@@ -95,6 +95,9 @@ def parsed_names(text: str) -> Names:
 
     Of statements that are no question of an application, nothing.
 
+    The parser recurses in C, so a thread that calls it needs 1 MiB of stack: the default of glibc
+    is 8 MiB, that of musl an eighth of a MiB (`threading.stack_size`).
+
     Raises:
         UnparsableError: the text is no SQL, as when it is cut off, or too long or deep.
     """
