@@ -45,7 +45,9 @@ ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '15s';
 
 DO $$
 BEGIN
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO {ROLE}', current_database());
+    IF NOT has_database_privilege('{ROLE}', current_database(), 'CONNECT') THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {ROLE}', current_database());
+    END IF;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'the owner of the database must grant CONNECT on it to {ROLE}';
 END
