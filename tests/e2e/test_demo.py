@@ -114,6 +114,9 @@ def _play(scenario: Scenario) -> Play:
         demo.note_processes()
         with Scraper(port, "loom_", every_seconds=0.5) as scraper:
             exit_code = demo.process.wait(90)
+            eventually(
+                "nobody answers any more", lambda: scraper.scrapes[-1].problem, within_seconds=5
+            )
         demo.assert_nothing_left()
         *scrapes, after_the_end = scraper.until_first_failure()
         assert "refused" in after_the_end.problem or "reset" in after_the_end.problem

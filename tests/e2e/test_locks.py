@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ import pytest
 from exporter.catalog import load
 from exporter.database.grants import ROLE
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
-from exporter.settings import packaged_queries
 from tests.daemon import Daemon, Page
 from tests.e2e.observers import Sampler, Scraper, eventually
 from tests.queries import make_folder, query_text
@@ -46,15 +44,12 @@ READERS = ("mfa_users", "mfa_discrepancies")
 
 
 @pytest.mark.usefixtures("minute_of_frost")  # half of which passes meanwhile
-def test_table_that_is_locked_for_half_a_minute(new_loom: LoomDatabase, tmp_path: Path) -> None:
+def test_table_that_is_locked_for_half_a_minute(new_loom: LoomDatabase) -> None:
     """No long wait, /metrics answers, state `locked`, values stay, no migration is held up."""
-    queries = _queries_whose_values_last(tmp_path)
-    install_grants(new_loom, load(queries))
+    install_grants(new_loom)
     without_us = [_migration_delay(new_loom) for _ in range(ROUNDS)]
     with (
-        Daemon(
-            new_loom.dsn(ROLE), "--queries", str(queries), env={"LOOM_EXPORTER_MAX_INTERVAL": "3s"}
-        ) as daemon,
+        Daemon(new_loom.dsn(ROLE), env={"LOOM_EXPORTER_MAX_INTERVAL": "3s"}) as daemon,
         Sampler(new_loom.dsn(), OUR_WAITS) as waits,
         Scraper(daemon.port) as scraper,
     ):
@@ -112,15 +107,6 @@ def test_migration_waits_for_a_query_that_takes_too_long_no_longer_than_its_time
             lambda: daemon.page().states.get("slow") == "timeout",
             within_seconds=5,
         )
-
-
-def _queries_whose_values_last(folder: Path) -> Path:
-    """Return a copy of the shipped queries that keeps values for longer than the table is held."""
-    queries = folder / "queries"
-    shutil.copytree(packaged_queries(), queries)
-    for path in queries.glob("*.sql"):
-        path.write_text(path.read_text().replace("\nphase:", "\nmax_age: 10m\nphase:", 1))
-    return queries
 
 
 def _until_states(daemon: Daemon, state: str) -> None:
