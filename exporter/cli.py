@@ -45,6 +45,15 @@ Queries = Annotated[
         "--queries", help="Folder of the queries; default: the ones shipped.", metavar="FOLDER"
     ),
 ]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        "--web.listen-address",
+        help="Address and port of the web server.",
+        metavar="HOST:PORT",
+    ),
+]
 Format = Annotated[
     Literal["text", "json"], typer.Option("--format", help="For a person or for a machine.")
 ]
@@ -83,15 +92,7 @@ def _options(
 def serve(
     config: Config = None,
     queries: Queries = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen",
-            "--web.listen-address",
-            help="Address and port of the web server.",
-            metavar="HOST:PORT",
-        ),
-    ] = None,
+    listen: Listen = None,
     log_format: Annotated[
         Literal["console", "json"] | None, typer.Option(help="Form of the log lines.")
     ] = None,
@@ -189,7 +190,7 @@ _EXIT_OF_RUN = {
 
 
 @app.command(
-    epilog="Example: loom-exporter grants > grants.sql; read it; psql -f grants.sql as the owner"
+    epilog="Example: loom-exporter grants > grants.sql; psql -v ON_ERROR_STOP=1 -f grants.sql"
 )
 def grants(config: Config = None, queries: Queries = None) -> None:
     """Print the SQL that installs the monitoring role, for a DBA to read and run."""
@@ -199,10 +200,10 @@ def grants(config: Config = None, queries: Queries = None) -> None:
 
 
 @app.command(epilog='Example: HEALTHCHECK CMD ["loom-exporter", "healthcheck"]')
-def healthcheck(config: Config = None) -> None:
+def healthcheck(config: Config = None, listen: Listen = None) -> None:
     """Ask the daemon on this machine whether it is alive; exit 0 if so, else 1."""
     with _told_in_one_line():
-        settings = load_settings(config)
+        settings = load_settings(config, {"listen": listen})
         reason = ask_health(settings.listen)
         if reason:
             _fail(f"healthcheck: {settings.listen}: {reason}", Exit.FAILED)
@@ -230,8 +231,10 @@ def demo(
 ) -> None:
     """Take a Loom database on a PostgreSQL of its own through its deployment, and watch it."""
     with _told_in_one_line():
-        from exporter.demo import DemoError, Plan, play  # the extra `demo` may not be installed
-
+        try:
+            from exporter.demo import DemoError, Plan, play
+        except ModuleNotFoundError as missing:
+            _fail(f"the demo needs {missing.name}: pip install 'loom-exporter[demo]'", Exit.USAGE)
         try:
             play(Plan(scenario=scenario, port=port, before_seconds=before, hold_seconds=hold))
         except DemoError as error:

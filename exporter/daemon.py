@@ -40,14 +40,12 @@ def serve(settings: Settings, catalog: Catalog) -> None:
 
 async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) -> None:
     read_conninfo = conninfo_reader(settings)
-    read_conninfo()  # a malformed one is told now, not in an hour
+    read_conninfo()  # report a malformed one now, not at the first query
     stop = _stop_signal()
     intervals = {
         query.name: interval_seconds(query, settings.max_interval) for query in catalog.queries
     }
-    max_ages = {
-        query.name: max_age_seconds(query, intervals[query.name]) for query in catalog.queries
-    }
+    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database(settings.database_name, read_conninfo)
     board = Board(catalog.queries, max_ages)
     store = StateStore(settings.state_dir / "state.sqlite3")
@@ -70,11 +68,13 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
             queries=len(catalog.queries),
             deployment=catalog.deployment.name,
         )
-        await stop.wait()
-        started = time.monotonic()
-        await schedule.stop(DRAIN_SECONDS)
-        await database.close()
-        store.close()
+        try:
+            await stop.wait()
+        finally:
+            started = time.monotonic()
+            await schedule.stop(DRAIN_SECONDS)
+            await database.close()
+            store.close()
         # The web server is last, so that a scrape during all this was still answered.
     _log.info("stopped", seconds=round(time.monotonic() - started, 1))
 
@@ -89,6 +89,8 @@ def _stop_signal() -> asyncio.Event:
         stop.set()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
+            # Not Python's own for SIGINT: a KeyboardInterrupt ends whatever code it hits upon.
+            signal.signal(each, signal.SIG_DFL)
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, on_signal, each)

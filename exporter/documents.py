@@ -78,10 +78,9 @@ def parse_document(text: str, place: str, *, first_line: int = 1) -> Document:
             f"not YAML: {error.problem or error.context}; indent with spaces, and put text that "
             "begins with a sign or holds a colon in quotes",
         ) from None
-    except yaml.YAMLError as error:  # an unprintable character has no mark of the usual kind
-        raise DocumentError(
-            place, first_line, (), f"not YAML: {str(error).splitlines()[0]}"
-        ) from None
+    except yaml.reader.ReaderError as error:  # an unprintable character
+        line = first_line + text.count("\n", 0, error.position)
+        raise DocumentError(place, line, (), f"not YAML: {str(error).splitlines()[0]}") from None
     return Document(place, data, lines)
 
 

@@ -20,7 +20,7 @@ def parse_duration(text: object) -> float:
         ValueError: `text` is not a duration. A bare number is refused, because its unit
             would be a guess.
     """
-    if not isinstance(text, str) or not re.match(_WHOLE, text):
+    if not isinstance(text, str) or not re.fullmatch(_WHOLE, text, re.ASCII):
         raise ValueError("a duration is a number and a unit, such as 250ms, 15s, 1m, 1h30m or 7d")
     return sum(float(number) * _UNITS_SECONDS[unit] for number, unit in _PART.findall(text))
 
@@ -43,7 +43,7 @@ def format_duration(seconds: float) -> str:
 
 Duration = Annotated[
     float,
-    Field(gt=0),
+    Field(gt=0, le=366 * 86400),
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": _WHOLE, "examples": ["15s", "1m", "250ms"]}),
 ]

@@ -9,7 +9,7 @@ import structlog
 from exporter.redaction import redact
 from exporter.settings import interactive
 
-_QUIET = ("psycopg.pool", "apscheduler", "asyncio", "uvicorn")
+_QUIET = ("psycopg", "apscheduler", "asyncio", "uvicorn")
 """Libraries whose news we tell ourselves, with a name and a remedy; theirs only from `error` up."""
 
 

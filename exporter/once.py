@@ -25,8 +25,14 @@ class Answer:
 
 
 async def run_once(settings: Settings, catalog: Catalog, query: Query) -> Answer:
-    """Run `query` as the daemon would, and remember nothing."""
-    database = Database(settings.database_name, conninfo_reader(settings), max_connections=1)
+    """Run `query` as the daemon would, and remember nothing.
+
+    Raises:
+        SettingsError: the connection string is missing or malformed.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()
+    database = Database(settings.database_name, read_conninfo, max_connections=1)
     only = Catalog(catalog.deployment, (query,))
     board = Board(only.queries, {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)

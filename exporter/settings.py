@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exporter.documents import Document, DocumentError, parse_document, plain_reason
+from exporter.dsn import check_dsn
 from exporter.durations import Duration
 from exporter.redaction import redact
 
@@ -47,6 +48,10 @@ def _label_value(text: str) -> str:
     return text
 
 
+def _dsn(secret: SecretStr) -> SecretStr:
+    return SecretStr(check_dsn(secret.get_secret_value().strip()))
+
+
 def packaged_queries() -> Path:
     """Return the folder of the shipped queries: beside this file, or in a checkout above it."""
     here = Path(__file__).resolve().parent
@@ -71,7 +76,7 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_dsn)] | None = Field(
         None, description="PostgreSQL, as a URL or as key=value pairs"
     )
     database_url_file: Path | None = Field(
@@ -87,7 +92,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         default_factory=_state_home, description="folder of what outlives a restart"
     )
-    max_interval: Duration | None = Field(
+    max_interval: Annotated[Duration, Field(ge=1)] | None = Field(
         None, description="run every query at least this often, for instance while a migration runs"
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")

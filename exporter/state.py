@@ -5,6 +5,7 @@ follows, so a broken file or a full disk costs the memory of the next restart an
 """
 
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -22,10 +23,17 @@ CREATE TABLE IF NOT EXISTS token (
     metric     TEXT NOT NULL,
     labels     TEXT NOT NULL,  -- JSON array of the label values
     token      TEXT NOT NULL,
-    changed_at REAL NOT NULL,  -- Unix time
+    changed_at REAL,           -- Unix time; NULL: before anybody looked
     PRIMARY KEY (database, metric, labels)
-) WITHOUT ROWID, STRICT
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS watched (  -- metrics that were looked at, be it that nothing was there
+    database TEXT NOT NULL,
+    metric   TEXT NOT NULL,
+    PRIMARY KEY (database, metric)
+) WITHOUT ROWID, STRICT;
 """
+
+_RETRY_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -56,45 +64,69 @@ class StateStore:
         self.problem: str | None = None
         """Why nothing outlives a restart; None while it does."""
         self._lock = threading.Lock()
-        self._tokens: dict[Series, tuple[str, float]] = {}
+        self._read_only = read_only
+        self._tokens: dict[Series, tuple[str, float | None]] = {}
+        self._watched: set[tuple[str, str]] = set()
         self._unwritten: set[Series] = set()
         self._file: sqlite3.Connection | None = None
-        try:
-            if not read_only:
-                self._file = self._open()
-            elif path.exists():
-                self._connect(_reading(path)).close()
-        except (sqlite3.Error, OSError, ValueError, _NewerVersionError) as error:
-            self._lose(error)
+        self._next_try = float("-inf")
+        self._try_to_open()
 
-    def observe(self, database: str, metric: str, seen: Sequence[Observation]) -> list[float]:
+    def observe(
+        self, database: str, metric: str, seen: Sequence[Observation]
+    ) -> list[float | None]:
         """Return the Unix time at which each token last changed, and remember what is new.
 
-        A token that was never seen before counts as changed now, or at its exact time.
+        None is for a token that was there before anybody looked at the metric: it changed at some
+        time, and to make one up would pass an old state off as a fresh one.
         """
         now = time.time()
         with self._lock:
-            times: list[float] = []
+            self._try_to_open()
+            is_first_look = (database, metric) not in self._watched
+            times: list[float | None] = []
             for observation in seen:
                 series = (database, metric, observation.labels)
-                token, changed_at = self._tokens.get(series, (None, 0.0))
-                if token != observation.token or (
-                    observation.at is not None and observation.at != changed_at
-                ):
-                    changed_at = now if observation.at is None else observation.at
-                    self._tokens[series] = (observation.token, changed_at)
-                    self._unwritten.add(series)
-                times.append(changed_at)
-            if self._unwritten and self._file:
+                known = self._tokens.get(series)
+                at = observation.at
+                if at is not None and not math.isfinite(at):
+                    at = None
+                if known is None or known[0] != observation.token:
+                    unknown = None if is_first_look and known is None else now
+                    self._remember(series, observation.token, unknown if at is None else at)
+                elif at is not None and at != known[1]:
+                    self._remember(series, observation.token, at)
+                times.append(self._tokens[series][1])
+            self._watched.add((database, metric))
+            if self._file and (self._unwritten or is_first_look):
                 self._write(self._file)
         return times
 
     def close(self) -> None:
         """Close the file; what is observed later is kept in memory only."""
         with self._lock:
+            self._read_only = True
             if self._file:
                 self._file.close()
                 self._file = None
+
+    def _remember(self, series: Series, token: str, changed_at: float | None) -> None:
+        self._tokens[series] = (token, changed_at)
+        self._unwritten.add(series)
+
+    def _try_to_open(self) -> None:
+        """Open the file if it is not open; again and again, for who holds it may let go of it."""
+        if self._file or time.monotonic() < self._next_try:
+            return
+        self._next_try = time.monotonic() + _RETRY_SECONDS
+        try:
+            if not self._read_only:
+                self._file = self._open()
+                self.problem = None
+            elif self.path.exists():
+                self._connect(_reading(self.path)).close()
+        except (sqlite3.Error, OSError, ValueError, _NewerVersionError) as error:
+            self._lose(error)
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -129,14 +161,21 @@ class StateStore:
             if not uri:
                 file.execute("PRAGMA journal_mode = WAL")
                 file.execute("PRAGMA synchronous = NORMAL")
-                file.execute(_SCHEMA)
+                file.executescript(_SCHEMA)
                 file.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for database, metric, labels, token, changed_at in file.execute("SELECT * FROM token"):
-                self._tokens[database, metric, tuple(json.loads(labels))] = (token, changed_at)
+            self._load(file)
         except BaseException:
             file.close()
             raise
         return file
+
+    def _load(self, file: sqlite3.Connection) -> None:
+        """Take from the file what it knows longer than we do."""
+        for database, metric, labels, token, changed_at in file.execute("SELECT * FROM token"):
+            series = (database, metric, tuple(json.loads(labels)))
+            if series not in self._tokens or self._tokens[series][0] == token:
+                self._tokens[series] = (token, changed_at)
+        self._watched.update(file.execute("SELECT * FROM watched").fetchall())
 
     def _write(self, file: sqlite3.Connection) -> None:
         """Write what the file does not have yet; what fails is tried again next time."""
@@ -147,6 +186,7 @@ class StateStore:
         try:
             file.execute("BEGIN IMMEDIATE")
             file.executemany("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR IGNORE INTO watched VALUES (?, ?)", list(self._watched))
             file.execute("COMMIT")
             self._unwritten.clear()
             self.problem = None

@@ -9,10 +9,15 @@ metrics:
     labels: [state]
     value: connections
 */
--- Why: a migration that waits shows first as connections that pile up. A backend whose state is
--- hidden from this role (pg_read_all_stats is missing) counts as unknown, not as nobody.
-SELECT s.state, count(a.pid) AS connections
-  FROM (VALUES ('active'), ('idle'), ('idle_in_transaction'), ('idle_in_transaction_aborted'),
+-- Why: a migration that waits shows first as connections that pile up. Where the state of one
+-- backend is hidden from this role (pg_read_all_stats is missing), it counts as unknown and no
+-- other number is known: NULL, not 0.
+SELECT s.state,
+       CASE WHEN s.state = 'unknown' OR bool_and(seen.all_seen) THEN count(a.pid) END AS connections
+  FROM (SELECT coalesce(bool_and(backend_type IS NOT NULL), true) AS all_seen
+          FROM pg_catalog.pg_stat_activity
+         WHERE datname = current_database()) AS seen
+ CROSS JOIN (VALUES ('active'), ('idle'), ('idle_in_transaction'), ('idle_in_transaction_aborted'),
                ('fastpath_function_call'), ('disabled'), ('unknown')) AS s (state)
   LEFT JOIN pg_catalog.pg_stat_activity AS a
          ON s.state = CASE a.state

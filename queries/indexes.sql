@@ -16,8 +16,8 @@ metrics:
 */
 -- Why: an invalid index costs every write and helps no read, and nothing else tells of it.
 SELECT t.relname                                                     AS "table",
-       s.indexrelname                                                AS "index",
-       s.idx_scan                                                    AS scans,
+       x.relname                                                     AS "index",
+       pg_stat_get_numscans(i.indexrelid)                            AS scans,
        (i.indisvalid AND i.indisready AND i.indislive)::int          AS valid
   FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
                ('file_uploads'), ('file_shares'), ('resource_collections'),
@@ -27,5 +27,5 @@ SELECT t.relname                                                     AS "table",
     ON t.relname = watched.relation AND t.relnamespace = 'public'::regnamespace
   JOIN pg_catalog.pg_index AS i
     ON i.indrelid = t.oid
-  JOIN pg_catalog.pg_stat_all_indexes AS s
-    ON s.indexrelid = i.indexrelid;
+  JOIN pg_catalog.pg_class AS x
+    ON x.oid = i.indexrelid;

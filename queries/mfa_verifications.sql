@@ -20,5 +20,6 @@ SELECT s.status, w.label AS "window", count(a.created_at) AS attempts
   LEFT JOIN public.mfa_verification_attempts AS a
     ON a.status     = s.status
    AND a.created_at > now() - w.length
+   AND a.created_at <= now()
    AND a.created_at > now() - interval '24 hours'  -- a constant bound, so that an index can serve it
  GROUP BY s.status, w.label;

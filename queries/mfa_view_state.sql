@@ -9,7 +9,7 @@ metrics:
     value: populated
   loom_mfa_view_refreshed_timestamp_seconds:
     type: change_timestamp
-    help: Unix time at which the materialized view user_mfa_status_unified was last refreshed.
+    help: Unix time at which the materialized view user_mfa_status_unified was last refreshed, or altered.
     value: version
     at: refreshed
 */

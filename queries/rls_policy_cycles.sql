@@ -5,7 +5,7 @@ interval: 1m
 metrics:
   loom_rls_policy_cycle_tables:
     type: gauge
-    help: Tables whose SELECT policies lead back to the table, so that reading it fails with 42P17.
+    help: Tables whose SELECT policies lead back to them, other than by views or functions; reading fails with 42P17.
     value: tables
     baseline: true
 */

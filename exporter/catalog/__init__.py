@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.catalog.deployment import Deployment, load_deployment
-from exporter.catalog.query import Metric, Query, parse_query
+from exporter.catalog.header import Metric
+from exporter.catalog.query import Query, parse_query
 from exporter.documents import DocumentError
 
 __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]

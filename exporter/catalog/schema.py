@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from exporter.catalog.query import Header
+from exporter.catalog.header import Header
 
 
 def header_schema() -> dict[str, Any]:

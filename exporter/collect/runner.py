@@ -10,7 +10,7 @@ import structlog
 
 from exporter.catalog import Query
 from exporter.collect.board import Board
-from exporter.collect.snapshot import Result, read_rows
+from exporter.collect.snapshot import NO_ROWS, Result, read_rows
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.outcome import RunError, State
@@ -47,6 +47,7 @@ class Runner:
         self._running: dict[str, asyncio.Event] = {}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._is_stopping = False
 
     async def run(self, query: Query) -> None:
         """Run `query`, unless it runs already or backs off. Raises nothing but CancelledError."""
@@ -64,7 +65,8 @@ class Runner:
             done.set()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Cancel what runs on the server, and wait for the runs to end."""
+        """Cancel what runs on the server, wait for the runs to end, and let none begin."""
+        self._is_stopping = True
         running = tuple(self._running.values())
         if not running:
             return
@@ -87,10 +89,14 @@ class Runner:
             self._board.publish(query.name, state, result.samples)
         except RunError as error:
             state, detail = error.state, str(error)
+            if state is State.ABSENT:
+                await self._date_tokens(read_rows(query, NO_ROWS))
         except Exception as error:
             # A fault of ours must not end the schedule, nor look as if all were well.
             _log.exception("a run failed unexpectedly", query=query.name)
             state, detail = State.ERROR, type(error).__name__
+        if self._is_stopping:
+            return  # it was we who ended it, and that tells nothing of the database
         if not state.is_success:
             self._board.fail(query.name, state, detail)
         self._telemetry.ran(query, state, time.monotonic() - started, dropped)
@@ -109,7 +115,9 @@ class Runner:
             times = await asyncio.to_thread(
                 self._store.observe, self._database.name, metric, list(tokens.values())
             )
-            result.samples[metric] = dict(zip(tokens, times, strict=True))
+            result.samples[metric] = {
+                labels: at for labels, at in zip(tokens, times, strict=True) if at is not None
+            }
 
     def _back_off(self, query: Query, state: State) -> None:
         """Let a query that keeps failing run ever less often, at least every five minutes.

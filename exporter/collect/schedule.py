@@ -1,8 +1,12 @@
 """When each query runs."""
 
 import asyncio
+import math
+import random
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import structlog
 from apscheduler.events import (
@@ -22,30 +26,47 @@ from exporter.database.database import Database
 
 BEAT_SECONDS = 5.0
 _CRON_GRACE_SECONDS = 3600.0
+_CRON_RUNS = 50
 _QUIET_SECONDS = 10.0
+_CLOCK_STEP_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 
 
 def interval_seconds(query: Query, longest: float | None) -> float:
-    """Return the time between two runs; for a cron schedule, between the next two.
+    """Return the time between two runs; for a cron schedule, the longest that lies ahead.
 
     Args:
         query: the query.
         longest: the operator's `max_interval`, which a cron schedule is not subject to.
     """
     if query.header.interval is not None:
-        return min(query.header.interval, longest or query.header.interval)
+        # No shorter than the timeout: a run must be over when the next one is due.
+        return max(min(query.header.interval, longest or math.inf), query.header.timeout)
     trigger = CronTrigger.from_crontab(query.header.schedule, timezone=UTC)
-    first = trigger.get_next_fire_time(None, datetime.now(UTC))
-    second = trigger.get_next_fire_time(first, first + timedelta(seconds=1)) if first else None
+    gaps = (later - earlier for earlier, later in pairwise(_next_runs(trigger)))
     # A schedule that fires once and never again is as good as yearly.
-    return (second - first).total_seconds() if first and second else 366 * 86400.0
+    return max((gap.total_seconds() for gap in gaps), default=366 * 86400.0)
 
 
-def max_age_seconds(query: Query, interval: float) -> float:
-    """Return the age at which values of `query` are dropped."""
-    return query.header.max_age or 3 * interval
+def max_age_seconds(query: Query) -> float:
+    """Return the age at which values of `query` are dropped: by default three of its intervals.
+
+    Of the header's interval, even if the operator has it run more often: while a migration holds
+    a lock, what was known before is what there is.
+    """
+    return query.header.max_age or 3 * interval_seconds(query, None)
+
+
+def _next_runs(trigger: CronTrigger) -> Iterator[datetime]:
+    """Yield enough of the next runs to see the longest gap between two, such as a weekend."""
+    after = datetime.now(UTC)
+    for _ in range(_CRON_RUNS):
+        run = trigger.get_next_fire_time(None, after)
+        if run is None:
+            return
+        yield run
+        after = run + timedelta(seconds=1)
 
 
 class Schedule:
@@ -67,7 +88,7 @@ class Schedule:
         self._database = database
         self._telemetry = telemetry
         self._longest = max_interval_seconds
-        self._first_cycle: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._last_beat = time.monotonic()
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
@@ -103,17 +124,20 @@ class Schedule:
                 id=query.name,
                 misfire_grace_time=max(1, round(grace)),
             )
-        self._scheduler.add_job(
-            self._beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=UTC), id="-beat"
-        )
+        for job in (self._beat, self._ping):
+            trigger = IntervalTrigger(seconds=BEAT_SECONDS, timezone=UTC)
+            self._scheduler.add_job(job, trigger, id=job.__name__)
         self._scheduler.start()
-        self._first_cycle = asyncio.create_task(self._run_all(), name="first cycle")
+        self._tasks = [
+            asyncio.create_task(self._run_all(), name="first cycle"),
+            asyncio.create_task(self._watch_clock(), name="clock"),
+        ]
 
     async def stop(self, timeout_seconds: float) -> None:
         """Start no further run, and end those that are going within `timeout_seconds`."""
         self._scheduler.pause()
-        if self._first_cycle:
-            self._first_cycle.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._runner.drain(timeout_seconds)
         # shutdown() cancels what still runs, on the next turn of the loop and whatever `wait` says.
         self._scheduler.shutdown(wait=False)
@@ -126,8 +150,28 @@ class Schedule:
 
     async def _beat(self) -> None:
         self._last_beat = time.monotonic()
+
+    async def _ping(self) -> None:
         if time.monotonic() - self._database.answered_at > _QUIET_SECONDS:
             await self._database.ping()
+
+    async def _watch_clock(self) -> None:
+        """Plan all runs anew when the clock is set: APScheduler waits for times of that clock."""
+        offset = time.time() - time.monotonic()
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            step = time.time() - time.monotonic() - offset
+            if abs(step) < _CLOCK_STEP_SECONDS:
+                continue
+            offset += step
+            _log.warning("the clock was set; all runs are planned anew", seconds=round(step))
+            now = datetime.now(UTC)
+            for job in self._scheduler.get_jobs():
+                if isinstance(job.trigger, IntervalTrigger):
+                    wait = random.uniform(0, job.trigger.interval_length)
+                    job.modify(next_run_time=now + timedelta(seconds=wait))
+                else:
+                    job.modify(next_run_time=job.trigger.get_next_fire_time(None, now))
 
     def _late(self, event: JobExecutionEvent) -> None:
         if query := self._queries.get(event.job_id):

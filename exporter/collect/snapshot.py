@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from exporter.catalog.query import Metric, Query
+from exporter.catalog import Metric, Query
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Rows
 from exporter.state import Observation
@@ -13,7 +13,12 @@ from exporter.state import Observation
 Samples = Mapping[str, Mapping[tuple[str, ...], float]]
 """Metric → label values → value. A mapping, so that no label set can stand twice."""
 
+LONGEST_LABEL = 1024
+"""A longer value is no label but a document; Prometheus may refuse the whole page for it."""
+
 NO_SAMPLES: Samples = MappingProxyType({})
+
+NO_ROWS = Rows((), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,13 @@ def read_rows(query: Query, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:
-        RunError: `error`, two rows have the same labels, a label is NULL, or a value is NULL where
-            the header says that this is an error.
+        RunError: `error`, two rows have the same labels, a label is NULL or endless, or a value is
+            NULL where the header says that this is an error.
     """
     result = Result()
+    for name, metric in query.metrics.items():
+        if metric.type == "change_timestamp":
+            result.tokens[name] = {}  # that there is none is an observation as well
     kept = 0
     dropped = (rows.total - len(rows.rows)) * len(query.metrics)
     for row in rows.rows:
@@ -58,6 +66,8 @@ def _labels(name: str, metric: Metric, values: Mapping[str, Any]) -> tuple[str, 
             State.ERROR,
             f"{name}: label `{metric.labels[labels.index(None)]}` is NULL; use coalesce()",
         )
+    if any(len(label) > LONGEST_LABEL for label in labels):
+        raise RunError(State.ERROR, f"{name}: a label has more than {LONGEST_LABEL} characters")
     return labels
 
 
@@ -70,7 +80,7 @@ def _add(
     values: Mapping[str, Any],
 ) -> None:
     if metric.type == "change_timestamp":
-        tokens = result.tokens.setdefault(name, {})
+        tokens = result.tokens[name]
         if labels in tokens:
             raise _duplicate(name, metric)
         tokens[labels] = Observation(labels, value, values[metric.at] if metric.at else None)

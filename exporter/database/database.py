@@ -10,7 +10,12 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from exporter.catalog.query import Query
-from exporter.database.connection import CONNECT_SECONDS, CONNECTION_PARAMETERS, MonitorConnection
+from exporter.database.connection import (
+    CONNECT_SECONDS,
+    CONNECTION_PARAMETERS,
+    MonitorConnection,
+    hang_up,
+)
 from exporter.database.outcome import RunError, State, describe, state_of
 from exporter.database.transaction import Rows, run
 from exporter.redaction import redact
@@ -22,7 +27,7 @@ MAX_CONNECTIONS = 2
 _GRACE_SECONDS = 1.0
 """A server that is silent this long after statement_timeout is taken for dead."""
 
-_TOO_MANY_CONNECTIONS = "53300"
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,10 @@ class Database:
         self.answered_at = float("-inf")
         """`time.monotonic()` when it last answered."""
         self._failure = "not connected yet"
-        self._failed_at = float("-inf")
+        self._next_try = float("-inf")
+        self._pause_seconds = CONNECT_SECONDS
+        self._is_probing = False
+        self._is_closing = False
         self._conninfo = conninfo
         self._max_connections = max_connections
         self._busy: set[MonitorConnection] = set()
@@ -71,6 +79,7 @@ class Database:
             max_size=max_connections,
             open=False,
             name=f"loom-exporter-{name}",
+            check=MonitorConnection.check,
             max_idle=120,
             max_lifetime=1800,
             # Attempts of the pool's own, backing off from 1 s; after that the next query asks anew.
@@ -85,7 +94,7 @@ class Database:
     async def close(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection; a query that still runs is cut off."""
         for connection in tuple(self._busy):
-            connection.hang_up()
+            hang_up(connection)
         await self._pool.close(timeout=timeout_seconds)
 
     @property
@@ -100,43 +109,39 @@ class Database:
         Raises:
             RunError: with the state in which the run ended.
         """
-        # A connection that died in the pool tells of the past: ask again until one is fresh.
-        for _ in range(self._max_connections):
-            try:
-                return await self._fetch(query)
-            except _ConnectionLostError:
-                continue
+        # The preflight and the query may each use up statement_timeout.
+        deadline_seconds = 2 * query.header.timeout + _GRACE_SECONDS
         try:
-            return await self._fetch(query)
-        except _ConnectionLostError as lost:
-            raise self._unreachable(str(lost)) from None
+            async with self._connection(deadline_seconds) as connection:
+                return await run(connection, query)
+        except psycopg.Error as error:
+            state = state_of(error)
+            if state is State.UNREACHABLE:
+                # The query is not sent again, it may be what ended the connection. Whether the
+                # server is gone with it, somebody else has to find out.
+                await self.ping()
+            raise RunError(state, describe(error)) from None
 
     async def ping(self) -> None:
-        """Ask the server for a sign of life; `is_up` has the answer."""
+        """Ask the server for a sign of life; `is_up` has the answer.
+
+        Does nothing while queries use every connection: how they end is the answer.
+        """
+        if self._slots.locked():
+            return
         try:
             async with self._connection(deadline_seconds=2 * _GRACE_SECONDS) as connection:
                 await connection.execute("SELECT 1")
         except psycopg.Error as error:
             self._unreachable(describe(error))
         except RunError:
-            return  # is_up says it
+            pass  # is_up says it
 
     async def cancel_running(self) -> None:
-        """Ask the server to stop what it does for us; the runs end with state `timeout`."""
+        """Let no further query begin, and ask the server to stop those that run."""
+        self._is_closing = True
         cancels = (connection.cancel_safe(timeout=2.0) for connection in tuple(self._busy))
         await asyncio.gather(*cancels, return_exceptions=True)
-
-    async def _fetch(self, query: Query) -> Rows:
-        # The preflight and the query may each use up statement_timeout.
-        deadline_seconds = 2 * query.header.timeout + _GRACE_SECONDS
-        async with self._connection(deadline_seconds) as connection:
-            try:
-                return await run(connection, query)
-            except psycopg.Error as error:
-                state = state_of(error)
-                if state is State.UNREACHABLE and error.sqlstate != _TOO_MANY_CONNECTIONS:
-                    raise _ConnectionLostError(describe(error)) from None
-                raise RunError(state, describe(error)) from None
 
     @asynccontextmanager
     async def _connection(self, deadline_seconds: float) -> AsyncIterator[MonitorConnection]:
@@ -144,30 +149,45 @@ class Database:
         self._fail_fast()
         async with self._slots:
             self._fail_fast()
+            is_probing = self.is_up is False
+            self._is_probing |= is_probing
             try:
-                connection = await self._pool.getconn(timeout=CONNECT_SECONDS + 1)
-            except (PoolTimeout, PoolClosed):
-                raise self._unreachable(self._failure) from None
-            self._busy.add(connection)
-            deadline = asyncio.get_running_loop().call_later(
-                deadline_seconds, self._give_up, connection
-            )
-            try:
-                yield connection
-                self._answered()
-            except RunError as error:
-                if error.state is not State.UNREACHABLE:
+                connection = await self._acquire()
+                try:
+                    self._busy.add(connection)
+                    deadline = asyncio.get_running_loop().call_later(
+                        deadline_seconds, self._give_up, connection
+                    )
+                    yield connection
                     self._answered()
-                raise
+                except RunError:
+                    self._answered()
+                    raise
+                except psycopg.Error as error:
+                    if state_of(error) is not State.UNREACHABLE:
+                        self._answered()
+                    raise
+                finally:
+                    deadline.cancel()
+                    self._busy.discard(connection)
+                    await self._pool.putconn(connection)
             finally:
-                deadline.cancel()
-                self._busy.discard(connection)
-                await self._pool.putconn(connection)
+                self._is_probing &= not is_probing
+
+    async def _acquire(self) -> MonitorConnection:
+        try:
+            return await self._pool.getconn(timeout=CONNECT_SECONDS + 1)
+        except (PoolTimeout, PoolClosed):
+            if self._busy:  # the server serves the other connection, only not this one
+                raise RunError(State.UNREACHABLE, self._failure) from None
+            raise self._unreachable(self._failure) from None
 
     def _fail_fast(self) -> None:
-        # While the server is known to be down, the pool finds out whether it is back, and whoever
-        # asked it first waits for that; the others need not queue up for the same news.
-        if self.is_up is False and time.monotonic() - self._failed_at < CONNECT_SECONDS:
+        # While the server is known to be down, one query at a time finds out whether it is back:
+        # the others need not queue up for the same news, nor leave connections behind that hang.
+        if self._is_closing:
+            raise RunError(State.UNREACHABLE, "the exporter is stopping")
+        if self.is_up is False and (self._is_probing or time.monotonic() < self._next_try):
             raise RunError(State.UNREACHABLE, self._failure)
 
     def _read_conninfo(self) -> str:
@@ -178,25 +198,30 @@ class Database:
             raise
 
     def _on_connect(self, error: psycopg.Error | None) -> None:
+        # A connection that was made proves little: the server may hang all the same.
         if error is None:
-            self._answered()
+            return
+        if self._busy:
+            # One more may be refused (the role's CONNECTION LIMIT) while another is served. If the
+            # server is away, whoever uses that other one will find out.
+            self._failure = redact(describe(error))
         else:
             self._unreachable(describe(error))
 
     def _give_up(self, connection: MonitorConnection) -> None:
         self._unreachable("no answer, not even that the statement timed out")
-        connection.hang_up()
+        # The server may still be at it: each attempt could leave one more session behind.
+        self._next_try = time.monotonic() + self._pause_seconds
+        self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+        hang_up(connection)
 
     def _answered(self) -> None:
         self.is_up = True
         self.answered_at = time.monotonic()
+        self._pause_seconds = CONNECT_SECONDS
 
     def _unreachable(self, reason: str) -> RunError:
         self.is_up = False
         self._failure = redact(reason)
-        self._failed_at = time.monotonic()
+        self._next_try = max(self._next_try, time.monotonic() + CONNECT_SECONDS)
         return RunError(State.UNREACHABLE, self._failure)
-
-
-class _ConnectionLostError(Exception):
-    """The connection broke while it was used."""

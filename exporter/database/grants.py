@@ -21,7 +21,7 @@ _PREAMBLE = f"""\
 -- time, and must be after an upgrade of loom-exporter that changes a query.
 --
 -- The role can log in, read statistics of the server, and call the functions below, which return
--- counts. It cannot read a table, write, or bypass row-level security. Give it a password:
+-- counts. It has no right to any table and does not bypass row-level security. Give it a password:
 --     \\password {ROLE}
 BEGIN;
 SET LOCAL search_path = pg_catalog;
@@ -45,12 +45,27 @@ ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '15s';
 
 DO $$
 BEGIN
-    IF NOT pg_has_role('{ROLE}', 'pg_read_all_stats', 'USAGE') THEN
-        GRANT pg_read_all_stats TO {ROLE};
+    IF NOT has_database_privilege('{ROLE}', current_database(), 'CONNECT') THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {ROLE}', current_database());
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
-    -- Without it the role sees its own sessions and statements only.
-    RAISE WARNING 'ask a superuser to run: GRANT pg_read_all_stats TO {ROLE};';
+    RAISE WARNING 'the owner of the database must grant CONNECT on it to {ROLE}';
+END
+$$;
+
+-- To see the sessions and statements of others. Who may grant only the wider pg_monitor, which
+-- contains it, grants that one.
+DO $$
+BEGIN
+    IF NOT pg_has_role('{ROLE}', 'pg_read_all_stats', 'USAGE') THEN
+        BEGIN
+            GRANT pg_read_all_stats TO {ROLE};
+        EXCEPTION WHEN insufficient_privilege THEN
+            GRANT pg_monitor TO {ROLE};
+        END;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'somebody with ADMIN OPTION must run: GRANT pg_read_all_stats TO {ROLE};';
 END
 $$;
 

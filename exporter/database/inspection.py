@@ -1,5 +1,6 @@
 """Holds each query against a real server without running it: `loom-exporter check --database`."""
 
+import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from psycopg import pq
 from psycopg.rows import dict_row
 
 from exporter.catalog.query import Query
-from exporter.database.connection import CONNECTION_PARAMETERS
+from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import ROLE, SCHEMA
 from exporter.database.outcome import RunError, State, describe, state_of
 from exporter.database.preflight import PREFLIGHT, judge, preflight_parameters
@@ -16,6 +17,10 @@ from exporter.database.transaction import GUARD, guard_parameters
 
 _NUMBERS = {20, 21, 23, 26, 700, 701, 1700}
 """Type OIDs of bigint, smallint, integer, oid, real, double precision and numeric."""
+
+
+_DEADLINE_SECONDS = 10.0
+"""A server that says nothing for so long is taken for dead."""
 
 
 class Finding(NamedTuple):
@@ -36,6 +41,8 @@ def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Finding]:
     """
     with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
         for query in queries:
+            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
+            deadline.start()
             try:
                 yield Finding(query.name, State.OK, _inspect(connection, query))
             except RunError as error:
@@ -44,6 +51,8 @@ def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Finding]:
                 if connection.broken:
                     raise
                 yield Finding(query.name, state_of(error), describe(error))
+            finally:
+                deadline.cancel()
 
 
 def _inspect(connection: psycopg.Connection, query: Query) -> str:
@@ -62,7 +71,14 @@ def _inspect(connection: psycopg.Connection, query: Query) -> str:
 
 def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
     name = f"{SCHEMA}.{query.name}()"
-    row = connection.execute("SELECT has_function_privilege(%s, 'EXECUTE')", [name]).fetchone()
+    # By oid: to look a function up by its name takes USAGE on the schema, and fails without.
+    row = connection.execute(
+        "SELECT bool_or(has_schema_privilege(n.oid, 'USAGE')"
+        " AND has_function_privilege(p.oid, 'EXECUTE'))"
+        " FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
+        " WHERE n.nspname = %s AND p.proname = %s AND p.pronargs = 0",
+        [SCHEMA, query.name],
+    ).fetchone()
     if row is None or not row[0]:
         raise RunError(State.DENIED, f"{name} may be executed by {ROLE} only; connect as {ROLE}")
     return f"through {name}"

@@ -51,6 +51,7 @@ _STATES = {
     "42501": State.DENIED,  # insufficient_privilege, and what row_security = off refuses
     "55P03": State.LOCKED,  # lock_not_available
     "40P01": State.LOCKED,  # deadlock_detected
+    "40001": State.LOCKED,  # serialization_failure: on a replica, a conflict with recovery
     "57014": State.TIMEOUT,  # query_canceled
     "53300": State.UNREACHABLE,  # too_many_connections
 }
@@ -69,7 +70,8 @@ def state_of(error: psycopg.Error) -> State:
         return State.UNREACHABLE if isinstance(error, psycopg.OperationalError) else State.ERROR
     if code.startswith(_CONNECTION_LOST):
         return State.UNREACHABLE
-    if code == "XX000" and "cache lookup failed" in (error.diag.message_primary or ""):
+    message = error.diag.message_primary or ""
+    if code == "XX000" and message.startswith(("cache lookup failed", "could not open relation")):
         return State.LOCKED  # the object was dropped while we looked at it
     return _STATES.get(code, State.ERROR)
 
@@ -78,12 +80,13 @@ def describe(error: psycopg.Error) -> str:
     """Return what happened, without values of the database.
 
     The message of a data exception (class 22) or of a constraint (23) quotes the value that it
-    stumbled over, which may be anybody's: it is left out.
+    stumbled over, and a RAISE in somebody's function says whatever its author likes: these are
+    left out.
     """
     code = error.sqlstate
     if code is None:
         return " ".join(str(error).split())
-    if code.startswith(("22", "23", "P0")):
+    if code.startswith(("22", "23", "P0")) or error.diag.source_function == "exec_stmt_raise":
         return (
             f"{type(error).__name__} ({code}); the message is withheld, because it may quote data"
         )

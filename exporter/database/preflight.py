@@ -18,7 +18,8 @@ SELECT current_setting('server_version_num')::integer / 10000 AS server,
              FROM unnest(%(relations)s::text[]) AS r(name)
              WHERE NOT EXISTS (SELECT FROM pg_class AS c
                                JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                               WHERE n.nspname || '.' || c.relname = r.name
+                               WHERE n.nspname = split_part(r.name, '.', 1)
+                                 AND c.relname = split_part(r.name, '.', 2)
                                  AND c.relispopulated)) AS missing,
        (SELECT jsonb_object_agg(e.extname, e.extversion)
         FROM pg_extension AS e

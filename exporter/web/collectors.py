@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter import catalog as catalogs
+from exporter.catalog import Catalog
+from exporter.catalog import Metric as QueryMetric
 from exporter.collect.board import Board
 from exporter.database.database import Database
 from exporter.database.outcome import State
@@ -24,7 +25,7 @@ DEPLOYMENT_TIMESTAMP = "loom_deployment_timestamp_seconds"
 class Sources:
     """What /metrics is made of."""
 
-    catalog: catalogs.Catalog
+    catalog: Catalog
     board: Board
     database: Database
     store: StateStore
@@ -58,7 +59,7 @@ class _Telemetry(Collector):
 class QueryCollector(Collector):
     """What the queries say: families are made anew each time, so a series that is gone is gone."""
 
-    def __init__(self, catalog: catalogs.Catalog, board: Board, database: str) -> None:
+    def __init__(self, catalog: Catalog, board: Board, database: str) -> None:
         self._metrics = catalog.metrics()
         self._board = board
         self._database = database
@@ -106,7 +107,8 @@ class _StatusCollector(Collector):
         yield build
 
         up = gauge("loom_database_up", "Whether the database answered when it was last asked.")
-        up.add_metric([database], 1.0 if sources.database.is_up else 0.0)
+        if sources.database.is_up is not None:
+            up.add_metric([database], float(sources.database.is_up))
         yield up
 
         pool = gauge(
@@ -174,7 +176,10 @@ def _in_warmup(sources: Sources) -> bool | None:
     snapshots = [
         snapshot
         for snapshot in sources.board.feeders(DEPLOYMENT_TIMESTAMP)
-        if snapshot.last_success_at and (snapshot.samples is snapshot.fresh_samples(now))
+        if snapshot.state
+        and (snapshot.state.is_success or snapshot.state.keeps_values)
+        and snapshot.last_success_at
+        and now <= snapshot.expires
     ]
     if not snapshots:
         return None
@@ -185,7 +190,7 @@ def _in_warmup(sources: Sources) -> bool | None:
     )
 
 
-def _family(name: str, metric: catalogs.Metric) -> Metric:
+def _family(name: str, metric: QueryMetric) -> Metric:
     make: dict[str, Callable[[str, str], Metric]] = {
         "gauge": GaugeMetricFamily,
         "change_timestamp": GaugeMetricFamily,

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _GZIP_LEVEL = 6
 """Level 9 takes more than twice the time of 6 for a twentieth less."""
 
 _MOST_KEPT = 8
+
+_OPENMETRICS_VERSIONS = ("0.0.1", "1.0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,12 @@ class Exposition:
             accept_encoding: the Accept-Encoding header; gzip or nothing.
             names: if any, only the families with these sample names.
         """
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _choose_encoder(accept)
         zipped = accepts_gzip(accept_encoding)
         if names:
             restricted: Any = self._registry.restricted_registry(names)
-            return await asyncio.to_thread(_render, restricted, encode, content_type, zipped)
+            async with self._rendering:  # one at a time, however many ask
+                return await asyncio.to_thread(_render, restricted, encode, content_type, zipped)
         key = (content_type, zipped)
         if page := self._current(key):
             return page
@@ -83,6 +87,20 @@ class Exposition:
     def _next_expiries(self) -> list[float]:
         now = time.monotonic()
         return [snapshot.expires for snapshot in self._board.snapshots() if snapshot.expires > now]
+
+
+def _choose_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return the encoder and its content type; the text format for whatever is not understood.
+
+    prometheus_client raises on a version that is no version, and promises any that is.
+    """
+    asked = re.findall(r"application/openmetrics-text\s*;\s*version\s*=\s*\"?([^\s,;\"]+)", accept)
+    if any(version not in _OPENMETRICS_VERSIONS for version in asked):
+        accept = ""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

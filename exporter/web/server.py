@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from exporter.settings import SettingsError
 
 _START_SECONDS = 10.0
+
+_SILENCE_SECONDS = 10.0
+"""How long a client may be connected without having asked for anything."""
 
 
 def bind(listen: str) -> socket.socket:
@@ -43,7 +48,7 @@ async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
-        limit_concurrency=100,
+        http=_Protocol,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
@@ -51,10 +56,28 @@ async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None
         async with asyncio.timeout(_START_SECONDS):
             while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event
                 await asyncio.sleep(0.01)
+        if task.done():
+            raise SettingsError("the web server did not start")
         yield
     finally:
         server.should_exit = True
         await task
+
+
+class _Protocol(H11Protocol):
+    """Hangs up on clients that only keep a connection busy: there is one for each descriptor."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._silence = self.loop.call_later(_SILENCE_SECONDS, self._end_silence)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silence.cancel()
+        super().connection_lost(exc)
+
+    def _end_silence(self) -> None:
+        if cast("object", self.cycle) is None:  # no request has been read to its head yet
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

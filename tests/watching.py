@@ -123,7 +123,7 @@ async def watching(dsn: str, *queries: Query) -> AsyncIterator[Watch]:
     intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
     board = Board(
         catalog.queries,
-        {query.name: max_age_seconds(query, intervals[query.name]) for query in catalog.queries},
+        {query.name: max_age_seconds(query) for query in catalog.queries},
     )
     database = Database("loom", lambda: dsn)
     store = StateStore(Path("/nonexistent/state.sqlite3"), read_only=True)

@@ -1,0 +1,155 @@
+"""What /metrics promises to dashboards, alerts and people: names, types and labels.
+
+Everything that comes from a database has the label `database` besides those listed here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Promise(NamedTuple):
+    type: str
+    labels: frozenset[str]
+
+
+def _gauge(*labels: str) -> Promise:
+    return Promise("gauge", frozenset(labels))
+
+
+def _counter(*labels: str) -> Promise:
+    return Promise("counter", frozenset(labels))
+
+
+def _histogram(*labels: str) -> Promise:
+    return Promise("histogram", frozenset(labels))
+
+
+def _info(*labels: str) -> Promise:
+    return Promise("info", frozenset(labels))
+
+
+DEPLOYMENT = {
+    "loom_migration_applied": _gauge("version", "name", "phase"),
+    "loom_deployment_object_present": _gauge("phase", "kind", "object"),
+    "loom_deployment_timestamp_seconds": _gauge("phase"),
+    "loom_deployment_warmup_active": _gauge(),
+}
+
+MFA = {
+    "loom_users": _gauge(),
+    "loom_mfa_enabled_users": _gauge("source"),
+    "loom_mfa_discrepancies": _gauge("source"),
+    "loom_mfa_flag_unset_users": _gauge(),
+    "loom_mfa_methods": _gauge("method_type", "status"),
+    "loom_mfa_backup_code_users": _gauge(),
+    "loom_mfa_verifications": _gauge("status", "window"),
+    "loom_mfa_view_populated": _gauge(),
+    "loom_mfa_view_rows": _gauge(),
+    "loom_mfa_view_refreshed_timestamp_seconds": _gauge(),
+    "loom_mfa_refresh_job_last_success_timestamp_seconds": _gauge(),
+    "loom_mfa_refresh_job_failures": _gauge(),
+}
+
+RESOURCE_LIBRARY = {
+    "loom_resource_collections": _gauge(),
+    "loom_resource_collection_items": _gauge(),
+    "loom_resource_progress_records": _gauge(),
+    "loom_resource_findings": _gauge("check"),
+}
+
+ROW_LEVEL_SECURITY = {
+    "loom_rls_enabled": _gauge("table"),
+    "loom_rls_policies": _gauge("table", "command"),
+    "loom_rls_policy_present": _gauge("table", "policy"),
+    "loom_rls_policy_column_references": _gauge("table", "column"),
+    "loom_rls_policy_cycle_tables": _gauge(),
+    "loom_rls_policies_changed_timestamp_seconds": _gauge("table"),
+}
+
+SECURITY = {
+    "loom_security_definer_functions": _gauge("search_path"),
+    "loom_security_definer_executable_functions": _gauge("role"),
+    "loom_exposed_relations": _gauge("kind", "role"),
+}
+
+AUDIT_LOG = {
+    "loom_audit_events": _gauge("event_type", "severity", "window"),
+    "loom_audit_expected_event_present": _gauge("event_type"),
+    "loom_audit_last_event_timestamp_seconds": _gauge("event_type"),
+}
+
+TABLES_AND_INDEXES = {
+    "loom_table_rows_estimate": _gauge("table"),
+    "loom_table_sequential_scans_total": _counter("table"),
+    "loom_table_index_scans_total": _counter("table"),
+    "loom_table_dead_rows": _gauge("table"),
+    "loom_table_size_bytes": _gauge("table"),
+    "loom_index_scans_total": _counter("table", "index"),
+    "loom_index_valid": _gauge("table", "index"),
+}
+
+DATABASE = {
+    "loom_database_up": _gauge(),
+    "loom_database_transactions_total": _counter("outcome"),
+    "loom_database_deadlocks_total": _counter(),
+    "loom_database_connections": _gauge("state"),
+    "loom_database_max_connections": _gauge(),
+    "loom_database_size_bytes": _gauge(),
+    "loom_database_stats_reset_timestamp_seconds": _gauge(),
+    "loom_database_lock_waiters": _gauge(),
+    "loom_database_oldest_transaction_seconds": _gauge(),
+}
+
+# About runs of queries, and so about a database.
+EXPORTER = {
+    "loom_exporter_query_state": _gauge("query", "state"),
+    "loom_exporter_query_runs_total": _counter("query"),
+    "loom_exporter_query_failures_total": _counter("query", "state"),
+    "loom_exporter_query_duration_seconds": _histogram("query"),
+    "loom_exporter_query_last_success_timestamp_seconds": _gauge("query"),
+    "loom_exporter_query_interval_seconds": _gauge("query"),
+    "loom_exporter_query_series": _gauge("query"),
+    "loom_exporter_query_series_dropped_total": _counter("query"),
+    "loom_exporter_query_skipped_total": _counter("query", "reason"),
+    "loom_exporter_pool_connections": _gauge("state"),
+}
+
+# About the process alone: no label `database`.
+PROCESS = {
+    "loom_exporter_build_info": _info("version", "python_version"),
+    "process_cpu_seconds_total": _counter(),
+    "process_max_fds": _gauge(),
+    "process_open_fds": _gauge(),
+    "process_resident_memory_bytes": _gauge(),
+    "process_start_time_seconds": _gauge(),
+    "process_virtual_memory_bytes": _gauge(),
+    # A gauge, as prometheus_client has it.
+    "python_info": _gauge("implementation", "major", "minor", "patchlevel", "version"),
+    "python_gc_collections_total": _counter("generation"),
+    "python_gc_objects_collected_total": _counter("generation"),
+    "python_gc_objects_uncollectable_total": _counter("generation"),
+}
+
+# Beyond the design's list. Each of them is about the process alone.
+ADDED = {
+    "loom_exporter_state_persistent": _gauge(),
+}
+
+OF_A_DATABASE: dict[str, Promise] = {
+    name: Promise(promise.type, promise.labels | {"database"})
+    for group in (
+        DEPLOYMENT,
+        MFA,
+        RESOURCE_LIBRARY,
+        ROW_LEVEL_SECURITY,
+        SECURITY,
+        AUDIT_LOG,
+        TABLES_AND_INDEXES,
+        DATABASE,
+        EXPORTER,
+    )
+    for name, promise in group.items()
+}
+
+ALL: dict[str, Promise] = {**OF_A_DATABASE, **PROCESS, **ADDED}

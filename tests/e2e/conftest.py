@@ -1,0 +1,45 @@
+"""A database that is ready to be watched by the exporter as a process."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.outages import freeze_for_a_minute
+from tests.watching import install_grants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from exporter.demo.server import PostgresServer
+    from tests.e2e.outages import Outages
+    from tests.loom_database import LoomDatabase
+
+
+@pytest.fixture(scope="session")
+def server(_shared_server: Callable[[int], PostgresServer]) -> PostgresServer:
+    """Return a running PostgreSQL 18 that is shared, so leave it running."""
+    return _shared_server(18)
+
+
+@pytest.fixture
+def monitored(loom: LoomDatabase) -> LoomDatabase:
+    """Return a database `loom` on the shared server, with the monitoring role installed."""
+    install_grants(loom)
+    return loom
+
+
+@pytest.fixture(scope="session")
+def minute_of_frost() -> Iterator[Future[Outages]]:
+    """Let a server freeze in the background, from the first test that asks for this on.
+
+    A test that has to wait anyway may ask for it too, so that the minute passes meanwhile.
+    """
+    enough = threading.Event()
+    with ThreadPoolExecutor(1) as background:
+        yield background.submit(freeze_for_a_minute, enough)
+        enough.set()

@@ -1,0 +1,223 @@
+"""The demo: a deployment from beginning to end, seen by a Prometheus that scrapes it meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, get_args
+
+import psutil
+import pytest
+
+from exporter.demo.play import Scenario
+from exporter.demo.processes import wait_until_gone
+from tests.daemon import COMMAND, Page, environment
+from tests.e2e.observers import Scraper, eventually
+from tests.tools import require_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+MIGRATIONS = 3
+OBJECTS = 7
+"""The materialized view, two views, three functions and a trigger of the last migration."""
+
+
+class Demo:
+    """`loom-exporter demo` on a free port, as a process."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by __exit__
+        self._processes: dict[int, list[str]] = {}
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [*COMMAND, "demo", "--port", "0", *self._arguments],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+        self._output.close()
+
+    @property
+    def output(self) -> str:
+        """What it has told so far."""
+        self._output.seek(0)
+        return self._output.read().decode()
+
+    def until_told(self, pattern: str) -> re.Match[str]:
+        """Wait until it has told something that matches."""
+
+        def told() -> re.Match[str] | None:
+            assert self.process.poll() is None, self.output
+            return re.search(pattern, self.output)
+
+        found = eventually(f"the demo tells {pattern!r}", told, within_seconds=60)
+        assert found
+        return found
+
+    def note_processes(self) -> None:
+        """Remember which processes it has now, and on what they work."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was there a moment ago
+                self._processes[child.pid] = child.cmdline()
+
+    def assert_nothing_left(self) -> None:
+        """Fail if one of its processes still runs, or its folder is still there."""
+        folders = {
+            Path(line[line.index("-D") + 1]).parents[1]
+            for line in self._processes.values()
+            if "-D" in line
+        }
+        (folder,) = folders
+        assert folder.name.startswith("loom-demo-")
+        wait_until_gone(self._processes, timeout_seconds=5)
+        assert not folder.exists()
+
+
+@dataclass(frozen=True)
+class Play:
+    """What was seen of one demo, from its first page to its last."""
+
+    pages: list[Page]
+    exit_code: int
+    output: str
+
+
+@pytest.fixture(scope="module")
+def plays() -> Iterator[Mapping[Scenario, Play]]:
+    """Play every scenario at the same time, because most of it is waiting."""
+    require_postgres(18)
+    with ThreadPoolExecutor() as threads:
+        yield dict(zip(SCENARIOS, threads.map(_play, SCENARIOS), strict=True))
+
+
+def _play(scenario: Scenario) -> Play:
+    with Demo("--scenario", scenario, "--before", "4", "--hold", "2") as demo:
+        port = int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
+        demo.note_processes()
+        with Scraper(port, "loom_", every_seconds=0.5) as scraper:
+            exit_code = demo.process.wait(90)
+            eventually(
+                "nobody answers any more", lambda: scraper.scrapes[-1].problem, within_seconds=5
+            )
+        demo.assert_nothing_left()
+        *scrapes, after_the_end = scraper.until_first_failure()
+        assert "refused" in after_the_end.problem or "reset" in after_the_end.problem
+        return Play(
+            [Page("\n".join(each.lines) + "\n") for each in scrapes], exit_code, demo.output
+        )
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_demo_ends_well_and_never_has_an_error(
+    plays: Mapping[Scenario, Play], scenario: Scenario
+) -> None:
+    play = plays[scenario]
+    assert play.exit_code == 0, play.output
+    assert "Everything is stopped and removed." in play.output
+    assert len(play.pages) > 10
+    failed = {state for page in play.pages for state in page.states.values()}
+    assert failed <= {"ok", "empty", "absent", "locked"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_before_the_deployment(plays: Mapping[Scenario, Play], scenario: Scenario) -> None:
+    page = plays[scenario].pages[0]
+    assert set(page.series("loom_migration_applied").values()) == {0}
+    assert set(page.series("loom_deployment_object_present").values()) == {0}
+    assert _discrepancies(page, "live") == 14
+    assert _discrepancies(page, "view") is None
+    assert page.value("loom_mfa_flag_unset_users") == 2
+    assert _functions_without_search_path(page) == 20
+    assert page.value("loom_rls_policy_cycle_tables") == 0
+
+
+def test_healthy_deployment_is_seen_to_arrive(plays: Mapping[Scenario, Play]) -> None:
+    pages = plays["healthy"].pages
+    applied = [page.total("loom_migration_applied") for page in pages]
+    assert applied == sorted(applied, key=lambda count: count or 0)
+    page = pages[-1]
+    _assert_deployed(page)
+    assert _discrepancies(page, "live") == _discrepancies(page, "view") == 0
+    assert page.value("loom_mfa_flag_unset_users") == 0
+    assert _functions_without_search_path(page) == 0
+    assert page.value("loom_rls_policy_cycle_tables") == 0
+    assert set(page.series("loom_rls_policy_present").values()) == {1}
+
+
+def test_published_deployment_shows_its_defects_as_numbers(
+    plays: Mapping[Scenario, Play],
+) -> None:
+    page = plays["published"].pages[-1]
+    _assert_deployed(page)
+    assert _discrepancies(page, "live") == 2
+    assert _discrepancies(page, "view") == 0  # it does not see a flag that is NULL
+    assert page.value("loom_mfa_flag_unset_users") == 2
+    assert _functions_without_search_path(page) == 17
+    assert page.value("loom_rls_policy_cycle_tables") == 2
+
+
+def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, Play]) -> None:
+    pages = plays["rollback"].pages
+    deployed = next(
+        number
+        for number, page in enumerate(pages)
+        if page.total("loom_deployment_object_present") == OBJECTS
+        and page.total("loom_migration_applied") == MIGRATIONS
+    )
+    for page in pages[deployed:]:
+        assert page.total("loom_migration_applied") == MIGRATIONS
+    page = pages[-1]
+    assert set(page.series("loom_deployment_object_present").values()) == {0}
+    assert _discrepancies(page, "view") is None
+    assert page.states["mfa_discrepancies_view"] == "absent"
+
+
+def test_interrupted_demo_leaves_nothing() -> None:
+    """By Ctrl-C or by SIGTERM, under load; and by Ctrl-C while it still makes its database."""
+    require_postgres(18)
+    with Demo() as at_keyboard, Demo() as by_system, Demo() as impatient:
+        impatient.until_told("making the database")
+        impatient.note_processes()
+        impatient.process.send_signal(signal.SIGINT)
+        for demo, number in ((at_keyboard, signal.SIGINT), (by_system, signal.SIGTERM)):
+            demo.until_told("under load")
+            demo.note_processes()
+            demo.process.send_signal(number)
+        for demo in (at_keyboard, by_system, impatient):
+            assert demo.process.wait(30) == 0, demo.output
+            assert demo.output.endswith("Everything is stopped and removed.\n")
+            assert "Traceback" not in demo.output
+            demo.assert_nothing_left()
+
+
+def _assert_deployed(page: Page) -> None:
+    assert page.total("loom_migration_applied") == MIGRATIONS
+    assert set(page.series("loom_migration_applied").values()) == {1}
+    assert page.total("loom_deployment_object_present") == OBJECTS
+    assert set(page.series("loom_deployment_object_present").values()) == {1}
+
+
+def _discrepancies(page: Page, source: str) -> float | None:
+    return page.value("loom_mfa_discrepancies", source=source)
+
+
+def _functions_without_search_path(page: Page) -> float | None:
+    return page.value("loom_security_definer_functions", search_path="unset")

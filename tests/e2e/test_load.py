@@ -1,0 +1,60 @@
+"""Clients that are slow, or many, do not keep the others from /metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.database.grants import ROLE
+from tests.daemon import Daemon, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.loom_database import LoomDatabase
+
+ENOUGH_SECONDS = 5.0
+"""Far less than it would take to wait for a client that never says anything."""
+
+
+@pytest.fixture
+def daemon(monitored: LoomDatabase) -> Iterator[Daemon]:
+    with Daemon(monitored.dsn(ROLE)) as daemon:
+        daemon.wait_until_ready()
+        yield daemon
+
+
+def test_silent_clients_do_not_delay_others_nor_the_end(daemon: Daemon) -> None:
+    with contextlib.ExitStack() as stack:
+        for said in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n") * 7:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
+            client.sendall(said)
+        started = time.monotonic()
+        for _ in range(5):
+            assert daemon.page().value("loom_database_up") == 1
+        assert time.monotonic() - started < ENOUGH_SECONDS
+        assert daemon.stop() < ENOUGH_SECONDS
+        assert daemon.process.returncode == 0
+
+
+def test_fifty_scrapes_at_once_are_all_answered(daemon: Daemon) -> None:
+    def scrape(number: int) -> Page:
+        request = urllib.request.Request(f"http://127.0.0.1:{daemon.port}/metrics")
+        if number % 2:
+            request.add_header("Accept-Encoding", "gzip")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            body = response.read()
+        return Page((gzip.decompress(body) if number % 2 else body).decode())
+
+    with ThreadPoolExecutor(50) as threads:
+        pages = list(threads.map(scrape, range(50)))
+    for page in pages:
+        assert page.value("loom_database_up") == 1
+        assert page.value("loom_users")

@@ -1,0 +1,179 @@
+"""A migration holds a table, or waits for one: we neither wait long nor hold it up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.catalog import load
+from exporter.database.grants import ROLE
+from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
+from tests.daemon import Daemon, Page
+from tests.e2e.observers import Sampler, Scraper, eventually
+from tests.queries import make_folder, query_text
+from tests.watching import OWNER, install_grants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import psycopg
+
+    from tests.loom_database import LoomDatabase
+
+LOCKED_SECONDS = 30.0
+ROUNDS = 5
+
+SLACK_SECONDS = 0.5
+"""What a busy machine may add to a lock_timeout of a quarter of a second. Without that timeout the
+wait would end with the statement, after a second or more."""
+
+OUR_WAITS = f"""
+SELECT extract(epoch FROM clock_timestamp() - l.waitstart)::float
+  FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+ WHERE a.usename = '{ROLE}' AND NOT l.granted AND l.waitstart IS NOT NULL
+"""
+
+READERS = ("mfa_users", "mfa_discrepancies")
+"""Two of the queries that read the table `users`."""
+
+
+@pytest.mark.usefixtures("minute_of_frost")  # half of which passes meanwhile
+def test_table_that_is_locked_for_half_a_minute(new_loom: LoomDatabase) -> None:
+    """No long wait, /metrics answers, state `locked`, values stay, no migration is held up."""
+    install_grants(new_loom)
+    without_us = [_migration_delay(new_loom) for _ in range(ROUNDS)]
+    with (
+        Daemon(new_loom.dsn(ROLE), env={"LOOM_EXPORTER_MAX_INTERVAL": "3s"}) as daemon,
+        Sampler(new_loom.dsn(), OUR_WAITS) as waits,
+        Scraper(daemon.port) as scraper,
+    ):
+        daemon.wait_until_ready()
+        before = daemon.page()
+        with _holding(new_loom):
+            locked_at = time.time()
+            _until_states(daemon, "locked")
+            locked = daemon.page()
+            while time.time() < locked_at + LOCKED_SECONDS:
+                page = daemon.page()
+                assert {page.states[query] for query in READERS} == {"locked"}
+                time.sleep(0.5)
+        for metric in ("loom_users", "loom_mfa_flag_unset_users", "loom_mfa_discrepancies"):
+            assert page.series(metric) == before.series(metric) != {}, metric
+        for query in READERS:
+            assert _last_success(page, query) == _last_success(locked, query) < locked_at
+        # What needs nothing of that table has gone on meanwhile.
+        assert _last_success(page, "tables") > locked_at + LOCKED_SECONDS - 10
+        assert page.value("loom_database_up") == 1
+        _until_states(daemon, "ok")
+        assert _last_success(daemon.page(), READERS[0]) > locked_at + LOCKED_SECONDS
+        with_us = [
+            _migration_delay(new_loom, meanwhile=lambda watcher: _waits(watcher, ROLE))
+            for _ in range(ROUNDS)
+        ]
+    seconds = [wait for (wait,) in waits.rows()]
+    assert len(seconds) > 100, "we were hardly seen to wait"
+    assert max(seconds) < LOCK_TIMEOUT_SECONDS + SLACK_SECONDS
+    assert max(with_us) - median(without_us) < 1.0, (with_us, without_us)
+    scraper.assert_always_fast()
+
+
+def test_migration_waits_for_a_query_that_takes_too_long_no_longer_than_its_timeout(
+    monitored: LoomDatabase, tmp_path: Path
+) -> None:
+    """As soon as a query of ours holds the table, a migration comes."""
+    slow = query_text(
+        {"loom_slow": {"value": "slow"}},
+        sql="SELECT count(*) AS slow FROM public.users, pg_sleep(30)",
+        access="definer",
+    )
+    queries = make_folder(tmp_path / "queries", {"slow.sql": slow})
+    install_grants(monitored, load(queries))
+    with (
+        monitored.connect() as watcher,
+        Daemon(monitored.dsn(ROLE), "--queries", str(queries)) as daemon,
+    ):
+        eventually("we read the table", lambda: _reads(watcher), within_seconds=10)
+        started = time.monotonic()
+        _migrate(monitored)
+        assert time.monotonic() - started < 1.0 + SLACK_SECONDS
+        eventually(
+            "the query's state is timeout",
+            lambda: daemon.page().states.get("slow") == "timeout",
+            within_seconds=5,
+        )
+
+
+def _until_states(daemon: Daemon, state: str) -> None:
+    eventually(
+        f"the readers' state is {state}",
+        lambda: {daemon.page().states[query] for query in READERS} == {state},
+        within_seconds=15,
+    )
+
+
+def _last_success(page: Page, query: str) -> float:
+    value = page.value("loom_exporter_query_last_success_timestamp_seconds", query=query)
+    assert value is not None, query
+    return value
+
+
+@contextmanager
+def _holding(loom: LoomDatabase) -> Iterator[None]:
+    with loom.connect(OWNER) as connection, connection.transaction():
+        connection.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def _migrate(loom: LoomDatabase) -> None:
+    with loom.connect(OWNER) as connection:
+        connection.execute("ALTER TABLE public.users ADD COLUMN IF NOT EXISTS added integer")
+
+
+def _migration_delay(
+    loom: LoomDatabase, *, meanwhile: Callable[[psycopg.Connection[Any]], bool] | None = None
+) -> float:
+    """Return the seconds from the end of somebody's lock until a migration behind it is through.
+
+    Args:
+        loom: the database.
+        meanwhile: asked until it is true, while the lock is held and the migration not yet there.
+    """
+    ended: list[float] = []
+
+    def migrate() -> None:
+        _migrate(loom)
+        ended.append(time.monotonic())
+
+    migration = threading.Thread(target=migrate)
+    with loom.connect() as watcher:
+        with _holding(loom):
+            if meanwhile:
+                eventually("we wait", lambda: meanwhile(watcher), within_seconds=15)
+            migration.start()
+            eventually("the migration waits", lambda: _waits(watcher, OWNER), within_seconds=5)
+            released = time.monotonic()
+        migration.join(30)
+    return ended[0] - released
+
+
+def _waits(watcher: psycopg.Connection[Any], role: str) -> bool:
+    found = watcher.execute(
+        "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE usename = %s AND NOT granted",
+        [role],
+    )
+    return found.rowcount > 0
+
+
+def _reads(watcher: psycopg.Connection[Any]) -> bool:
+    found = watcher.execute(
+        "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE usename = %s AND granted AND relation = 'public.users'::regclass",
+        [ROLE],
+    )
+    return found.rowcount > 0

@@ -1,0 +1,44 @@
+"""The database is away, in every way: /metrics answers, tells the truth, and all recovers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from exporter.database.connection import CONNECT_SECONDS
+from tests.e2e.outages import watching_outages
+from tests.watching import install_grants
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from tests.e2e.outages import Outages
+    from tests.loom_database import LoomDatabase
+
+
+def test_server_that_is_down_at_the_start_and_then_killed_five_times(
+    new_loom: LoomDatabase,
+) -> None:
+    install_grants(new_loom)
+    server = new_loom.server
+    server.stop()
+    with watching_outages(new_loom) as outages:
+        outages.until_up(False)
+        outages.daemon.wait_until_ready()
+        assert set(outages.daemon.page().states.values()) == {"unreachable"}
+        server.start()
+        outages.until_up(True)
+        outages.until_all_is_well()
+        assert outages.daemon.page().value("loom_users")
+        for seconds_away in (0.0, 0.3, 1.0, 2.0, CONNECT_SECONDS):
+            server.kill()
+            outages.until_up(False)
+            time.sleep(seconds_away)
+            server.start()
+            outages.until_up(True)
+            outages.until_all_is_well()
+    outages.assert_promises_kept(outages=5)
+
+
+def test_server_that_is_frozen_for_a_minute(minute_of_frost: Future[Outages]) -> None:
+    minute_of_frost.result().assert_promises_kept(outages=1)

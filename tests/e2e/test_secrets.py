@@ -1,0 +1,233 @@
+"""A password of every awkward character works in each way it may be given, and is told nowhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from exporter.database.grants import ROLE
+from tests.daemon import Daemon, command
+from tests.e2e.observers import eventually
+from tests.queries import make_folder, query_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from tests.loom_database import LoomDatabase
+
+    Way = Callable[[str, Path], Mapping[str, str]]
+
+# Letters stand between the signs, so that a piece of it is not by chance a piece of anything else.
+PASSWORD = "jQ x'Zv\"Kw\\qJ%41G@Vz/Xk:7#Yq?wB&Hj=Uv$N`Fy;Pz<R>Zé漢ß{W}[k]|~^*!(x),+-_.Qq"
+OTHER_PASSWORD = "another one"
+
+FRAGMENT = 4
+"""The length of a piece of the password that must not be seen."""
+
+
+def _in_url(dsn: str, _: Path) -> Mapping[str, str]:
+    return {"LOOM_EXPORTER_DATABASE_URL": dsn}
+
+
+def _in_key_value(dsn: str, _: Path) -> Mapping[str, str]:
+    return {"LOOM_EXPORTER_DATABASE_URL": make_conninfo(dsn)}
+
+
+def _in_url_parameter(dsn: str, _: Path) -> Mapping[str, str]:
+    without, password = _parted(dsn)
+    return {"LOOM_EXPORTER_DATABASE_URL": f"{without}?password={password}&connect_timeout=5"}
+
+
+def _in_url_file(dsn: str, folder: Path) -> Mapping[str, str]:
+    path = folder / "url"
+    path.write_text(dsn + "\n", encoding="utf-8")
+    return {"LOOM_EXPORTER_DATABASE_URL_FILE": str(path)}
+
+
+def _in_config(dsn: str, folder: Path) -> Mapping[str, str]:
+    path = folder / "config.yaml"
+    text = json.dumps(make_conninfo(dsn), ensure_ascii=False)
+    path.write_text(f"database_url: {text}\n", encoding="utf-8")
+    return {"LOOM_EXPORTER_CONFIG": str(path)}
+
+
+def _in_pgpassword(dsn: str, _: Path) -> Mapping[str, str]:
+    return {"LOOM_EXPORTER_DATABASE_URL": _parted(dsn)[0], "PGPASSWORD": PASSWORD}
+
+
+def _in_passfile(dsn: str, folder: Path) -> Mapping[str, str]:
+    path = folder / "passfile"
+    path.touch(mode=0o600)
+    escaped = re.sub(r"([\\:])", r"\\\1", PASSWORD)
+    path.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
+    return {"LOOM_EXPORTER_DATABASE_URL": f"{_parted(dsn)[0]}?passfile={quote(str(path), safe='')}"}
+
+
+def _parted(dsn: str) -> tuple[str, str]:
+    """Return a URL without its password, and the password as it stood there."""
+    start, at, rest = dsn.rpartition("@")
+    start, _, password = start.rpartition(":")
+    return start + at + rest, password
+
+
+WAYS: list[Way] = [
+    _in_url,
+    _in_key_value,
+    _in_url_parameter,
+    _in_url_file,
+    _in_config,
+    _in_pgpassword,
+    _in_passfile,
+]
+
+
+@pytest.fixture
+def queries(tmp_path: Path) -> Path:
+    """Return a folder with one query."""
+    return make_folder(
+        tmp_path / "queries", {"one.sql": query_text({"loom_one": {"value": "things"}})}
+    )
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_password_is_used_and_not_told(
+    monitored: LoomDatabase, queries: Path, tmp_path: Path, right: bool
+) -> None:
+    """All ways at once, because what is wrong takes each process some seconds to tell."""
+    _set_password(monitored, PASSWORD if right else OTHER_PASSWORD)
+    dsn = monitored.dsn(ROLE, PASSWORD)
+    with ThreadPoolExecutor(2 * len(WAYS)) as threads:
+        told: dict[str, list[Future[str]]] = {}
+        for number, way in enumerate(WAYS):
+            env = {**way(dsn, tmp_path), "LOOM_EXPORTER_QUERIES": str(queries)}
+            form = ("json", "console")[number % 2]
+            told[way.__name__] = [
+                threads.submit(_told_by_daemon, env, form, right),
+                threads.submit(_told_by_command, env, ["check", "--database"], right),
+                threads.submit(_told_by_command, env, ["run", "one"], right),
+            ]
+    for name, tellers in told.items():
+        for teller in tellers:
+            text = teller.result()
+            assert ("password authentication failed" in text) is not right, name
+            assert _fragments_in(text) == set(), name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://{ROLE}:{PASSWORD}@127.0.0.1/loom",
+        f"postgresql://{ROLE}@127.0.0.1/loom?password={PASSWORD}",
+        f"host=127.0.0.1 dbname=loom user={ROLE} password={PASSWORD}",
+        f"host=127.0.0.1 dbname=loom user={ROLE} password='{PASSWORD}'",
+        f"{ROLE}:{PASSWORD}@127.0.0.1/loom",
+    ],
+)
+def test_password_that_should_have_been_escaped_is_not_told_either(
+    url: str, queries: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"database_url": url}, ensure_ascii=False), encoding="utf-8")
+    given_in = [{"LOOM_EXPORTER_DATABASE_URL": url}, {"LOOM_EXPORTER_CONFIG": str(config)}]
+    for env, arguments in zip(given_in, (["serve"], ["check", "--database"]), strict=True):
+        done = command(*arguments, env={**env, "LOOM_EXPORTER_QUERIES": str(queries)})
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "percent-encode" in done.stderr
+        assert _fragments_in(done.stdout, done.stderr) == set()
+
+
+def test_rotated_password_needs_no_restart(monitored: LoomDatabase) -> None:
+    _set_password(monitored, PASSWORD)
+    with Daemon(monitored.dsn(ROLE, PASSWORD), env={"LOOM_EXPORTER_MAX_INTERVAL": "1s"}) as daemon:
+        _until_up(daemon, 1)
+        _set_password(monitored, OTHER_PASSWORD)
+        _end_sessions(monitored)
+        _until_up(daemon, 0)
+        daemon.url_file.write_text(monitored.dsn(ROLE, OTHER_PASSWORD))
+        _until_up(daemon, 1)
+        assert OTHER_PASSWORD not in daemon.stderr
+        assert _fragments_in(daemon.stderr) == set()
+
+
+def _told_by_daemon(env: Mapping[str, str], form: str, right: bool) -> str:
+    """Run the daemon until it knows whether it may come in; return all that is seen of it."""
+    with Daemon(None, "--log-format", form, "--log-level", "debug", env=env) as daemon:
+        if right:
+            _until_up(daemon, 1)
+        else:
+            eventually(
+                "the log tells why not",
+                lambda: "password authentication failed" in daemon.stderr,
+                within_seconds=30,
+            )
+            assert daemon.page().value("loom_database_up") == 0
+        pages = [daemon.get(path).body for path in ("/", "/metrics", "/-/ready", "/nothing")]
+        arguments = psutil.Process(daemon.process.pid).cmdline()
+        daemon.stop()
+        return "\n".join([*pages, *arguments, daemon.stdout, daemon.stderr])
+
+
+def _told_by_command(env: Mapping[str, str], arguments: list[str], right: bool) -> str:
+    """Run a command that connects; return what it says."""
+    done = command(*arguments, env=env)
+    assert done.returncode == (0 if right else 4), done
+    return done.stdout + done.stderr
+
+
+def _until_up(daemon: Daemon, up: float) -> None:
+    eventually(
+        f"loom_database_up is {up}",
+        lambda: daemon.page().value("loom_database_up") == up,
+        within_seconds=15,
+    )
+
+
+def _set_password(loom: LoomDatabase, password: str) -> None:
+    with loom.connect() as connection:
+        connection.execute(
+            # More connections than it usually may have, for many processes at once.
+            sql.SQL("ALTER ROLE {} PASSWORD {} CONNECTION LIMIT 50").format(
+                sql.Identifier(ROLE), sql.Literal(password)
+            )
+        )
+    with psycopg.connect(loom.dsn(ROLE, password)):
+        pass
+
+
+def _end_sessions(loom: LoomDatabase) -> None:
+    with loom.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [ROLE]
+        )
+
+
+def _fragments_in(*texts: str) -> set[str]:
+    """Return the pieces of the password that are seen, however they are encoded."""
+    forms = {
+        PASSWORD,
+        quote(PASSWORD, safe=""),
+        quote(PASSWORD),
+        json.dumps(PASSWORD),
+        json.dumps(PASSWORD, ensure_ascii=False),
+        repr(PASSWORD),
+        ascii(PASSWORD),
+        make_conninfo(password=PASSWORD).removeprefix("password="),
+    }
+    fragments = {
+        form[start : start + FRAGMENT]
+        for form in forms
+        for start in range(len(form) - FRAGMENT + 1)
+    }
+    return {fragment for fragment in fragments for text in texts if fragment in text}

@@ -1,0 +1,104 @@
+"""The daemon is told to end: it does so in order and in time, whatever the database does."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.database.grants import ROLE
+from tests.daemon import Daemon
+from tests.e2e.observers import eventually
+from tests.queries import make_folder, query_text
+from tests.watching import install_grants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from tests.loom_database import LoomDatabase
+
+ENOUGH_SECONDS = 6.0
+"""A pod has thirty seconds, a person at a terminal has less."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.fixture
+def slow_queries(tmp_path: Path) -> Path:
+    """Return a folder with one query, which takes ten seconds."""
+    slow = query_text(
+        {"loom_slow": {"value": "slow"}}, sql="SELECT 1 AS slow FROM pg_sleep(10)", timeout="20s"
+    )
+    return make_folder(tmp_path / "queries", {"slow.sql": slow})
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_cancels_a_long_query(
+    monitored: LoomDatabase, slow_queries: Path, number: signal.Signals
+) -> None:
+    with (
+        monitored.connect() as watcher,
+        Daemon(monitored.dsn(ROLE), "--queries", str(slow_queries)) as daemon,
+    ):
+        eventually("the query runs", lambda: _slow_queries(watcher) == 1, within_seconds=10)
+        assert daemon.stop(number) < ENOUGH_SECONDS
+        assert _slow_queries(watcher) == 0
+        assert daemon.process.returncode == 0
+        assert "stopped" in daemon.stderr
+        assert "Traceback" not in daemon.stderr
+
+
+def test_frozen_server_does_not_keep_the_daemon(new_loom: LoomDatabase, slow_queries: Path) -> None:
+    """It takes a while to give it up; till then /metrics answers. Another signal ends that, too."""
+    install_grants(new_loom)
+    with Daemon(new_loom.dsn(ROLE), "--queries", str(slow_queries)) as daemon:
+        with new_loom.connect() as watcher:
+            eventually("the query runs", lambda: _slow_queries(watcher) == 1, within_seconds=10)
+        new_loom.server.freeze()
+        started = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        _until_it_says_not_ready(daemon)
+        assert daemon.page().value("loom_exporter_pool_connections", state="busy") == 1
+        assert daemon.get("/-/healthy").status == 200
+        assert daemon.process.wait(10) == 0
+        assert time.monotonic() - started < ENOUGH_SECONDS
+        assert "Traceback" not in daemon.stderr
+    for number in SIGNALS:
+        with Daemon(new_loom.dsn(ROLE)) as daemon:
+            daemon.process.send_signal(number)
+            _until_it_says_not_ready(daemon)
+            assert daemon.stop(number) < 1.0
+            assert daemon.process.returncode == -number
+            assert "Traceback" not in daemon.stderr
+
+
+@pytest.mark.parametrize("seconds_after_start", [0.0, 0.2, 0.4, 0.6])
+def test_signal_ends_a_daemon_that_only_begins(
+    monitored: LoomDatabase, seconds_after_start: float
+) -> None:
+    with Daemon(monitored.dsn(ROLE), wait=False) as daemon:
+        time.sleep(seconds_after_start)
+        assert daemon.stop() < ENOUGH_SECONDS
+        assert daemon.process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in daemon.stderr
+
+
+def _slow_queries(watcher: psycopg.Connection[Any]) -> int:
+    return watcher.execute(
+        "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%pg_sleep(10)%%'"
+        " AND usename = %s",
+        [ROLE],
+    ).rowcount
+
+
+def _until_it_says_not_ready(daemon: Daemon) -> None:
+    # It is not ready before its first cycle either.
+    eventually(
+        "it stops and is not ready",
+        lambda: "stopping" in daemon.stderr and daemon.get("/-/ready").status == 503,
+        within_seconds=2,
+    )

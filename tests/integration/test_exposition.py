@@ -1,0 +1,99 @@
+"""/metrics of a real database: as Prometheus wants it, and as the contract says."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.contract import ALL
+from tests.loom_database import make_database
+from tests.tools import require_tool
+from tests.watching import MONITOR, deploy, install_grants, shipped, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import Metric
+
+    from exporter.demo.server import PostgresServer
+
+SUFFIXES = {"counter": "_total", "info": "_info"}
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture(scope="module")
+def pages(server: PostgresServer) -> tuple[str, str]:
+    """Return /metrics after a deployment that went well, as text and as OpenMetrics."""
+    loom = make_database(server)
+    install_grants(loom)
+    deploy(loom, "healthy")
+    with loom.connect() as connection:
+        connection.execute("SELECT pg_stat_reset()")  # which has a time to tell, from now on
+
+    async def run() -> tuple[str, str]:
+        async with watching(loom.dsn(MONITOR)) as watch:
+            await watch.look()
+            return await watch.page("text/plain"), await watch.page(OPENMETRICS)
+
+    return asyncio.run(run())
+
+
+def test_promtool_finds_nothing_to_say(pages: tuple[str, str]) -> None:
+    promtool = require_tool("promtool", "LOOM_TEST_PROMTOOL")
+    check = subprocess.run(
+        [promtool, "check", "metrics"], input=pages[0], capture_output=True, text=True, timeout=30
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
+
+
+def test_openmetrics_passes_a_strict_parser_and_says_the_same(pages: tuple[str, str]) -> None:
+    text, openmetrics = pages
+    assert openmetrics.endswith("# EOF\n")
+    assert _series(_openmetrics(openmetrics)) == _series(parse_text(text))
+
+
+def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
+    served = {
+        family.name + SUFFIXES.get(family.type, ""): family for family in _openmetrics(pages[1])
+    }
+    assert {name: family.type for name, family in served.items()} == {
+        name: promise.type for name, promise in ALL.items()
+    }
+    # The one thing that is not here is pg_cron.
+    assert {name for name, family in served.items() if not family.samples} == {
+        "loom_mfa_refresh_job_failures",
+        "loom_mfa_refresh_job_last_success_timestamp_seconds",
+    }
+    for name, family in served.items():
+        for sample in family.samples:
+            assert sample.labels.keys() - {"le"} == ALL[name].labels, sample.name
+            assert sample.labels.get("database", "loom") == "loom"
+
+
+def test_help_is_what_the_query_says(pages: tuple[str, str]) -> None:
+    told = {family.name: family.documentation for family in parse_text(pages[0])}
+    for name, metric in shipped().metrics().items():
+        assert told[name.removesuffix("_total")] == metric.help
+
+
+def test_no_series_is_told_twice(pages: tuple[str, str]) -> None:
+    lines = [line.rpartition(" ")[0] for line in pages[0].splitlines() if line[0] != "#"]
+    assert len(lines) > 500
+    assert len(set(lines)) == len(lines)
+
+
+def _openmetrics(page: str) -> list[Metric]:
+    return list(openmetrics_parser.text_string_to_metric_families(page))  # type: ignore[no-untyped-call]
+
+
+def _series(families: Iterable[Metric]) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    return {
+        (sample.name, frozenset(sample.labels.items()))
+        for family in families
+        for sample in family.samples
+    }

@@ -1,0 +1,174 @@
+"""`loom-exporter check --database`: the server reads every query, and runs none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from exporter.database.grants import SCHEMA
+from exporter.database.inspection import Finding, inspect
+from exporter.database.outcome import State
+from tests.watching import (
+    MONITOR,
+    OWNER,
+    catalog_of,
+    deploy,
+    install_grants,
+    one_query,
+    shipped,
+)
+
+if TYPE_CHECKING:
+    from exporter.catalog import Query
+    from tests.loom_database import LoomDatabase
+
+only_18 = pytest.mark.parametrize("server", [18], indirect=True)
+
+USERS = "SELECT count(*) AS value FROM public.users"
+
+
+def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Finding]:
+    return list(inspect(loom.dsn(user), queries))
+
+
+def _finding(loom: LoomDatabase, query: Query, *, user: str = OWNER) -> tuple[State, str]:
+    (finding,) = _inspect(loom, query, user=user)
+    assert finding.query == query.name
+    return finding.state, finding.detail
+
+
+def test_shipped_queries_pass_before_and_after_the_deployment(loom: LoomDatabase) -> None:
+    install_grants(loom)
+
+    def absent() -> set[str]:
+        findings = _inspect(loom, *shipped().queries, user=MONITOR)
+        assert [finding.query for finding in findings] == [each.name for each in shipped().queries]
+        assert {finding.state for finding in findings} == {State.OK, State.ABSENT}
+        return {finding.query for finding in findings if finding.state is State.ABSENT}
+
+    assert absent() == {"mfa_discrepancies_view", "mfa_unified_users", "mfa_refresh_job"}
+    deploy(loom, "healthy")
+    assert absent() == {"mfa_refresh_job"}
+
+
+def test_shipped_queries_pass_for_the_owner_without_any_function(loom: LoomDatabase) -> None:
+    deploy(loom, "healthy")
+    findings = _inspect(loom, *shipped().queries)
+    assert {finding.query for finding in findings if finding.state is not State.OK} == {
+        "mfa_refresh_job"
+    }
+
+
+@only_18
+def test_missing_column_is_named_with_those_that_are_there(loom: LoomDatabase) -> None:
+    assert _finding(loom, one_query("SELECT 1 AS one, 2 AS two")) == (
+        State.ERROR,
+        "no column `value` in the result; it has one, two",
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["'12'::text", "now()", "true", "interval '1 second'", "'[1]'::jsonb", "NULL"]
+)
+@only_18
+def test_value_that_is_not_a_number_is_found(loom: LoomDatabase, value: str) -> None:
+    state, detail = _finding(loom, one_query(f"SELECT {value} AS value"))
+    assert state is State.ERROR
+    assert detail == "column `value` is not a number; cast it in the query"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1", "1::bigint", "1::smallint", "1::real", "1.5", "1.5::float8", "'postgres'::regrole::oid"],
+)
+@only_18
+def test_every_kind_of_number_passes(loom: LoomDatabase, value: str) -> None:
+    assert _finding(loom, one_query(f"SELECT {value} AS value")) == (State.OK, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [
+        ("SELEC 1 AS value FROM x", State.ERROR, "syntax error"),
+        ("SELECT unknown AS value FROM public.users", State.ERROR, "unknown"),
+        ("SELECT public.nothing() AS value", State.ABSENT, "public.nothing()"),
+        ("SELECT count(*) AS value FROM public.nowhere", State.ABSENT, "public.nowhere"),
+        ("SELECT count(*) AS value FROM users", State.ABSENT, "users"),
+        ("SELECT 1 AS value; SELECT 2", State.ERROR, "multiple commands"),
+    ],
+    ids=["syntax", "column", "function", "relation", "unqualified", "two statements"],
+)
+@only_18
+def test_fault_of_the_text_is_told_in_the_servers_words(
+    loom: LoomDatabase, text: str, state: State, says: str
+) -> None:
+    # As if it had got past the check of the file, where that would have found it.
+    query = replace(one_query("SELECT 1 AS value"), text=text)
+    found, detail = _finding(loom, query)
+    assert found is state
+    assert says in detail
+
+
+@only_18
+def test_function_that_is_missing_outdated_or_not_ours_is_told(loom: LoomDatabase) -> None:
+    query = one_query(USERS, "access: definer")
+    remedy = "no function installed; the text runs with the rights of this role"
+    assert _finding(loom, query) == (State.OK, remedy)
+
+    install_grants(loom, catalog_of(query))
+    assert _finding(loom, query, user=MONITOR) == (State.OK, f"through {SCHEMA}.probe()")
+
+    changed = replace(query, text=USERS + " WHERE true")
+    state, detail = _finding(loom, changed, user=MONITOR)
+    assert state is State.OUTDATED
+    assert "run `loom-exporter grants` again" in detail
+
+    state, detail = _finding(loom, query, user="authenticator")
+    assert state is State.DENIED
+    assert f"connect as {MONITOR}" in detail
+
+
+@only_18
+def test_faults_of_one_query_hide_no_other(loom: LoomDatabase) -> None:
+    queries = [
+        one_query("SELECT 1 AS value", name="first"),
+        one_query("SELECT count(*) AS value FROM public.nowhere", name="second"),
+        one_query("SELECT 1 AS one", name="third"),
+        one_query("SELECT 1 AS value", name="fourth"),
+    ]
+    findings = _inspect(loom, *queries)
+    assert [finding.state for finding in findings] == [
+        State.OK,
+        State.ABSENT,
+        State.ERROR,
+        State.OK,
+    ]
+
+
+@pytest.mark.parametrize("access", ["direct", "definer"])
+@only_18
+def test_nothing_is_executed(loom: LoomDatabase, access: str) -> None:
+    query = one_query(
+        "SELECT nextval('public.numbers') + length(pg_sleep(60)::text) AS value",
+        f"access: {access}\ntimeout: 30s",
+    )
+    with loom.connect(OWNER) as connection:
+        connection.execute("CREATE SEQUENCE public.numbers")
+        assert _finding(loom, query)[0] is State.OK
+        assert connection.execute("SELECT is_called FROM public.numbers").fetchall() == [(False,)]
+
+
+@only_18
+def test_locked_table_holds_the_inspection_up_no_longer_than_a_run(loom: LoomDatabase) -> None:
+    with loom.connect(OWNER) as migration, migration.transaction():
+        migration.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
+        assert _finding(loom, one_query(USERS))[0] is State.LOCKED
+
+
+@only_18
+def test_unreachable_database_is_an_error_and_no_finding(loom: LoomDatabase) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        list(inspect(loom.dsn(OWNER, "wrong"), shipped().queries))

@@ -1,0 +1,89 @@
+"""Folders and queries for tests, made from ones that are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exporter.catalog import Catalog, Deployment
+from exporter.catalog.query import parse_query
+from exporter.database.transaction import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.catalog import Query
+
+QUERY = """\
+/*
+description: Counts things by kind.
+phase: one
+interval: 1m
+metrics:
+  loom_things:
+    type: gauge
+    help: Things by kind.
+    labels: [kind]
+    value: things
+*/
+-- Why: because there are things.
+SELECT 'round' AS kind, 1 AS things;
+"""
+
+DEPLOYMENT = """\
+name: test-deployment
+title: Test deployment
+warmup: 30m
+phases:
+  one:
+    title: The only phase
+    migrations:
+      - {version: "1", name: first}
+    rollback: {risk: low, advice: Roll back.}
+"""
+
+
+def make_folder(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write a folder of queries; `files` are added to a deployment.yaml that is right."""
+    path.mkdir(exist_ok=True)
+    for name, content in {"deployment.yaml": DEPLOYMENT, **files}.items():
+        (path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def query_text(
+    metrics: Mapping[str, Mapping[str, Any]],
+    *,
+    sql: str = "SELECT 1 AS things",
+    **header: Any,
+) -> str:
+    """Return a query's file; what is not given of a header or of a metric is right."""
+    whole = {
+        "description": "Counts things.",
+        "phase": "all",
+        **({} if "schedule" in header else {"interval": "1m"}),
+        **header,
+        "metrics": {
+            name: {"type": "gauge", "help": "Things.", **metric} for name, metric in metrics.items()
+        },
+    }
+    return f"/*\n{yaml.safe_dump(whole, sort_keys=False)}*/\n{sql}"
+
+
+def make_query(
+    name: str, metrics: Mapping[str, Mapping[str, Any]], *, sql: str = "SELECT 1", **header: Any
+) -> Query:
+    """Return a query as the catalog would read it; see `query_text`."""
+    return parse_query(Path(f"{name}.sql"), query_text(metrics, sql=sql, **header))
+
+
+def make_catalog(*queries: Query) -> Catalog:
+    """Return a catalog of these queries and the deployment above."""
+    return Catalog(Deployment.model_validate(yaml.safe_load(DEPLOYMENT)), queries)
+
+
+def rows(query: Query, *values: tuple[Any, ...], total: int | None = None) -> Rows:
+    """Return a result of `query`; `total` is how many rows there were before the limit."""
+    return Rows(tuple(query.columns), values, len(values) if total is None else total)

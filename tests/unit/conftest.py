@@ -1,0 +1,34 @@
+"""No test here needs a server; each begins without secrets and without settings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def forget_secrets() -> None:
+    """Begin anew; the process has one redactor, and what it was told it never forgets."""
+    redact.__init__()  # type: ignore[misc]
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets() -> Iterator[None]:
+    forget_secrets()
+    yield
+    forget_secrets()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in tuple(os.environ):
+        if variable.upper().startswith(("LOOM_EXPORTER_", "PG")):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -1,0 +1,152 @@
+"""The paths of the web server; none of them asks the database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from exporter import __version__
+from exporter.database.outcome import State
+from exporter.web.app import Health, build_app
+from tests.queries import make_query
+from tests.unit.parts import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.unit.parts import Parts
+
+QUERY = make_query("things", {"loom_things": {"labels": ["kind"], "value": "things"}})
+
+
+@dataclass
+class Mood:
+    alive: bool = True
+    ready: bool = True
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> Parts:
+    parts = assemble(tmp_path, [QUERY])
+    parts.board.publish("things", State.OK, {"loom_things": {("round",): 1.0}})
+    return parts
+
+
+@pytest.fixture
+def mood() -> Mood:
+    return Mood()
+
+
+@pytest.fixture
+async def client(parts: Parts, mood: Mood) -> AsyncIterator[httpx.AsyncClient]:
+    health = Health(is_alive=lambda: mood.alive, is_ready=lambda: mood.ready)
+    app = build_app(parts.exposition, health, "loom & <co>")
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+        yield client
+
+
+async def test_landing_page_is_at_the_root(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == "default-src 'none'"
+    assert "loom &amp; &lt;co&gt;" in answer.text
+    assert "<co>" not in answer.text
+    assert __version__ in answer.text
+
+
+async def test_every_link_of_the_landing_page_leads_somewhere(client: httpx.AsyncClient) -> None:
+    links = re.findall(r'href="([^"]+)"', (await client.get("/")).text)
+    assert len(links) == 3
+    for link in links:
+        assert not link.startswith("/"), "a proxy may serve us under a path of its own"
+        assert (await client.get(f"/{link}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/index.html", "/x", "/metric", "/metrics/x", "/-/", "/-/reload", "/favicon.ico", "/-"]
+)
+async def test_anything_else_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/healthz"])
+async def test_health_is_that_of_the_process(
+    client: httpx.AsyncClient, mood: Mood, path: str
+) -> None:
+    mood.ready = False
+    answer = await client.get(path)
+    assert (answer.status_code, answer.text) == (200, "alive\n")
+    mood.alive = False
+    answer = await client.get(path)
+    assert (answer.status_code, answer.text) == (
+        503,
+        "the event loop or the scheduler is stuck\n",
+    )
+
+
+@pytest.mark.parametrize("path", ["/-/ready", "/readyz"])
+async def test_readiness_has_a_reason(client: httpx.AsyncClient, mood: Mood, path: str) -> None:
+    mood.alive = False
+    answer = await client.get(path)
+    assert (answer.status_code, answer.text) == (200, "ready\n")
+    mood.ready = False
+    answer = await client.get(path)
+    assert answer.status_code == 503
+    assert answer.text.startswith("not every query has been tried yet")
+
+
+async def test_metrics_are_served_with_headers_that_caches_understand(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/metrics", headers={"Accept-Encoding": "identity"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
+    assert "content-encoding" not in answer.headers
+    assert 'loom_things{database="loom",kind="round"} 1.0' in answer.text
+
+
+async def test_metrics_are_zipped_when_asked(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert int(answer.headers["content-length"]) < len(answer.content)
+    assert "loom_things{" in answer.text
+
+
+async def test_metrics_are_openmetrics_when_asked(client: httpx.AsyncClient) -> None:
+    accept = "application/openmetrics-text; version=1.0.0"
+    answer = await client.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith(accept)
+    assert answer.text.endswith("# EOF\n")
+
+
+async def test_metrics_can_be_asked_for_by_name(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics", params={"name[]": ["loom_things", "loom_database_up"]})
+    names = {line.split("{")[0] for line in answer.text.splitlines() if not line.startswith("#")}
+    assert names == {"loom_things", "loom_database_up"}
+    assert (await client.get("/metrics?name=loom_things")).text.count("# TYPE ") > 5
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+async def test_head_is_answered_and_nothing_can_be_posted(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert (await client.head(path)).status_code == 200
+    for method in ("POST", "PUT", "DELETE"):
+        assert (await client.request(method, path)).status_code == 405
+
+
+async def test_database_that_is_away_is_told_and_no_probe_minds(
+    client: httpx.AsyncClient, parts: Parts
+) -> None:
+    await parts.runner.run(QUERY)
+    assert 'loom_database_up{database="loom"} 0.0' in (await client.get("/metrics")).text
+    for path in ("/-/healthy", "/-/ready"):
+        assert (await client.get(path)).status_code == 200

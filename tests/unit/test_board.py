@@ -1,0 +1,132 @@
+"""The board shows the last that is known of each query, as long as it is worth showing."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from exporter.collect.board import Board, Snapshot
+from exporter.collect.snapshot import NO_SAMPLES, Samples
+from exporter.database.outcome import RunError, State
+from tests.queries import make_query
+
+METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}
+A = make_query("a", METRICS)
+B = make_query("b", METRICS)
+SAMPLES: Samples = {"loom_things": {("round",): 1.0}}
+OTHERS: Samples = {"loom_things": {("square",): 2.0}}
+
+
+def _board(max_age: float = 60.0) -> Board:
+    return Board([A, B], {"a": max_age, "b": max_age})
+
+
+def _shown(board: Board, query: str = "a") -> object:
+    return board[query].fresh_samples(time.monotonic())
+
+
+def test_nothing_is_known_before_the_first_run() -> None:
+    board = _board()
+    assert [snapshot.state for snapshot in board.snapshots()] == [None, None]
+    assert _shown(board) == {}
+    assert not board.is_complete
+    assert board["a"].last_success_at is None
+
+
+def test_board_is_complete_when_every_query_was_tried() -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    assert not board.is_complete
+    board.fail("b", State.UNREACHABLE, "down")
+    assert board.is_complete
+
+
+def test_success_replaces_what_was_known() -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    assert _shown(board) == SAMPLES
+    board.publish("a", State.OK, OTHERS)
+    assert _shown(board) == OTHERS
+    board.publish("a", State.EMPTY, {})
+    assert _shown(board) == {}
+    assert board["a"].state is State.EMPTY
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.is_success])
+def test_failure_keeps_or_drops_what_was_known(state: State) -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    before = board["a"]
+    board.fail("a", state, "why")
+    kept = state in (State.LOCKED, State.TIMEOUT, State.UNREACHABLE)
+    assert _shown(board) == (SAMPLES if kept else {})
+    after = board["a"]
+    assert (after.state, after.detail) == (state, "why")
+    assert after.last_success_at == before.last_success_at
+    assert after.taken == before.taken, "a failure does not make values younger"
+
+
+def test_success_is_dated_also_when_there_is_nothing() -> None:
+    board = _board()
+    before = time.time()
+    board.publish("a", State.EMPTY, {})
+    at = board["a"].last_success_at
+    assert at is not None
+    assert before <= at <= time.time()
+
+
+def test_values_are_dropped_at_max_age_whatever_the_state() -> None:
+    for state in (State.OK, State.LOCKED):
+        snapshot = Snapshot("a", 60.0, state, "", SAMPLES, taken=1000.0)
+        assert snapshot.expires == 1060.0
+        assert snapshot.fresh_samples(1060.0) == SAMPLES
+        assert snapshot.fresh_samples(1060.1) is NO_SAMPLES
+
+
+def test_two_queries_may_feed_a_metric_with_different_labels() -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    board.publish("b", State.OK, OTHERS)
+    assert [snapshot.query for snapshot in board.feeders("loom_things")] == ["a", "b"]
+    assert board.feeders("loom_unknown") == ()
+
+
+def test_sample_of_another_query_cannot_be_shown_twice() -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    generation = board.generation
+    with pytest.raises(RunError, match="loom_things: query a has a sample with the same labels"):
+        board.publish("b", State.OK, {"loom_things": {**OTHERS["loom_things"], ("round",): 1.0}})
+    assert _shown(board, "b") == {}
+    assert board.generation == generation
+
+
+def test_sample_of_another_query_that_is_too_old_to_be_shown_is_in_nobodys_way() -> None:
+    board = Board([A, B], {"a": 0.0, "b": 60.0})
+    board.publish("a", State.OK, SAMPLES)
+    time.sleep(0.001)
+    board.publish("b", State.OK, SAMPLES)
+    assert _shown(board, "b") == SAMPLES
+
+
+def test_every_change_makes_a_new_generation() -> None:
+    board = _board()
+    seen = [board.generation]
+    board.publish("a", State.OK, SAMPLES)
+    seen.append(board.generation)
+    board.publish("a", State.OK, SAMPLES)
+    seen.append(board.generation)
+    board.fail("b", State.ERROR, "why")
+    seen.append(board.generation)
+    assert seen == sorted(set(seen))
+
+
+def test_snapshot_that_somebody_reads_does_not_change() -> None:
+    board = _board()
+    board.publish("a", State.OK, SAMPLES)
+    held = board["a"]
+    board.publish("a", State.OK, OTHERS)
+    assert held.samples == SAMPLES
+    with pytest.raises(AttributeError):
+        held.state = State.ERROR  # type: ignore[misc]

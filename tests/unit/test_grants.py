@@ -1,0 +1,119 @@
+"""The SQL of the monitoring role: what the files say, quoted, and no secret."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import catalog
+from exporter.database.grants import function_body, grants_sql
+from exporter.settings import packaged_queries
+from tests.queries import make_query
+
+if TYPE_CHECKING:
+    import pytest
+
+METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}
+SHIPPED = catalog.load(packaged_queries()).queries
+
+_FUNCTION = re.compile(
+    r"^CREATE FUNCTION (?P<name>\S+)\n"
+    r"RETURNS TABLE \((?P<columns>[^\n]*)\)\n"
+    r"LANGUAGE sql STABLE SECURITY DEFINER\n"
+    r"(?P<settings>(?:SET [^\n]*\n)+)"
+    r"AS (?P<tag>\$\w*\$)(?P<body>.*?)(?P=tag);\n"
+    r"COMMENT ON FUNCTION \S+ IS (?P<comment>'(?:[^']|'')*');\n"
+    r"REVOKE ALL ON FUNCTION (?P<revoked>\S+) FROM PUBLIC;\n"
+    r"GRANT EXECUTE ON FUNCTION (?P<granted>\S+) TO loom_monitor;\n",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _functions(sql: str) -> list[re.Match[str]]:
+    found = list(_FUNCTION.finditer(sql))
+    assert len(found) == sql.count("CREATE FUNCTION ")
+    return found
+
+
+def test_only_queries_that_read_tables_get_a_function() -> None:
+    definer, direct = (make_query(a, METRICS, access=a) for a in ("definer", "direct"))
+    (function,) = _functions(grants_sql((direct, definer)))
+    assert (
+        function["name"] == function["revoked"] == function["granted"] == "loom_monitor.definer()"
+    )
+    assert function["columns"] == '"kind" text, "things" double precision'
+    assert function["body"] == function_body(definer)
+
+
+def test_every_shipped_function_has_the_text_of_its_file() -> None:
+    functions = {function["name"]: function for function in _functions(grants_sql(SHIPPED))}
+    definers = [query for query in SHIPPED if query.header.access == "definer"]
+    assert functions.keys() == {f"loom_monitor.{query.name}()" for query in definers}
+    for query in definers:
+        function = functions[f"loom_monitor.{query.name}()"]
+        assert query.text in function["body"]
+        assert function["comment"] == "'" + query.header.description.replace("'", "''") + "'"
+
+
+def test_functions_look_nowhere_but_in_the_catalog_and_see_all_rows() -> None:
+    (function,) = _functions(grants_sql((make_query("a", METRICS, access="definer"),)))
+    path = re.search(r"SET search_path = (.*)", function["settings"])
+    assert path is not None
+    # pg_temp last: where it is not named it comes first, and anybody may create something there.
+    assert path[1] in ("''", "pg_catalog, pg_temp")
+    assert "SET row_security = off\n" in function["settings"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["$query$", "$query0$", "$query1$", "$$", "$", "'", '"', " ", "\n", "a"]),
+        max_size=12,
+    )
+)
+def test_text_cannot_end_its_quote(parts: list[str]) -> None:
+    comment = "".join(parts).replace("\n", "\n--")
+    query = make_query("a", METRICS, access="definer", sql=f"SELECT 1 --{comment}")
+    (function,) = _functions(grants_sql((query,)))
+    assert function["body"] == function_body(query)
+    assert function["tag"] not in query.text
+
+
+def test_description_is_quoted() -> None:
+    query = make_query("a", METRICS, access="definer", description="It's a \\ and a $$ test.")
+    (function,) = _functions(grants_sql((query,)))
+    assert function["comment"] == "'It''s a \\ and a $$ test.'"
+
+
+def test_everything_happens_in_one_transaction_or_not_at_all() -> None:
+    sql = grants_sql(SHIPPED)
+    statements = [line for line in sql.splitlines() if line and not line.startswith("--")]
+    assert (statements[0], statements[-1]) == ("BEGIN;", "COMMIT;")
+    assert sql.count("\nBEGIN;\n") == sql.count("\nCOMMIT;\n") == 1
+
+
+def test_role_can_log_in_and_little_else() -> None:
+    sql = grants_sql(SHIPPED)
+    assert "CREATE ROLE loom_monitor LOGIN;" in sql
+    assert "CONNECTION LIMIT" in sql
+    assert "REVOKE ALL ON SCHEMA loom_monitor FROM PUBLIC;" in sql
+    granted = set(re.findall(r"GRANT (\w+(?: ON \w+)?)", sql))
+    assert granted == {
+        "CONNECT ON DATABASE",
+        "EXECUTE ON FUNCTION",
+        "USAGE ON SCHEMA",
+        "pg_monitor",  # where pg_read_all_stats may not be granted
+        "pg_read_all_stats",
+    }
+    for word in ("SUPERUSER", "BYPASSRLS;", "PASSWORD '", "CREATEROLE", "GRANT SELECT"):
+        assert word not in sql
+
+
+def test_output_depends_on_nothing_but_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOM_EXPORTER_DATABASE_URL", "postgresql://u:correct-horse@h/db")
+    first = grants_sql(SHIPPED)
+    assert "correct-horse" not in first
+    monkeypatch.undo()
+    assert grants_sql(SHIPPED) == first

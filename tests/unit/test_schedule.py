@@ -1,0 +1,231 @@
+"""Each query in its own rhythm: spread, never twice at once, and what is left out is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collect.schedule import interval_seconds, max_age_seconds
+from exporter.database.outcome import State
+from tests.queries import make_query
+from tests.unit.parts import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from exporter.catalog import Query
+    from tests.unit.parts import Parts
+
+DAY = 86400.0
+
+
+def _query(name: str = "things", **header: Any) -> Query:
+    return make_query(name, {f"loom_{name}": {"value": "things"}}, **header)
+
+
+@pytest.fixture
+async def silent_server() -> AsyncIterator[str]:
+    """Return how to connect to a server that takes connections and never says a word."""
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield f"host=127.0.0.1 port={port} sslmode=disable gssencmode=disable"
+    server.close()
+    for writer in held:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        await asyncio.sleep(0.005)
+
+
+def _skipped(parts: Parts, reason: str, query: str = "things") -> float:
+    return parts.count("loom_exporter_query_skipped_total", query=query, reason=reason)
+
+
+@given(st.integers(3, 10**6), st.none() | st.integers(3, 10**6))
+def test_interval_is_at_most_what_the_operator_allows(interval: int, longest: int | None) -> None:
+    seconds = interval_seconds(_query(interval=f"{interval}s"), longest)
+    assert seconds == (interval if longest is None else min(interval, longest))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "seconds"),
+    [
+        ("0 6 * * *", DAY),
+        ("0-59/5 * * * *", 300.0),
+        ("30 * * * *", 3600.0),
+        ("0 6 * * mon", 7 * DAY),
+        # The longest gap decides, or values would be dropped in the middle of it.
+        ("0 6 * * mon-fri", 3 * DAY),
+        ("0 6,7 * * *", 23 * 3600.0),
+        ("0 0 30 2 *", 366 * DAY),
+    ],
+)
+def test_interval_of_a_schedule_is_its_longest_gap(schedule: str, seconds: float) -> None:
+    query = _query(schedule=schedule)
+    assert interval_seconds(query, None) == seconds
+    assert interval_seconds(query, 1.0) == seconds, "a schedule says when, not how often"
+
+
+def test_values_live_for_three_intervals_unless_the_header_says_otherwise() -> None:
+    assert max_age_seconds(_query(interval="15s")) == 45.0
+    assert max_age_seconds(_query(interval="15s", max_age="1h")) == 3600.0
+
+
+async def test_first_runs_after_the_start_are_spread_over_the_interval(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d"]
+    parts = assemble(tmp_path, [_query(name, interval="1m") for name in names])
+    before = datetime.now(UTC)
+    parts.schedule.start()
+    try:
+        jobs = {job.id: job.next_run_time for job in parts.schedule._scheduler.get_jobs()}
+        offsets = [(jobs[name] - before).total_seconds() for name in names]
+        assert offsets == pytest.approx([15, 30, 45, 60], abs=0.5)
+    finally:
+        await parts.schedule.stop(1)
+
+
+async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Path) -> None:
+    queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
+    parts = assemble(tmp_path, queries)
+    parts.schedule.start()
+    try:
+        await _until(lambda: parts.board.is_complete)
+        for query in ("a", "b"):
+            assert parts.board[query].state is State.UNREACHABLE
+            assert parts.count("loom_exporter_query_runs_total", query=query) == 1
+    finally:
+        await parts.schedule.stop(1)
+
+
+async def test_query_runs_again_and_again(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")])
+    parts.schedule.start()
+    try:
+        await _until(lambda: parts.count("loom_exporter_query_runs_total", query="things") > 4)
+    finally:
+        await parts.schedule.stop(1)
+    runs = parts.count("loom_exporter_query_runs_total", query="things")
+    await asyncio.sleep(0.1)
+    assert parts.count("loom_exporter_query_runs_total", query="things") == runs
+
+
+async def test_run_that_still_goes_on_makes_the_next_one_skipped(
+    tmp_path: Path, silent_server: str
+) -> None:
+    parts = assemble(tmp_path, [_query()], conninfo=silent_server)
+    await parts.database.open()
+    (query,) = parts.catalog.queries
+    first = asyncio.create_task(parts.runner.run(query))
+    await _until(lambda: _is_running(parts))
+    await parts.runner.run(query)
+    assert _skipped(parts, "running") == 1
+    assert not first.done()
+    await parts.database.close(0.1)
+    await first
+    assert parts.board["things"].state is State.UNREACHABLE
+    assert parts.count("loom_exporter_query_runs_total", query="things") == 1
+    await parts.runner.run(query)
+    assert _skipped(parts, "running") == 1, "it runs again once it has ended"
+
+
+def _is_running(parts: Parts) -> bool:
+    return bool(parts.runner._running)
+
+
+async def test_scheduler_that_finds_a_run_going_counts_it(
+    tmp_path: Path, silent_server: str
+) -> None:
+    parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")], conninfo=silent_server)
+    parts.schedule.start()
+    await _until(lambda: parts.board.is_complete)
+    await parts.database.open()
+    parts.database.is_up = None  # as if it had not been found away a moment ago
+    await _until(lambda: _skipped(parts, "running") > 2)
+    assert parts.count("loom_exporter_query_runs_total", query="things") < 5
+    await parts.schedule.stop(0.05)
+    await parts.database.close(0.1)
+
+
+async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query(schedule="0 6 * * *")])
+    parts.schedule.start()
+    try:
+        await _until(lambda: parts.board.is_complete)
+        parts.schedule._scheduler.modify_job(
+            "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
+        )
+        await _until(lambda: _skipped(parts, "misfire") == 1)
+        assert parts.count("loom_exporter_query_runs_total", query="things") == 1
+    finally:
+        await parts.schedule.stop(1)
+
+
+async def test_runs_that_were_slept_through_become_one(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query(interval="1m")])
+    parts.schedule.start()
+    try:
+        await _until(lambda: parts.board.is_complete)
+        parts.schedule._scheduler.modify_job(
+            "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
+        )
+        await _until(lambda: parts.count("loom_exporter_query_runs_total", query="things") == 2)
+        await asyncio.sleep(0.05)
+        assert parts.count("loom_exporter_query_runs_total", query="things") == 2
+    finally:
+        await parts.schedule.stop(1)
+
+
+async def test_schedule_is_alive_while_it_beats(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query()])
+
+    def is_alive() -> bool:
+        return parts.schedule.is_alive
+
+    assert is_alive()
+    parts.schedule._last_beat -= 60
+    assert not is_alive()
+    await parts.schedule._beat()
+    assert is_alive()
+    assert parts.database.answered_at == float("-inf"), "to beat is not to ask the database"
+
+
+async def test_quiet_database_is_asked_for_a_sign_of_life(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query()])
+    parts.database.is_up = None
+    await parts.database.open()
+    try:
+        await parts.schedule._ping()
+        assert parts.database.is_up is False
+    finally:
+        await parts.database.close(0.1)
+
+
+async def test_stop_ends_what_goes_on_in_time(tmp_path: Path, silent_server: str) -> None:
+    parts = assemble(tmp_path, [_query()], conninfo=silent_server)
+    await parts.database.open()
+    parts.schedule.start()
+    await _until(lambda: _is_running(parts))
+    started = time.monotonic()
+    await parts.schedule.stop(0.2)
+    await parts.database.close(0.1)
+    assert time.monotonic() - started < 2
+    assert not _is_running(parts)

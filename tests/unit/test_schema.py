@@ -1,0 +1,96 @@
+"""The published JSON Schema of a query's header is current, and says what the code says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from exporter import catalog
+from exporter.catalog.header import Header
+from exporter.catalog.schema import schema_text
+from exporter.documents import parse_document
+from exporter.settings import packaged_queries
+from tests.queries import QUERY
+
+FILE = packaged_queries() / "header.schema.json"
+SHIPPED = {query.name: query for query in catalog.load(packaged_queries()).queries}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = json.loads(FILE.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def _header() -> dict[str, Any]:
+    header: dict[str, Any] = parse_document(QUERY[2 : QUERY.index("*/")], "things.sql").data
+    return header
+
+
+def test_schema_is_current() -> None:
+    assert FILE.read_text(encoding="utf-8") == schema_text(), "run `make schema`"
+
+
+def test_every_key_is_explained(validator: Draft202012Validator) -> None:
+    schema = validator.schema
+    assert isinstance(schema, dict)
+    for model in (schema, *schema["$defs"].values()):
+        for key, content in model["properties"].items():
+            assert content.get("description"), key
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_header_of_a_shipped_query_is_valid(validator: Draft202012Validator, name: str) -> None:
+    validator.validate(SHIPPED[name].document.data)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["fase"], "all"),
+        (["description"], "no sentence"),
+        (["description"], None),
+        (["phase"], "Not A Phase"),
+        (["interval"], 60),
+        (["interval"], "60"),
+        (["timeout"], "fast"),
+        (["access"], "owner"),
+        (["series_limit"], 0),
+        (["requires"], {"server": "15"}),
+        (["requires"], {"server": 15}),
+        (["requires"], {"extensions": ["pg_cron > 1"]}),
+        (["requires"], {"relations": ["users"]}),
+        (["requires"], {"tables": []}),
+        (["metrics"], {}),
+        (["metrics", "Loom-Things"], {"type": "gauge", "help": "Things.", "value": "n"}),
+        (["metrics", "loom_things", "type"], "histogram"),
+        (["metrics", "loom_things", "help"], "Things"),
+        (["metrics", "loom_things", "help"], None),
+        (["metrics", "loom_things", "labels"], "kind"),
+        (["metrics", "loom_things", "labels"], ["Kind"]),
+        (["metrics", "loom_things", "null"], "zero"),
+        (["metrics", "loom_things", "column"], "things"),
+    ],
+    ids=str,
+)
+def test_broken_header_is_refused_by_schema_and_code_alike(
+    validator: Draft202012Validator, path: list[str], value: object
+) -> None:
+    header = _header()
+    validator.validate(header)
+    Header.model_validate(header)
+    inside = header
+    for step in path[:-1]:
+        inside = inside[step]
+    if value is None:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = value
+    assert not validator.is_valid(header)
+    with pytest.raises(ValidationError):
+        Header.model_validate(header)
