@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import socket
+import threading
 import time
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,13 +18,20 @@ from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
 from exporter.settings import Settings
 from exporter.state import StateStore
+from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.server import bind, serving
 
+if TYPE_CHECKING:
+    from exporter.collect.feed import Feed
+
 DRAIN_SECONDS = 3.0
 """Time for running queries to end once they are cancelled."""
+
+_STACK_BYTES = 8 * 2**20
+"""Of each thread: one of them parses SQL, and some systems give it an eighth of a MiB."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +42,7 @@ def serve(settings: Settings, catalog: Catalog) -> None:
     Raises:
         SettingsError: the connection string is malformed, or the address cannot be listened on.
     """
+    threading.stack_size(_STACK_BYTES)
     listener = bind(settings.listen)
     with listener:
         asyncio.run(_serve(settings, catalog, listener))
@@ -47,11 +57,16 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
     }
     max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database(settings.database_name, read_conninfo)
-    board = Board(catalog.queries, max_ages)
     store = StateStore(settings.state_dir / "state.sqlite3")
-    telemetry = Telemetry(database.name, catalog.queries)
+    poller = Poller(database, store, catalog.deployment, show_texts=settings.statement_text)
+    poll = poller.job(settings.max_interval)
+    intervals[poll.name] = poll.interval_seconds
+    max_ages[poll.name] = MAX_AGE_SECONDS
+    feeds: list[Feed] = [*catalog.queries, poll]
+    board = Board(feeds, max_ages)
+    telemetry = Telemetry(database.name, feeds)
     runner = Runner(database, board, store, telemetry, intervals)
-    schedule = Schedule(catalog, runner, database, telemetry, settings.max_interval)
+    schedule = Schedule(catalog, runner, database, telemetry, settings.max_interval, [poll])
     sources = Sources(catalog, board, database, store, intervals)
     exposition = Exposition(build_registry(sources, telemetry.registry), board)
     health = Health(

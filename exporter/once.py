@@ -45,5 +45,5 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> Answer
     finally:
         await database.close()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(QueryCollector(only, board, database.name))
+    registry.register(QueryCollector(board, database.name))
     return Answer(board[query.name], generate_latest(registry).decode())

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     max_interval: Annotated[Duration, Field(ge=1)] | None = Field(
         None, description="run every query at least this often, for instance while a migration runs"
     )
+    statement_text: bool = Field(
+        True, description="show the slowest statements with their text, free of literals"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level logged"

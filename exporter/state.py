@@ -1,7 +1,8 @@
 """What must outlive a restart, in one SQLite file.
 
-So far: when each token of a `change_timestamp` metric last changed. Memory leads and the file
-follows, so a broken file or a full disk costs the memory of the next restart and nothing else.
+When each token of a `change_timestamp` metric last changed, and documents that other parts keep
+here, by topic. Memory leads and the file follows, so a broken file or a full disk costs the memory
+of the next restart and nothing else.
 """
 
 import json
@@ -9,13 +10,14 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 had no documents; it becomes version 2 when that table is made."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS token (
@@ -30,6 +32,13 @@ CREATE TABLE IF NOT EXISTS watched (  -- metrics that were looked at, be it that
     database TEXT NOT NULL,
     metric   TEXT NOT NULL,
     PRIMARY KEY (database, metric)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS document (
+    database TEXT NOT NULL,
+    topic    TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    content  TEXT NOT NULL,  -- JSON, of which only its owner knows what it means
+    PRIMARY KEY (database, topic, name)
 ) WITHOUT ROWID, STRICT;
 """
 
@@ -51,7 +60,7 @@ class Observation:
 
 
 class StateStore:
-    """Remembers tokens. Safe to use from several threads, and from several processes at once."""
+    """Remembers tokens and documents. Safe for several threads, and for several processes."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the store at `path`. Never raises: see `problem`.
@@ -101,6 +110,59 @@ class StateStore:
             if self._file and (self._unwritten or is_first_look):
                 self._write(self._file)
         return times
+
+    def load(self, database: str, topic: str) -> dict[str, str]:
+        """Return the documents of a topic by name; none if the file cannot be read."""
+        with self._lock:
+            self._try_to_open()
+            if not self._file:
+                return {}
+            try:
+                rows = self._file.execute(
+                    "SELECT name, content FROM document WHERE database = ? AND topic = ?",
+                    (database, topic),
+                )
+                return dict(rows.fetchall())
+            except sqlite3.Error as error:
+                self._lose(error)
+                return {}
+
+    def save(
+        self, database: str, topic: str, changed: Mapping[str, str | None], *, replace: bool = False
+    ) -> bool:
+        """Write documents of a topic, all or none of them; return whether they are written.
+
+        Args:
+            database: the database that they are about.
+            topic: what they are about.
+            changed: their content by name; None takes one away.
+            replace: take away all others of the topic.
+        """
+        with self._lock:
+            self._try_to_open()
+            file = self._file
+            if not file:
+                return False
+            place = (database, topic)
+            kept = [(*place, name, text) for name, text in changed.items() if text is not None]
+            gone = [(*place, name) for name, text in changed.items() if text is None]
+            try:
+                file.execute("BEGIN IMMEDIATE")
+                if replace:
+                    file.execute("DELETE FROM document WHERE database = ? AND topic = ?", place)
+                file.executemany(
+                    "DELETE FROM document WHERE database = ? AND topic = ? AND name = ?", gone
+                )
+                file.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?)", kept)
+                file.execute("COMMIT")
+            except sqlite3.Error as error:
+                if file.in_transaction:
+                    file.execute("ROLLBACK")
+                self._lose(error)
+                return False
+            if not self._unwritten:
+                self.problem = None
+            return True
 
     def close(self) -> None:
         """Close the file; what is observed later is kept in memory only."""

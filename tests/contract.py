@@ -79,6 +79,20 @@ AUDIT_LOG = {
     "loom_audit_last_event_timestamp_seconds": _gauge("event_type"),
 }
 
+STATEMENTS = {
+    "loom_statement_calls_total": _counter("class", "role"),
+    "loom_statement_exec_seconds_total": _counter("class", "role"),
+    "loom_statement_rows_total": _counter("class", "role"),
+    "loom_statement_shared_blocks_hit_total": _counter("class", "role"),
+    "loom_statement_shared_blocks_read_total": _counter("class", "role"),
+    "loom_statements_slow": _gauge("class"),
+    "loom_statement_slow_threshold_seconds": _gauge(),
+    "loom_statement_mean_exec_seconds": _gauge("statement", "class", "role"),
+    "loom_statement_info": _info("statement", "class", "text"),
+    "loom_statement_resets_total": _counter(),
+    "loom_statement_evictions_total": _counter(),
+}
+
 TABLES_AND_INDEXES = {
     "loom_table_rows_estimate": _gauge("table"),
     "loom_table_sequential_scans_total": _counter("table"),
@@ -145,6 +159,7 @@ OF_A_DATABASE: dict[str, Promise] = {
         ROW_LEVEL_SECURITY,
         SECURITY,
         AUDIT_LOG,
+        STATEMENTS,
         TABLES_AND_INDEXES,
         DATABASE,
         EXPORTER,

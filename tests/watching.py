@@ -19,6 +19,7 @@ from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
+from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from tests.loom_database import LOOM
@@ -26,6 +27,7 @@ from tests.loom_database import LOOM
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from exporter.collect.feed import Feed, Job
     from exporter.database.outcome import State
     from tests.loom_database import LoomDatabase
 
@@ -89,12 +91,18 @@ class Watch:
     board: Board
     runner: Runner
     exposition: Exposition
+    job: Job
 
     async def look(self, *names: str) -> Snapshot:
         """Run all queries, or those that are named, and return the snapshot of the last one."""
         queries = [query for query in self.catalog.queries if not names or query.name in names]
         await asyncio.gather(*(self.runner.run(query) for query in queries))
         return self.board[queries[-1].name]
+
+    async def poll(self) -> Snapshot:
+        """Poll pg_stat_statements once, and return the snapshot of that."""
+        await self.runner.run_job(self.job)
+        return self.board[self.job.name]
 
     def states(self) -> dict[str, State | None]:
         """Return the state of each query."""
@@ -117,26 +125,36 @@ class Watch:
 
 
 @contextlib.asynccontextmanager
-async def watching(dsn: str, *queries: Query) -> AsyncIterator[Watch]:
-    """Watch a database with these queries, or with the shipped ones; state is kept in memory."""
+async def watching(
+    dsn: str,
+    *queries: Query,
+    state: Path = Path("/nonexistent/state.sqlite3"),
+    show_texts: bool = True,
+) -> AsyncIterator[Watch]:
+    """Watch a database with these queries, or with the shipped ones.
+
+    What must outlive a restart is kept in memory, unless `state` names a file.
+    """
     catalog = catalog_of(*queries) if queries else shipped()
-    intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
-    board = Board(
-        catalog.queries,
-        {query.name: max_age_seconds(query) for query in catalog.queries},
-    )
     database = Database("loom", lambda: dsn)
-    store = StateStore(Path("/nonexistent/state.sqlite3"), read_only=True)
-    telemetry = Telemetry(database.name, catalog.queries)
+    store = StateStore(state, read_only=not state.parent.exists())
+    job = Poller(database, store, catalog.deployment, show_texts=show_texts).job(None)
+    feeds: list[Feed] = [*catalog.queries, job]
+    intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
+    intervals[job.name] = job.interval_seconds
+    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
+    board = Board(feeds, {**max_ages, job.name: MAX_AGE_SECONDS})
+    telemetry = Telemetry(database.name, feeds)
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     runner = Runner(database, board, store, telemetry, dict.fromkeys(intervals, 0.0))
     sources = Sources(catalog, board, database, store, intervals)
     exposition = Exposition(build_registry(sources, telemetry.registry), board)
     await database.open()
     try:
-        yield Watch(catalog, database, board, runner, exposition)
+        yield Watch(catalog, database, board, runner, exposition, job)
     finally:
         await database.close()
+        store.close()
 
 
 def look(loom: LoomDatabase, *queries: Query, user: str = MONITOR) -> Mapping[str, Snapshot]:

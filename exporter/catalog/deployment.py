@@ -106,7 +106,7 @@ class StatementClass(_Model):
 
 
 class Deployment(_Model):
-    """The deployment that is watched. `warmup` is in seconds."""
+    """The deployment that is watched. Durations are in seconds."""
 
     name: Annotated[
         str,
@@ -123,6 +123,8 @@ class Deployment(_Model):
     """Roles whose statements are told apart; those of any other are `OTHER` together."""
     classes: dict[Identifier, StatementClass] = {}
     """Where two classes claim a statement, the first of them gets it."""
+    slow_statement: Duration = 0.1
+    """Seconds; a statement is slow if its calls take longer on average."""
 
     @model_validator(mode="after")
     def _versions_are_unique(self) -> "Deployment":

@@ -188,7 +188,7 @@ class Header(_Model):
                 raise ValueError(f"{name}: the name of a {metric.type} ends with {suffix}")
             if metric.type == "gauge" and name.endswith(("_total", "_info", "_baseline")):
                 raise ValueError(f"{name}: this ending is not for a gauge")
-            if name.startswith(("loom_exporter_", "process_", "python_")):
+            if name.startswith(("loom_exporter_", "loom_statement", "process_", "python_")):
                 raise ValueError(f"{name}: this prefix is the exporter's own")
             if metric.family(name) in _RESERVED_FAMILIES:
                 raise ValueError(f"{name}: this name is the exporter's own")

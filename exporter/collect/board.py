@@ -1,12 +1,16 @@
 """What is known now: the latest snapshot of each query, for whoever wants to read it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from exporter.catalog import Query
+from exporter.collect.feed import Feed
 from exporter.collect.snapshot import NO_SAMPLES, Samples
 from exporter.database.outcome import RunError, State
+
+if TYPE_CHECKING:
+    from exporter.catalog import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,17 @@ class Board:
     single assignment.
     """
 
-    def __init__(self, queries: Iterable[Query], max_age_seconds: dict[str, float]) -> None:
+    def __init__(self, feeds: Iterable[Feed], max_age_seconds: Mapping[str, float]) -> None:
         """Begin with an empty snapshot for each query."""
-        self._snapshots = {
-            query.name: Snapshot(query.name, max_age_seconds[query.name]) for query in queries
-        }
+        self._snapshots: dict[str, Snapshot] = {}
         self._feeders: dict[str, list[str]] = {}
-        for query in queries:
-            for metric in query.metrics:
-                self._feeders.setdefault(metric, []).append(query.name)
+        self.metrics: dict[str, Metric] = {}
+        """Every metric by name; feeds that share one agree on what is exposed of it."""
+        for feed in feeds:
+            self._snapshots[feed.name] = Snapshot(feed.name, max_age_seconds[feed.name])
+            for name, metric in feed.metrics.items():
+                self._feeders.setdefault(name, []).append(feed.name)
+                self.metrics.setdefault(name, metric)
         self.generation = 0
         """Grows with each change; what was made of the board is current while it stays."""
 

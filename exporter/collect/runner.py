@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 
 from exporter.catalog import Query
 from exporter.collect.board import Board
+from exporter.collect.feed import Answer, Feed, Job
 from exporter.collect.snapshot import NO_ROWS, Result, read_rows
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
@@ -29,7 +31,7 @@ _REMEDIES: Mapping[State, str] = {
 
 
 class Runner:
-    """Runs queries, each of them never twice at once, and lets none of their failures escape."""
+    """Runs queries and jobs, none of them twice at once, and lets none of their failures escape."""
 
     def __init__(
         self,
@@ -51,18 +53,11 @@ class Runner:
 
     async def run(self, query: Query) -> None:
         """Run `query`, unless it runs already or backs off. Raises nothing but CancelledError."""
-        if query.name in self._running:
-            self._telemetry.skipped(query, "running")
-            return
-        if time.monotonic() < self._not_before.get(query.name, 0.0):
-            self._telemetry.skipped(query, "backoff")
-            return
-        done = self._running[query.name] = asyncio.Event()
-        try:
-            await self._run(query)
-        finally:
-            del self._running[query.name]
-            done.set()
+        await self._run_alone(query, partial(self._ask, query))
+
+    async def run_job(self, job: Job) -> None:
+        """Run `job` as a query is run."""
+        await self._run_alone(job, job.ask)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Cancel what runs on the server, wait for the runs to end, and let none begin."""
@@ -75,22 +70,30 @@ class Runner:
                 await self._database.cancel_running()
                 await asyncio.gather(*(done.wait() for done in running))
 
-    async def _run(self, query: Query) -> None:
+    async def _run_alone(self, query: Feed, ask: Callable[[], Awaitable[Answer]]) -> None:
+        if query.name in self._running:
+            self._telemetry.skipped(query, "running")
+            return
+        if time.monotonic() < self._not_before.get(query.name, 0.0):
+            self._telemetry.skipped(query, "backoff")
+            return
+        done = self._running[query.name] = asyncio.Event()
+        try:
+            await self._run(query, ask)
+        finally:
+            del self._running[query.name]
+            done.set()
+
+    async def _run(self, query: Feed, ask: Callable[[], Awaitable[Answer]]) -> None:
         before = self._board[query.name].state
         started = time.monotonic()
         dropped = 0
         detail = ""
         try:
-            rows = await self._database.fetch(query)
-            result = read_rows(query, rows)
-            dropped = result.dropped
-            await self._date_tokens(result)
-            state = State.OK if rows.total else State.EMPTY
-            self._board.publish(query.name, state, result.samples)
+            state, samples, dropped = await ask()
+            self._board.publish(query.name, state, samples)
         except RunError as error:
             state, detail = error.state, str(error)
-            if state is State.ABSENT:
-                await self._date_tokens(read_rows(query, NO_ROWS))
         except Exception as error:
             # A fault of ours must not end the schedule, nor look as if all were well.
             _log.exception("a run failed unexpectedly", query=query.name)
@@ -108,6 +111,17 @@ class Runner:
                 "series were cut off; raise series_limit", query=query.name, dropped=dropped
             )
 
+    async def _ask(self, query: Query) -> Answer:
+        try:
+            rows = await self._database.fetch(query)
+        except RunError as error:
+            if error.state is State.ABSENT:
+                await self._date_tokens(read_rows(query, NO_ROWS))
+            raise
+        result = read_rows(query, rows)
+        await self._date_tokens(result)
+        return Answer(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
+
     async def _date_tokens(self, result: Result) -> None:
         """Put the time at which each token changed in its place among the samples."""
         for metric, tokens in result.tokens.items():
@@ -119,7 +133,7 @@ class Runner:
                 labels: at for labels, at in zip(tokens, times, strict=True) if at is not None
             }
 
-    def _back_off(self, query: Query, state: State) -> None:
+    def _back_off(self, query: Feed, state: State) -> None:
         """Let a query that keeps failing run ever less often, at least every five minutes.
 
         A lock passes by itself and costs a quarter of a second; and that a server is down is found
@@ -137,7 +151,7 @@ class Runner:
             )
             self._not_before[query.name] = time.monotonic() + pause * random.uniform(0.8, 1.0)
 
-    def _tell(self, query: Query, before: State | None, state: State, detail: str) -> None:
+    def _tell(self, query: Feed, before: State | None, state: State, detail: str) -> None:
         """Log a change of state: each once, not at every run."""
         if state.is_failure:
             _log.warning(

@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -20,6 +20,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.catalog import Catalog, Query
+from exporter.collect.feed import Feed, Job
 from exporter.collect.runner import Runner
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
@@ -82,8 +83,11 @@ class Schedule:
         database: Database,
         telemetry: Telemetry,
         max_interval_seconds: float | None = None,
+        jobs: Sequence[Job] = (),
     ) -> None:
         self._queries = {query.name: query for query in catalog.queries}
+        self._jobs = jobs
+        self._feeds: dict[str, Feed] = {**self._queries, **{job.name: job for job in jobs}}
         self._runner = runner
         self._database = database
         self._telemetry = telemetry
@@ -124,9 +128,17 @@ class Schedule:
                 id=query.name,
                 misfire_grace_time=max(1, round(grace)),
             )
-        for job in (self._beat, self._ping):
+        for job in self._jobs:
+            self._scheduler.add_job(
+                self._runner.run_job,
+                IntervalTrigger(seconds=job.interval_seconds, timezone=UTC),
+                args=[job],
+                id=job.name,
+                misfire_grace_time=max(1, round(job.interval_seconds)),
+            )
+        for act in (self._beat, self._ping):
             trigger = IntervalTrigger(seconds=BEAT_SECONDS, timezone=UTC)
-            self._scheduler.add_job(job, trigger, id=job.__name__)
+            self._scheduler.add_job(act, trigger, id=act.__name__)
         self._scheduler.start()
         self._tasks = [
             asyncio.create_task(self._run_all(), name="first cycle"),
@@ -147,6 +159,8 @@ class Schedule:
         async with asyncio.TaskGroup() as group:
             for query in self._queries.values():
                 group.create_task(self._runner.run(query))
+            for job in self._jobs:
+                group.create_task(self._runner.run_job(job))
 
     async def _beat(self) -> None:
         self._last_beat = time.monotonic()
@@ -174,10 +188,10 @@ class Schedule:
                     job.modify(next_run_time=job.trigger.get_next_fire_time(None, now))
 
     def _late(self, event: JobExecutionEvent) -> None:
-        if query := self._queries.get(event.job_id):
+        if query := self._feeds.get(event.job_id):
             self._telemetry.skipped(query, "misfire")
             _log.warning("a run came too late and was left out", query=query.name)
 
     def _overrun(self, event: JobSubmissionEvent) -> None:
-        if query := self._queries.get(event.job_id):
+        if query := self._feeds.get(event.job_id):
             self._telemetry.skipped(query, "running")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-from exporter.catalog import Query
+from exporter.collect.feed import Feed
 from exporter.database.outcome import State
 
 # A `_created` series beside each counter would double them for nothing.
@@ -18,7 +18,7 @@ _BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 class Telemetry:
     """Counts runs, failures and skipped runs; every series of every query exists from the start."""
 
-    def __init__(self, database: str, queries: Iterable[Query]) -> None:
+    def __init__(self, database: str, feeds: Iterable[Feed]) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._database = database
         of_query = ("database", "query")
@@ -54,7 +54,7 @@ class Telemetry:
             buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        for query in queries:
+        for query in feeds:
             self._runs.labels(database, query.name)
             self._dropped.labels(database, query.name)
             self._duration.labels(database, query.name)
@@ -64,7 +64,7 @@ class Telemetry:
             for reason in SKIP_REASONS:
                 self._skipped.labels(database, query.name, reason)
 
-    def ran(self, query: Query, state: State, duration_seconds: float, dropped: int) -> None:
+    def ran(self, query: Feed, state: State, duration_seconds: float, dropped: int) -> None:
         """Count one run."""
         self._runs.labels(self._database, query.name).inc()
         self._duration.labels(self._database, query.name).observe(duration_seconds)
@@ -72,6 +72,6 @@ class Telemetry:
         if state.is_failure:
             self._failures.labels(self._database, query.name, state).inc()
 
-    def skipped(self, query: Query, reason: str) -> None:
+    def skipped(self, query: Feed, reason: str) -> None:
         """Count one run that did not take place; `reason` is one of SKIP_REASONS."""
         self._skipped.labels(self._database, query.name, reason).inc()

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
@@ -17,7 +19,7 @@ from exporter.database.connection import (
     hang_up,
 )
 from exporter.database.outcome import RunError, State, describe, state_of
-from exporter.database.transaction import Rows, run
+from exporter.database.transaction import Question, Rows, ask, run
 from exporter.redaction import redact
 from exporter.settings import SettingsError
 
@@ -28,6 +30,8 @@ _GRACE_SECONDS = 1.0
 """A server that is silent this long after statement_timeout is taken for dead."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,22 @@ class Database:
             RunError: with the state in which the run ended.
         """
         # The preflight and the query may each use up statement_timeout.
-        deadline_seconds = 2 * query.header.timeout + _GRACE_SECONDS
+        return await self._try(partial(run, query=query), 2 * query.header.timeout)
+
+    async def ask(self, question: Question) -> Sequence[tuple[Any, ...]]:
+        """Return the rows of `question`, which is asked as a query is.
+
+        Raises:
+            RunError: with the state in which it ended.
+        """
+        return await self._try(partial(ask, question=question), question.timeout_seconds)
+
+    async def _try(
+        self, act: Callable[[MonitorConnection], Awaitable[_Answer]], longest_seconds: float
+    ) -> _Answer:
         try:
-            async with self._connection(deadline_seconds) as connection:
-                return await run(connection, query)
+            async with self._connection(longest_seconds + _GRACE_SECONDS) as connection:
+                return await act(connection)
         except psycopg.Error as error:
             state = state_of(error)
             if state is State.UNREACHABLE:

@@ -58,7 +58,7 @@ def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Finding]:
 def _inspect(connection: psycopg.Connection, query: Query) -> str:
     with connection.transaction(force_rollback=True):
         connection.execute("SET TRANSACTION READ ONLY")
-        connection.execute(GUARD, guard_parameters(query))
+        connection.execute(GUARD, guard_parameters(query.header.timeout))
         cursor = connection.cursor(row_factory=dict_row)
         (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
         if judge(query, found):

@@ -1,6 +1,7 @@
-"""One run of one query: a short, read-only, lock-shy transaction, in one round trip or two."""
+"""One question: a short, read-only, lock-shy transaction, in one round trip or two."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
@@ -38,11 +39,30 @@ class Rows(NamedTuple):
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """SQL that no file of a query holds, made by code. Binary rows are cheaper where many come."""
+
+    text: str | sql.Composed
+    timeout_seconds: float
+    parameters: Mapping[str, Any] | None = None
+    binary: bool = False
+
+
+async def ask(connection: MonitorConnection, question: Question) -> Sequence[tuple[Any, ...]]:
+    """Return the rows of `question`, asked in a transaction of its own.
+
+    Raises:
+        psycopg.Error: as the server or the network has it.
+    """
+    try:
+        return await _transact(connection, question)
+    finally:
+        await _end(connection)
+
+
 async def run(connection: MonitorConnection, query: Query) -> Rows:
     """Run `query` in a transaction of its own, and leave none behind.
-
-    A pipeline sends everything in one round trip. It also makes the server refuse a second
-    statement in the text, because each message of the extended protocol holds one.
 
     Raises:
         psycopg.Error: as the server or the network has it.
@@ -51,21 +71,17 @@ async def run(connection: MonitorConnection, query: Query) -> Rows:
     try:
         asks_first = needs_preflight(query)
         call = await _preflight(connection, query) if asks_first else False
-        async with connection.pipeline():
-            if not asks_first:
-                await _begin(connection, query)
-            cursor = await connection.execute(statement(query, call=call))
-            await connection.execute("COMMIT")
-            rows = await cursor.fetchall()
+        question = Question(statement(query, call=call), query.header.timeout)
+        rows = await _transact(connection, question, has_begun=asks_first)
     finally:
         await _end(connection)
     return Rows(tuple(query.columns), [row[:-1] for row in rows], rows[0][-1] if rows else 0)
 
 
-def guard_parameters(query: Query) -> dict[str, str]:
-    """Return the parameters of `GUARD` for this query."""
+def guard_parameters(timeout_seconds: float) -> dict[str, str]:
+    """Return the parameters of `GUARD` for a question that may take so long."""
     return {
-        "statement_timeout": f"{query.header.timeout * 1000:.0f}ms",
+        "statement_timeout": f"{timeout_seconds * 1000:.0f}ms",
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}ms",
     }
 
@@ -82,15 +98,34 @@ def statement(query: Query, *, call: bool) -> sql.Composed:
     )
 
 
-async def _begin(connection: MonitorConnection, query: Query) -> None:
+async def _transact(
+    connection: MonitorConnection, question: Question, *, has_begun: bool = False
+) -> Sequence[tuple[Any, ...]]:
+    """Ask under the guard, and commit.
+
+    A pipeline sends everything in one round trip. It also makes the server refuse a second
+    statement in the text, because each message of the extended protocol holds one.
+    """
+    async with connection.pipeline():
+        if not has_begun:
+            await _begin(connection, question.timeout_seconds)
+        cursor = await connection.execute(
+            question.text, question.parameters, binary=question.binary
+        )
+        await connection.execute("COMMIT")
+        rows: Sequence[tuple[Any, ...]] = await cursor.fetchall()
+    return rows
+
+
+async def _begin(connection: MonitorConnection, timeout_seconds: float) -> None:
     await connection.execute("BEGIN READ ONLY")
-    await connection.execute(GUARD, guard_parameters(query))
+    await connection.execute(GUARD, guard_parameters(timeout_seconds))
 
 
 async def _preflight(connection: MonitorConnection, query: Query) -> bool:
     """Begin the transaction and look at the server; return whether to call the function."""
     async with connection.pipeline():
-        await _begin(connection, query)
+        await _begin(connection, query.header.timeout)
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(PREFLIGHT, preflight_parameters(query))
         (found,) = await cursor.fetchall()

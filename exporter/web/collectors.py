@@ -36,7 +36,7 @@ def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorR
     """Return a registry of everything that is exposed; collecting it touches memory only."""
     # The library's own collectors do not describe what they collect, and `name[]` needs to know.
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(QueryCollector(sources.catalog, sources.board, sources.database.name))
+    registry.register(QueryCollector(sources.board, sources.database.name))
     registry.register(_StatusCollector(sources))
     registry.register(_Telemetry(telemetry))
     for library in (ProcessCollector, PlatformCollector, GCCollector):
@@ -59,20 +59,19 @@ class _Telemetry(Collector):
 class QueryCollector(Collector):
     """What the queries say: families are made anew each time, so a series that is gone is gone."""
 
-    def __init__(self, catalog: Catalog, board: Board, database: str) -> None:
-        self._metrics = catalog.metrics()
+    def __init__(self, board: Board, database: str) -> None:
         self._board = board
         self._database = database
 
     def describe(self) -> Iterator[Metric]:
         """Yield the families without samples."""
-        for name, metric in self._metrics.items():
+        for name, metric in self._board.metrics.items():
             yield _family(name, metric)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families with the samples that are fresh now."""
         now = time.monotonic()
-        for name, metric in self._metrics.items():
+        for name, metric in self._board.metrics.items():
             family = _family(name, metric)
             keys = ("database", *metric.labels)
             for snapshot in self._board.feeders(name):

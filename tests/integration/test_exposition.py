@@ -38,6 +38,10 @@ def pages(server: PostgresServer) -> tuple[str, str]:
     async def run() -> tuple[str, str]:
         async with watching(loom.dsn(MONITOR)) as watch:
             await watch.look()
+            await watch.poll()
+            with loom.connect("postgres") as application:
+                application.execute("SELECT count(*) FROM public.users")
+            await watch.poll()
             return await watch.page("text/plain"), await watch.page(OPENMETRICS)
 
     return asyncio.run(run())

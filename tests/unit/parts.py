@@ -11,6 +11,7 @@ from exporter.collect.schedule import Schedule, interval_seconds, max_age_second
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.state import StateStore
+from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from tests.queries import make_catalog
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from exporter.catalog import Catalog, Query
+    from exporter.collect.feed import Feed
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,22 @@ def assemble(
     *,
     catalog: Catalog | None = None,
     conninfo: str = "host=127.0.0.1 port=1",
+    with_statements: bool = False,
 ) -> Parts:
     """Put the parts together; the database is not opened, so that every query is unreachable."""
     catalog = catalog or make_catalog(*queries)
     intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
+    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
-    board = Board(
-        catalog.queries,
-        {query.name: max_age_seconds(query) for query in catalog.queries},
-    )
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    telemetry = Telemetry(database.name, catalog.queries)
+    feeds: list[Feed] = [*catalog.queries]
+    if with_statements:
+        poll = Poller(database, store, catalog.deployment, show_texts=True).job(None)
+        intervals[poll.name], max_ages[poll.name] = poll.interval_seconds, MAX_AGE_SECONDS
+        feeds.append(poll)
+    board = Board(feeds, max_ages)
+    telemetry = Telemetry(database.name, feeds)
     runner = Runner(database, board, store, telemetry, intervals)
     registry = build_registry(
         Sources(catalog, board, database, store, intervals), telemetry.registry

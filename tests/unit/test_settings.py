@@ -95,6 +95,7 @@ def test_every_setting_can_be_given_in_each_way(
         "queries": "/srv/queries",
         "state_dir": "/srv/state",
         "max_interval": "5s",
+        "statement_text": "off",
         "log_format": "json",
         "log_level": "debug",
     }
@@ -105,6 +106,7 @@ def test_every_setting_can_be_given_in_each_way(
         monkeypatch.setenv(f"LOOM_EXPORTER_{key.upper()}", value)
     assert load_settings() == from_file == load_settings(None, dict(values))
     assert from_file.max_interval == 5
+    assert from_file.statement_text is False
     assert from_file.state_dir == Path("/srv/state")
 
 

@@ -1,0 +1,214 @@
+"""Polls pg_stat_statements: reads, counts, remembers, and says what is to be shown."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from exporter.catalog import Deployment
+from exporter.collect.feed import Answer, Job
+from exporter.database.database import Database
+from exporter.database.outcome import RunError, State
+from exporter.database.transaction import Question
+from exporter.state import StateStore
+from exporter.statements.counters import Advance, Key, Poll, advance
+from exporter.statements.memory import TOPIC, Owner, documents, restore, rules_of
+from exporter.statements.reading import (
+    DATABASE,
+    EXTENSION,
+    SYSTEM,
+    Extension,
+    StatementText,
+    UnsupportedExtensionError,
+    poll_sql,
+    read_poll,
+    read_texts,
+    text_parameters,
+    texts_sql,
+)
+from exporter.statements.samples import METRICS, classes_of, make_samples
+from exporter.statements.slowest import Slowest
+from exporter.statements.tally import Tally, changed, recognise, slow
+
+NAME = "pg_stat_statements"
+INTERVAL_SECONDS = 30.0
+MAX_AGE_SECONDS = 3 * INTERVAL_SECONDS
+
+BATCH = 1_000
+"""The most texts that are read at once: they may be long."""
+
+FEW = 100
+"""So many texts are read at once; more than that, not more often than `PAUSE_SECONDS`."""
+
+PAUSE_SECONDS = 60.0
+
+_TIMEOUT_SECONDS = 2.0
+_TEXTS_TIMEOUT_SECONDS = 5.0
+_DISCOVERY_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is polled, and until when (`time.monotonic()`) that is taken for granted."""
+
+    extension: Extension
+    owner: Owner
+    until: float
+
+
+class Poller:
+    """Remembers what pg_stat_statements said, from poll to poll and over restarts.
+
+    Never to be asked twice at once.
+    """
+
+    def __init__(
+        self, database: Database, store: StateStore, deployment: Deployment, *, show_texts: bool
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._deployment = deployment
+        self._show_texts = show_texts
+        self._rules = rules_of(deployment, show=show_texts)
+        self._found: _Found | None = None
+        self._owner: Owner | None = None
+        self._tally = Tally()
+        self._slowest = Slowest()
+        self._is_written = False
+        """Whether the store has the tally as it was after the last poll."""
+        self._texts_read_at = float("-inf")
+
+    def job(self, longest_interval: float | None) -> Job:
+        """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
+        # No shorter than the timeout: a poll must be over when the next one is due.
+        interval = max(min(INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
+        return Job(NAME, METRICS, interval, self.ask)
+
+    async def ask(self) -> Answer:
+        """Poll once.
+
+        Raises:
+            RunError: `absent`, the extension is not there, not preloaded or too old; `denied`, some
+                entries are hidden; or as it is for queries.
+        """
+        found, poll = await self._poll()
+        if poll.hidden:
+            raise RunError(
+                State.DENIED,
+                f"{poll.hidden} entries are hidden from a role without pg_read_all_stats",
+            )
+        if self._owner is None or not self._owner.is_same(found.owner):
+            await asyncio.to_thread(self._begin, found.owner)
+        step = await asyncio.to_thread(advance, self._tally.poll, poll)
+        asked = self._due(self._tally.unread(poll, step))
+        failure: RunError | None = None
+        texts: Mapping[Key, StatementText] = {}
+        if asked:
+            try:
+                texts = await self._texts(found.extension, asked)
+            except RunError as error:  # what was polled is counted all the same, or it were lost
+                asked, failure = [], error
+        answer = await asyncio.to_thread(self._take, poll, step, texts, asked)
+        if failure:
+            raise failure
+        return answer
+
+    async def _poll(self) -> tuple[_Found, Poll]:
+        """Read all entries; look again for an extension that is not where it was."""
+        found = self._found
+        if found and time.monotonic() < found.until:
+            try:
+                return found, await self._entries(found.extension)
+            except RunError as error:
+                if error.state in (State.LOCKED, State.TIMEOUT):
+                    raise
+                self._found = None
+                if error.state is State.UNREACHABLE:
+                    raise
+        self._found = found = await self._discover()
+        try:
+            return found, await self._entries(found.extension)
+        except RunError:
+            self._found = None
+            raise
+
+    async def _discover(self) -> _Found:
+        rows = await self._ask(EXTENSION)
+        if not rows:
+            raise RunError(State.ABSENT, f"{NAME} is not installed in this database")
+        schema, version, columns, has_info = rows[0]
+        try:
+            extension = Extension(schema, version, columns or (), has_info)
+        except UnsupportedExtensionError as error:
+            raise RunError(State.ABSENT, str(error)) from None
+        ((name, oid, is_preloaded, may_read_system),) = await self._ask(DATABASE)
+        if not is_preloaded:  # found out without an error in the server's log
+            raise RunError(State.ABSENT, f"{NAME} is not in shared_preload_libraries")
+        system = (await self._ask(SYSTEM))[0][0] if may_read_system else None
+        return _Found(extension, Owner(name, oid, system), time.monotonic() + _DISCOVERY_SECONDS)
+
+    async def _entries(self, extension: Extension) -> Poll:
+        rows = await self._database.ask(
+            Question(poll_sql(extension), _TIMEOUT_SECONDS, binary=True)
+        )
+        return await asyncio.to_thread(read_poll, rows)
+
+    async def _texts(
+        self, extension: Extension, keys: Sequence[Key]
+    ) -> Mapping[Key, StatementText]:
+        self._texts_read_at = time.monotonic()
+        parameters = text_parameters(keys)
+        return read_texts(
+            await self._database.ask(
+                Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, parameters)
+            )
+        )
+
+    async def _ask(self, text: str) -> Sequence[tuple[Any, ...]]:
+        return await self._database.ask(Question(text, _TIMEOUT_SECONDS))
+
+    def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
+        """Return those whose text is read now: the server goes through all of its texts for it."""
+        if len(unread) > FEW and time.monotonic() < self._texts_read_at + PAUSE_SECONDS:
+            return ()
+        return unread[:BATCH]
+
+    def _begin(self, owner: Owner) -> None:
+        """Go on where the last process stopped, or begin anew with a database not met before."""
+        self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
+        try:
+            restored = restore(self._store.load(self._database.name, TOPIC), owner, self._rules)
+        except ValueError as error:
+            _log.error("what was counted before cannot be read; counters begin anew", reason=error)
+            restored = None
+        if restored:
+            self._tally, self._is_written = restored
+        self._owner = owner
+
+    def _take(
+        self, poll: Poll, step: Advance, texts: Mapping[Key, StatementText], asked: Sequence[Key]
+    ) -> Answer:
+        """Count, and write down what was counted before anybody is told."""
+        tally, before, owner = self._tally, self._tally.poll, self._owner
+        learnt = recognise(texts, self._deployment, show=self._show_texts)
+        counted = tally.take(poll, step, learnt, asked)
+        if owner is not None:
+            keys, gone = changed(before if self._is_written else None, poll)
+            keys |= learnt.keys() | (step.fresh if before else set())
+            self._is_written = self._store.save(
+                self._database.name,
+                TOPIC,
+                documents(tally, owner, self._rules, keys, gone),
+                replace=not self._is_written,
+            )
+        slowest = self._slowest.add(counted, time.monotonic())
+        slow_ones = before and slow(
+            counted, classes_of(self._deployment), self._deployment.slow_statement
+        )
+        return Answer(State.OK, make_samples(tally, self._deployment, slow_ones or None, slowest))

@@ -1,0 +1,154 @@
+"""What is known of the statements so far: counters by class and role, and what they rest on.
+
+A text is asked for after its entry was first seen, and may not be had at once. What such an entry
+did meanwhile is kept apart, and counted when it is known as what.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from exporter.catalog.deployment import OTHER, Deployment
+from exporter.statements.classes import classify
+from exporter.statements.counters import Advance, Delta, Key, Poll, combine
+from exporter.statements.reading import StatementText, role_label
+from exporter.statements.text import display_text, identity
+
+
+class Known(NamedTuple):
+    """What an entry is; `identity` and `shown` are None where there is no text to go by."""
+
+    identity: str | None
+    class_name: str
+    role: str
+    shown: str | None = None
+
+
+class Totals(NamedTuple):
+    """What the statements of one class did as one role. Grows only."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    rows: int = 0
+    blocks_hit: int = 0
+    blocks_read: int = 0
+
+    def plus(self, delta: Delta) -> "Totals":
+        """Return the sum."""
+        return Totals(
+            self.calls + delta.calls,
+            self.seconds + delta.seconds,
+            self.rows + delta.rows,
+            self.blocks_hit + delta.blocks_hit,
+            self.blocks_read + delta.blocks_read,
+        )
+
+
+class Counted(NamedTuple):
+    """New calls, and what made them."""
+
+    known: Known
+    delta: Delta
+
+
+@dataclass(slots=True)
+class Tally:
+    """All that the next poll needs; `take` is how it comes about.
+
+    `totals` are by class and role. `pending` holds what entries of unknown text did. `unread` are
+    those whose text is to be asked for, and `users` the name of each role that was met, by its OID.
+    """
+
+    poll: Poll | None = None
+    known: dict[Key, Known] = field(default_factory=dict)
+    totals: dict[tuple[str, str], Totals] = field(default_factory=dict)
+    pending: dict[Key, Delta] = field(default_factory=dict)
+    users: dict[int, str] = field(default_factory=dict)
+    resets: int = 0
+    evictions: int = 0
+
+    def unread(self, poll: Poll, step: Advance) -> list[Key]:
+        """Return the entries of `poll` whose text is not known; those that were called first."""
+        unknown = [key for key in poll.readings if key not in self.known or key in step.fresh]
+        return sorted(unknown, key=lambda key: key not in step.deltas and key not in self.pending)
+
+    def take(
+        self, poll: Poll, step: Advance, read: Mapping[Key, Known], asked: Iterable[Key]
+    ) -> list[Counted]:
+        """Count what is new in a poll, and return it as far as it is known what it was.
+
+        Args:
+            poll: the poll.
+            step: how it differs from the last one.
+            read: what was learnt of entries.
+            asked: the entries of which it was asked; those that are not in `read` are gone.
+        """
+        for key in step.fresh:
+            self.known.pop(key, None)
+        self.known.update(read)
+        self.users.update((key.user, known.role) for key, known in read.items())
+        lost = set(asked) - read.keys()
+        deltas = {key: [delta] for key, delta in self.pending.items()}
+        for key, delta in step.deltas.items():
+            deltas.setdefault(key, []).append(delta)
+        self.pending = {}
+        counted: list[Counted] = []
+        for key, parts in deltas.items():
+            delta = combine(parts)
+            known = self.known.get(key)
+            if known is None:
+                if key in poll.readings and key not in lost:
+                    self.pending[key] = delta
+                    continue
+                known = Known(None, OTHER, self.users.get(key.user, OTHER))
+            counted.append(Counted(known, delta))
+            place = (known.class_name, known.role)
+            self.totals[place] = self.totals.get(place, Totals()).plus(delta)
+        for key in self.known.keys() - poll.readings.keys():
+            del self.known[key]
+        self.resets += step.resets
+        self.evictions += step.evictions
+        self.poll = poll
+        return counted
+
+
+def recognise(
+    texts: Mapping[Key, StatementText], deployment: Deployment, *, show: bool
+) -> dict[Key, Known]:
+    """Sort statements into classes; takes a millisecond for each, and the stack of the parser."""
+    return {
+        key: Known(
+            identity(text.text),
+            classify(text.text, deployment.classes).name,
+            role_label(text.role, deployment.statement_roles),
+            display_text(text.text) if show else None,
+        )
+        for key, text in texts.items()
+    }
+
+
+def slow(
+    counted: Iterable[Counted], classes: Iterable[str], threshold_seconds: float
+) -> dict[str, int]:
+    """Return for each class how many statements took longer than the threshold on average.
+
+    A statement that runs as several roles is one.
+    """
+    sums: dict[tuple[str, str | None], tuple[int, float]] = {}
+    for known, delta in counted:
+        place = (known.class_name, known.identity)
+        calls, seconds = sums.get(place, (0, 0.0))
+        sums[place] = (calls + delta.calls, seconds + delta.seconds)
+    found = dict.fromkeys(classes, 0)
+    for (class_name, _), (calls, seconds) in sums.items():
+        if seconds > threshold_seconds * calls:
+            found[class_name] += 1
+    return found
+
+
+def changed(before: Poll | None, after: Poll) -> tuple[set[Key], set[Key]]:
+    """Return the entries that are not as they were, and those that are gone."""
+    if before is None:
+        return set(after.readings), set()
+    old, new = before.readings, after.readings
+    return {key for key in new if old.get(key) != new[key]}, old.keys() - new.keys()
