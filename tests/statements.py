@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -23,10 +26,13 @@ from exporter.statements.reading import (
     texts_sql,
 )
 from exporter.statements.text import identity
+from tests.loom_database import make_database, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from exporter.demo.server import PostgresServer
+    from tests.conftest import NewServer
     from tests.loom_database import LoomDatabase
 
 
@@ -117,3 +123,28 @@ def work(application: psycopg.Connection[Any], times: int, size: int = 100) -> N
     for _ in range(times):
         # A number of another type would make it another queryid.
         application.execute("SELECT count(*) FROM generate_series(1, %s)", [Int4(size)])
+
+
+def own_loom(new_server: NewServer, version: int, **settings: str) -> LoomDatabase:
+    """Return a database on a server of its own; `settings` are those of pg_stat_statements."""
+    named = {f"pg_stat_statements.{name}": value for name, value in settings.items()}
+    server = new_server(version, named)
+    make_template(server)
+    return make_database(server)
+
+
+def crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
+    """Kill one backend, at which the server throws away what all of them share."""
+    os.kill(application.info.backend_pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    with contextlib.suppress(psycopg.OperationalError):
+        while True:  # until the server has noticed
+            application.execute("SELECT")
+    while True:
+        try:
+            psycopg.connect(server.dsn()).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, server.log_tail()
+            time.sleep(0.02)
+        else:
+            return

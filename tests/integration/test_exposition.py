@@ -31,12 +31,13 @@ def pages(server: PostgresServer) -> tuple[str, str]:
     """Return /metrics after a deployment that went well, as text and as OpenMetrics."""
     loom = make_database(server)
     install_grants(loom)
-    deploy(loom, "healthy")
-    with loom.connect() as connection:
-        connection.execute("SELECT pg_stat_reset()")  # which has a time to tell, from now on
 
     async def run() -> tuple[str, str]:
         async with watching(loom.dsn(MONITOR)) as watch:
+            await watch.look()  # what is there at the first look has no time of its change
+            deploy(loom, "healthy")
+            with loom.connect() as connection:
+                connection.execute("SELECT pg_stat_reset()")  # which has a time, from now on
             await watch.look()
             await watch.poll()
             with loom.connect("postgres") as application:

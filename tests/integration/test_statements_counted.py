@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import signal
 import statistics
-import time
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from exporter.statements.counters import Delta, advance, combine
 from exporter.statements.text import identity
-from tests.loom_database import make_database, make_template
-from tests.statements import WORK, reset, watching, work
+from tests.statements import WORK, crash, own_loom, reset, watching, work
 from tests.tools import POSTGRES_VERSIONS
 
 if TYPE_CHECKING:
-    from exporter.demo.server import PostgresServer
+    import psycopg
+
     from tests.conftest import NewServer
     from tests.loom_database import LoomDatabase
 
@@ -126,7 +121,7 @@ def test_reset_of_extremes_is_no_reset(
 
 @each_version
 def test_eviction_counts_nothing_twice(new_server: NewServer, version: int) -> None:
-    loom = _own_loom(new_server, version, max="100")
+    loom = own_loom(new_server, version, max="100")
     with watching(loom) as watcher, loom.connect("postgres") as application:
         work(application, 1, 50_000)
         watcher.poll()
@@ -150,7 +145,7 @@ def test_eviction_counts_nothing_twice(new_server: NewServer, version: int) -> N
 
 @each_version
 def test_crash_and_clean_restart_count_nothing_twice(new_server: NewServer, version: int) -> None:
-    loom = _own_loom(new_server, version)
+    loom = own_loom(new_server, version)
     with loom.connect("postgres") as application, watching(loom) as watcher:
         work(application, 5)
         watcher.poll()
@@ -166,34 +161,10 @@ def test_crash_and_clean_restart_count_nothing_twice(new_server: NewServer, vers
         assert not step.ended
         remembered = watcher.polled, watcher.texts, watcher.counted
         work(application, 1)  # lost
-        _crash(loom.server, application)
+        crash(loom.server, application)
     with loom.connect("postgres") as application, watching(loom) as watcher:
         watcher.polled, watcher.texts, watcher.counted = remembered
         work(application, 30, 5_000)
         step = watcher.poll()
         assert watcher.total(WORK).calls == 4 + 2 + 30
         assert set(watcher.keys(WORK)) <= step.ended
-
-
-def _own_loom(new_server: NewServer, version: int, **settings: str) -> LoomDatabase:
-    named = {f"pg_stat_statements.{name}": value for name, value in settings.items()}
-    server = new_server(version, named)
-    make_template(server)
-    return make_database(server)
-
-
-def _crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
-    """Kill one backend, at which the server throws away what all of them share."""
-    os.kill(application.info.backend_pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    with contextlib.suppress(psycopg.OperationalError):
-        while True:  # until the server has noticed
-            application.execute("SELECT")
-    while True:
-        try:
-            psycopg.connect(server.dsn()).close()
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, server.log_tail()
-            time.sleep(0.02)
-        else:
-            return

@@ -303,3 +303,50 @@ def test_processes_share_a_file(path: Path) -> None:
     with _store(path) as store:
         for name in "abc":
             assert store.observe(name, "m", seen) == [float(number) for number in range(50)]
+
+
+# ── documents ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_documents_are_read_back_by_database_and_topic(path: Path) -> None:
+    with _store(path) as store:
+        assert store.save("loom", "things", {"a": "1", "b": "2"})
+        assert store.save("loom", "others", {"a": "3"})
+        assert store.save("other", "things", {"a": "4"})
+        assert store.save("loom", "things", {"a": None, "c": "5"})
+    with _store(path) as store:
+        assert store.load("loom", "things") == {"b": "2", "c": "5"}
+        assert store.save("loom", "things", {"d": "6"}, replace=True)
+        assert store.load("loom", "things") == {"d": "6"}
+        assert store.load("loom", "others") == {"a": "3"}
+        assert store.load("other", "things") == {"a": "4"}
+
+
+@pytest.mark.usefixtures("capsys")  # as above
+def test_documents_that_cannot_be_written_are_told_of(path: Path) -> None:
+    with _store(path) as store:
+        assert store.save("loom", "things", {"a": "1"})
+        with _full_disk():
+            assert not store.save("loom", "things", {"a": "2" * 100_000, "b": "2"})
+        problem = store.problem
+        assert problem is not None
+        assert str(path) in problem
+        assert store.load("loom", "things") == {"a": "1"}, "all of them or none"
+        assert store.save("loom", "things", {"a": "3"})
+        assert not store.problem
+    with _store(path, read_only=True) as store:
+        assert not store.save("loom", "things", {"a": "4"})
+
+
+def test_file_of_the_first_version_keeps_its_tokens(path: Path) -> None:
+    with _store(path) as store:
+        at = _see(store, "t1")
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("DROP TABLE document")
+        file.execute("PRAGMA user_version = 1")
+    with _store(path) as store:
+        assert _see(store, "t1") == at
+        assert store.save("loom", "things", {"a": "1"})
+        assert store.problem is None
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (2,)

@@ -1,0 +1,246 @@
+"""What is counted as what, what is shown of it, and what of it outlives a restart."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.statements.counters import Delta, Key, Poll, Reading, advance
+from exporter.statements.memory import Owner, documents, restore, rules_of
+from exporter.statements.poller import BATCH, FEW, Poller
+from exporter.statements.samples import make_samples
+from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
+from exporter.statements.tally import Counted, Known, Tally, changed, slow
+from tests.queries import make_catalog
+from tests.statement_model import START
+from tests.unit.parts import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DEPLOYMENT = make_catalog().deployment.model_copy(update={"statement_roles": ("anon",)})
+OWNER = Owner("loom", 5, "7000")
+RULES = rules_of(DEPLOYMENT, show=True)
+A, B = Key(10, 5, 1), Key(11, 5, -2)
+FAST = Known("a" * 64, "fast", "anon", "select ?")
+SLOW = Known("b" * 64, "slow", "other")
+
+
+def _poll(number: int, calls: Mapping[Key, int]) -> Poll:
+    at = START + timedelta(seconds=30 * number)
+    readings = {key: Reading(n, n / 8, 0.0, 2 * n, n, 0, START) for key, n in calls.items()}
+    return Poll(at, at, readings, START, 0)
+
+
+def _step(
+    tally: Tally,
+    poll: Poll,
+    read: Mapping[Key, Known] | None = None,
+    asked: tuple[Key, ...] | None = None,
+) -> list[Counted]:
+    read = read or {}
+    return tally.take(poll, advance(tally.poll, poll), read, read if asked is None else asked)
+
+
+def _delta(calls: int, seconds: float) -> Delta:
+    return Delta(calls, seconds, 0.0, 0, 0, 0)
+
+
+def _calls(tally: Tally) -> dict[tuple[str, str], int]:
+    return {place: totals.calls for place, totals in tally.totals.items()}
+
+
+def test_calls_of_an_entry_wait_until_its_text_is_known() -> None:
+    tally = Tally()
+    _step(tally, _poll(0, {}))
+    assert _step(tally, _poll(1, {A: 3})) == []
+    assert _step(tally, _poll(2, {A: 5})) == []
+    assert tally.totals == {}
+    (counted,) = _step(tally, _poll(3, {A: 6}), {A: FAST})
+    assert (counted.known, counted.delta.calls) == (FAST, 6)
+    assert _calls(tally) == {("fast", "anon"): 6}
+
+
+def test_calls_of_an_entry_that_went_before_its_text_was_read_are_other() -> None:
+    tally = Tally()
+    _step(tally, _poll(0, {B: 1}), {B: SLOW})
+    _step(tally, _poll(1, {A: 3, B: 1}))
+    _step(tally, _poll(2, {B: 1}))
+    assert _calls(tally) == {("other", "other"): 3}
+    _step(tally, _poll(3, {A: 2, B: 1}), {}, (A,))
+    assert _calls(tally) == {("other", "other"): 5}, "asked for, and not there any more"
+    assert tally.pending == {}
+
+
+def test_entry_that_began_anew_is_asked_for_again() -> None:
+    tally = Tally()
+    _step(tally, _poll(0, {A: 9}), {A: FAST})
+    again = _poll(1, {A: 2})
+    step = advance(tally.poll, again)
+    assert tally.unread(again, step) == [A]
+    tally.take(again, step, {A: SLOW}, [A])
+    assert _calls(tally) == {("slow", "other"): 2}
+    assert tally.resets == 1
+
+
+def test_those_that_were_called_are_asked_for_first() -> None:
+    tally = Tally()
+    _step(tally, _poll(0, {A: 1, B: 1}))
+    poll = _poll(1, {A: 1, B: 2})
+    assert tally.unread(poll, advance(tally.poll, poll)) == [B, A]
+
+
+def test_slow_is_a_statement_whose_mean_is_over_the_threshold() -> None:
+    as_another = SLOW._replace(role="anon")
+    counted = [
+        Counted(SLOW, _delta(1, 0.3)),
+        Counted(as_another, _delta(1, 0.3)),
+        Counted(FAST, _delta(10, 1.0)),  # as long as the threshold is not over it
+    ]
+    assert slow(counted, ("fast", "slow", "other"), 0.1) == {"fast": 0, "slow": 1, "other": 0}
+
+
+# ── the slowest ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _statement(number: int) -> Known:
+    return Known(f"{number:064x}"[::-1], "other", "anon", f"select {number}")
+
+
+def _add(slowest: Slowest, means: Mapping[int, float], now: float) -> list[str]:
+    counted = [Counted(_statement(number), _delta(2, 2 * mean)) for number, mean in means.items()]
+    return [each.text or "" for each in slowest.add(counted, now)]
+
+
+def test_ten_slowest_are_listed_slowest_first_with_their_mean() -> None:
+    slowest = Slowest()
+    shown = _add(slowest, {number: float(number) for number in range(1, 31)}, 0.0)
+    assert shown == [f"select {number}" for number in range(30, 30 - IN_RANKS, -1)]
+    assert slowest.add([], 1.0)[0].mean_seconds == 30.0
+
+
+def test_member_stays_until_it_is_out_of_the_first_twenty() -> None:
+    slowest = Slowest()
+    _add(slowest, dict.fromkeys(range(1, 11), 1.0), 0.0)
+    shown = _add(slowest, dict.fromkeys(range(11, 21), 2.0), 1.0)
+    assert len(shown) == OUT_RANKS, "the new ten are in, and none of the old ones is out yet"
+    shown = _add(slowest, dict.fromkeys(range(21, 26), 3.0), 2.0)
+    assert len(shown) == OUT_RANKS
+    assert "select 21" in shown
+    assert "select 20" in shown
+
+
+def test_member_goes_when_it_was_not_called_in_the_window() -> None:
+    slowest = Slowest()
+    _add(slowest, {1: 5.0}, 0.0)
+    assert _add(slowest, {2: 1.0}, WINDOW_SECONDS - 1) == ["select 1", "select 2"]
+    assert _add(slowest, {}, WINDOW_SECONDS + 1) == ["select 2"]
+    assert _add(slowest, {}, 2 * WINDOW_SECONDS + 1) == []
+
+
+def test_noise_about_the_tenth_place_does_not_flicker() -> None:
+    source = random.Random(1)
+    slowest = Slowest()
+    seen = []
+    for poll in range(200):
+        means = {number: (20 - number) * source.uniform(0.9, 1.1) for number in range(15)}
+        seen.append(set(_add(slowest, means, 30.0 * poll)))
+    changes = sum(one != next_one for one, next_one in pairwise(seen[10:]))
+    assert changes <= 3
+
+
+# ── memory ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _written(tally: Tally, owner: Owner = OWNER) -> dict[str, str]:
+    assert tally.poll
+    found = documents(tally, owner, RULES, tally.poll.readings)
+    return {name: text for name, text in found.items() if text is not None}
+
+
+@pytest.fixture
+def tally() -> Tally:
+    tally = Tally()
+    _step(tally, _poll(0, {A: 1}), {A: FAST})
+    _step(tally, _poll(1, {A: 4, B: 7}))
+    assert tally.pending
+    return tally
+
+
+def test_tally_comes_back_as_it_was(tally: Tally) -> None:
+    assert restore(_written(tally), OWNER, RULES) == (tally, True)
+
+
+def test_what_changed_is_all_that_is_written(tally: Tally) -> None:
+    written = _written(tally)
+    before = tally.poll
+    _step(tally, _poll(2, {B: 8}), {B: SLOW})
+    assert tally.poll
+    keys, gone = changed(before, tally.poll)
+    assert (keys, gone) == ({B}, {A})
+    for name, text in documents(tally, OWNER, RULES, keys, gone).items():
+        if text is None:
+            del written[name]
+        else:
+            written[name] = text
+    assert restore(written, OWNER, RULES) == (tally, True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_same"),
+    [
+        (OWNER, True),
+        (Owner("loom", 5, None), True),
+        (Owner("loom", 6, "7000"), False),
+        (Owner("other", 5, "7000"), False),
+        (Owner("loom", 5, "7001"), False),
+    ],
+)
+def test_tally_of_another_database_is_left_alone(tally: Tally, owner: Owner, is_same: bool) -> None:
+    assert (restore(_written(tally), owner, RULES) is not None) is is_same
+
+
+def test_other_rules_keep_the_counters_and_ask_for_every_text_again(tally: Tally) -> None:
+    others = rules_of(DEPLOYMENT, show=False)
+    assert others != RULES
+    found = restore(_written(tally), OWNER, others)
+    assert found
+    restored, is_current = found
+    assert (restored.totals, restored.poll, is_current) == (tally.totals, tally.poll, False)
+    assert restored.known == {}
+    poll = _poll(2, {A: 4, B: 7})
+    assert set(restored.unread(poll, advance(restored.poll, poll))) == {A, B}
+
+
+@pytest.mark.parametrize("head", ["", "{}", "[]", '{"owner": 1}', "null"])
+def test_what_cannot_be_read_is_told(head: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        restore({"tally": head}, OWNER, RULES)
+
+
+def test_nothing_written_is_nothing_restored() -> None:
+    assert restore({}, OWNER, RULES) is None
+
+
+# ── samples and texts ────────────────────────────────────────────────────────────────────────────
+
+
+def test_only_classes_and_roles_of_the_deployment_are_shown(tally: Tally) -> None:
+    samples = make_samples(tally, DEPLOYMENT, None, ())
+    assert set(samples["loom_statement_calls_total"]) == {("other", "anon"), ("other", "other")}
+
+
+async def test_many_texts_are_read_once_a_minute_and_few_at_once(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [])
+    poller = Poller(parts.database, parts.store, DEPLOYMENT, show_texts=True)
+    many = [Key(1, 5, number) for number in range(2 * BATCH)]
+    assert poller._due(many) == many[:BATCH]
+    poller._texts_read_at = time.monotonic()
+    assert poller._due(many) == ()
+    assert poller._due(many[:FEW]) == many[:FEW]
