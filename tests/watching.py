@@ -100,7 +100,7 @@ class Watch:
         return self.board[queries[-1].name]
 
     async def poll(self) -> Snapshot:
-        """Poll pg_stat_statements once, and return the snapshot of that."""
+        """Poll pg_stat_statements once, and return the snapshot of that; see `polled`."""
         await self.runner.run_job(self.job)
         return self.board[self.job.name]
 
@@ -129,17 +129,19 @@ async def watching(
     dsn: str,
     *queries: Query,
     state: Path = Path("/nonexistent/state.sqlite3"),
+    polled: bool = False,
     show_texts: bool = True,
 ) -> AsyncIterator[Watch]:
     """Watch a database with these queries, or with the shipped ones.
 
-    What must outlive a restart is kept in memory, unless `state` names a file.
+    What must outlive a restart is kept in memory, unless `state` names a file. Statements may be
+    polled as well, if `polled`.
     """
     catalog = catalog_of(*queries) if queries else shipped()
     database = Database("loom", lambda: dsn)
     store = StateStore(state, read_only=not state.parent.exists())
     job = Poller(database, store, catalog.deployment, show_texts=show_texts).job(None)
-    feeds: list[Feed] = [*catalog.queries, job]
+    feeds: list[Feed] = [*catalog.queries, *([job] if polled else [])]
     intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
     intervals[job.name] = job.interval_seconds
     max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}

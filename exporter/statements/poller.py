@@ -185,7 +185,9 @@ class Poller:
         try:
             restored = restore(self._store.load(self._database.name, TOPIC), owner, self._rules)
         except ValueError as error:
-            _log.error("what was counted before cannot be read; counters begin anew", reason=error)
+            _log.error(
+                "what was counted before cannot be read; counters begin anew", reason=str(error)
+            )
             restored = None
         if restored:
             self._tally, self._is_written = restored
