@@ -121,6 +121,7 @@ FAULTS = (
     Fault(NAME, "Loom-Things:", 6, "metrics.Loom-Things", "must be in lower case, digits and _"),
     Fault(NAME, "loom_things_total:", 5, "metrics", "this ending is not for a gauge"),
     Fault(NAME, "loom_exporter_things:", 5, "metrics", "this prefix is the exporter's own"),
+    Fault(NAME, "loom_statement_things:", 5, "metrics", "this prefix is the exporter's own"),
     Fault(NAME, "loom_database_up:", 5, "metrics", "this name is the exporter's own"),
     Fault(GAUGE, "type: counter", 5, "metrics", "the name of a counter ends with _total"),
     Fault(f"{LABELS}\n{VALUE}", LABELS, 6, METRIC, "every other metric needs one"),

@@ -54,6 +54,7 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
         ("functions: [app.count]", "identities: [abc]", "64 hexadecimal digits"),
         ("functions", "function", ":9: classes.big.function: unknown key"),
         ("  small:", "  Small class:", "lower case"),
+        ("phases: {}", "phases: {}\nslow_statement: 100", ":5: slow_statement: a duration is"),
     ],
 )
 def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
