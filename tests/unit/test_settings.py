@@ -48,6 +48,7 @@ def test_command_line_beats_environment_beats_file_beats_default(
     assert load_settings().listen == ":10187"
     config.write_text("listen: :1\ndatabase_name: from_file\n")
     assert load_settings(config).listen == ":1"
+    assert load_settings(config, {"listen": ":3"}).listen == ":3"
     monkeypatch.setenv("LOOM_EXPORTER_LISTEN", ":2")
     assert load_settings(config).listen == ":2"
     assert load_settings(config, {"listen": ":3"}).listen == ":3"
