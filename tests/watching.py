@@ -127,6 +127,9 @@ async def watching(dsn: str, *queries: Query) -> AsyncIterator[Watch]:
     )
     database = Database("loom", lambda: dsn)
     store = StateStore(Path("/nonexistent/state.sqlite3"), read_only=True)
+    for name, metric in catalog.metrics().items():
+        if metric.type == "change_timestamp":
+            store.observe(database.name, name, [])  # as by a daemon that has run for a while
     telemetry = Telemetry(database.name, catalog.queries)
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     runner = Runner(database, board, store, telemetry, dict.fromkeys(intervals, 0.0))
