@@ -117,3 +117,50 @@ async def test_connection_that_is_refused_leaves_the_other_one_at_work(loom: Loo
             runs.append(asyncio.create_task(watch.look("later")))
             await asyncio.gather(*runs)
             assert set(watch.states().values()) == {State.OK}
+
+
+async def test_query_whose_session_is_ended_is_not_sent_again(loom: LoomDatabase) -> None:
+    slow = one_query(
+        "SELECT length(pg_sleep(30)::text) AS value", "timeout: 20s\ninterval: 1m", name="slow"
+    )
+    running = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+        " AND state = 'active' AND query LIKE '%pg_sleep(30)%'"
+    )
+    began = loom.server.log.stat().st_size
+    with loom.connect() as superuser:
+        superuser.execute("ALTER DATABASE loom SET log_statement = 'all'")
+        async with watching(loom.dsn(OWNER), slow) as watch, asyncio.timeout(20):
+            run = asyncio.create_task(watch.look("slow"))
+            while not (pids := superuser.execute(running).fetchall()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            superuser.execute("SELECT pg_terminate_backend(%s)", pids[0])
+            assert (await run).state is State.UNREACHABLE
+            assert watch.database.is_up, "one session was ended, not the server"
+    log = loom.server.log.read_text()[began:]
+    assert log.count("LOG:  execute <unnamed>: SELECT r.*, count(*) OVER ()") == 1
+
+
+async def test_session_that_was_ended_while_it_rested_costs_no_run(loom: LoomDatabase) -> None:
+    users = one_query(USERS, name="users")
+    async with watching(loom.dsn(OWNER), users) as watch:
+        await watch.look()
+        with loom.connect() as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'loom-exporter'"
+            )
+        assert (await watch.look()).state is State.OK
+
+
+async def test_no_query_begins_once_the_end_has_come(loom: LoomDatabase) -> None:
+    queries = [slow_query(f"probe_{number}", 5) for number in range(4)]
+    async with watching(loom.dsn(OWNER), *queries) as watch:
+        run = asyncio.create_task(watch.look())
+        while watch.database.status.busy < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await watch.runner.drain(4)
+        await run
+        assert time.monotonic() - began < 3
+        assert set(watch.states().values()) == {None}, "we ended them; that is no news"

@@ -13,6 +13,7 @@ from apscheduler.schedulers import SchedulerNotRunningError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.database.outcome import State
 from tests.queries import make_query
@@ -229,3 +230,21 @@ async def test_stop_ends_what_goes_on_in_time(tmp_path: Path, silent_server: str
         await parts.database.close(0.1)
         assert time.monotonic() - started < 2
         assert not _is_running(parts)
+
+
+async def test_clock_that_is_set_back_does_not_stop_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "BEAT_SECONDS", 0.05)
+    parts = assemble(tmp_path, [_query(interval="100ms", timeout="5ms")])
+    async with _started(parts):
+        await _until(lambda: parts.board.is_complete)
+        # What a clock set back by an hour leaves behind: runs that are due in an hour.
+        for job in parts.schedule._scheduler.get_jobs():
+            job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
+        runs = parts.count("loom_exporter_query_runs_total", query="things")
+        real = time.time
+        monkeypatch.setattr("exporter.collect.schedule.time.time", lambda: real() - 3600)
+        await _until(
+            lambda: parts.count("loom_exporter_query_runs_total", query="things") > runs + 2
+        )
