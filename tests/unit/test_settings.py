@@ -277,7 +277,7 @@ def test_every_command_tells_it_in_one_line_and_exits_2(
     assert isinstance(result.exception, SystemExit)
     assert result.output == (
         "loom-exporter: environment: LOOM_EXPORTER_LOG_LEVEL: "
-        "Input should be 'debug', 'info', 'warning' or 'error'\n"
+        "must be 'debug', 'info', 'warning' or 'error'\n"
     )
 
 
