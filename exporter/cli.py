@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,7 +244,15 @@ def demo(
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has had enough, as in `| head`; let the interpreter not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
 
 
 def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
@@ -265,9 +274,6 @@ def _told_in_one_line(output: str = "text") -> Iterator[None]:
         _fail(str(error), Exit.USAGE)
     except psycopg.OperationalError as error:
         _fail(f"database: {describe(error)}", Exit.UNREACHABLE)
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise typer.Exit(Exit.OK) from None
 
 
 def _print_counts(settings: Settings, known: Catalog, output: str) -> None:

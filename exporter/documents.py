@@ -98,7 +98,7 @@ def plain_reason(kind: str, message: str) -> str:
         return "must not be empty"
     if kind == "string_type":
         return "must be text; put it in quotes"
-    return message.removeprefix("Value error, ")
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def told_as(pattern: str, rule: str) -> BeforeValidator:

@@ -29,7 +29,7 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
     ours = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("LOOM_", "PG")) and name != "NO_COLOR"
+        if not name.startswith(("LOOM_", "PG")) and name not in ("NO_COLOR", "PYTHONUNBUFFERED")
     }
     return {**ours, **(variables or {})}
 

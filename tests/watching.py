@@ -140,6 +140,9 @@ async def watching(
     catalog = catalog_of(*queries) if queries else shipped()
     database = Database("loom", lambda: dsn)
     store = StateStore(state, read_only=not state.parent.exists())
+    for name, metric in catalog.metrics().items():
+        if metric.type == "change_timestamp":
+            store.observe(database.name, name, [])  # as by a daemon that has run for a while
     job = Poller(database, store, catalog.deployment, show_texts=show_texts).job(None)
     feeds: list[Feed] = [*catalog.queries, *([job] if polled else [])]
     intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}

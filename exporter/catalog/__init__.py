@@ -16,7 +16,7 @@ _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
 
 class CatalogError(Exception):
-    """A folder that cannot be used; `problems` has one line for each of its faults."""
+    """A folder that cannot be used; `problems` has one line for each faulty file."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -43,7 +43,7 @@ def load(folder: Path) -> Catalog:
     """Load a folder of queries.
 
     Raises:
-        CatalogError: with every fault of every file, so that one look is enough to mend them all.
+        CatalogError: with a fault of each file that has any, so that one look shows all of them.
     """
     if not folder.is_dir():
         raise CatalogError([f"{folder}: not a folder; {_REMEDY}"])

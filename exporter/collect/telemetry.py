@@ -19,7 +19,8 @@ class Telemetry:
     """Counts runs, failures and skipped runs; every series of every query exists from the start."""
 
     def __init__(self, database: str, feeds: Iterable[Feed]) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
+        # Not every collector describes what it collects, and `name[]` needs to know.
+        self.registry = CollectorRegistry(auto_describe=True)
         self._database = database
         of_query = ("database", "query")
         self._runs = Counter(

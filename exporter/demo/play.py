@@ -158,7 +158,9 @@ def _users(database: DemoDatabase) -> list[str]:
 
 @contextlib.contextmanager
 def _sigterm_is_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # By way of SIGINT, which asyncio turns into a cancellation. An exception raised here would come
+    # up in whatever task is running.
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

@@ -33,27 +33,12 @@ class Sources:
 
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
-    """Return a registry of everything that is exposed; collecting it touches memory only."""
-    # The library's own collectors do not describe what they collect, and `name[]` needs to know.
-    registry = CollectorRegistry(auto_describe=True)
-    registry.register(QueryCollector(sources.board, sources.database.name))
-    registry.register(_StatusCollector(sources))
-    registry.register(_Telemetry(telemetry))
+    """Add to the daemon's own counts all else that is exposed; collecting touches memory only."""
+    telemetry.register(QueryCollector(sources.board, sources.database.name))
+    telemetry.register(_StatusCollector(sources))
     for library in (ProcessCollector, PlatformCollector, GCCollector):
-        library(registry=registry)
-    return registry
-
-
-class _Telemetry(Collector):
-    """A registry inside a registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._registry.collect()
-
-    describe = collect
+        library(registry=telemetry)
+    return telemetry
 
 
 class QueryCollector(Collector):

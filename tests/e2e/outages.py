@@ -56,16 +56,18 @@ class Outages:
         )
 
     def until_all_is_well(self) -> None:
-        """Wait until every query has had an answer after now."""
+        """Wait until no query fails, and each that comes at every interval has a new answer."""
         now = time.time()
-        last_success = "loom_exporter_query_last_success_timestamp_seconds"
 
         def all_well() -> bool:
             page = self.daemon.page()
-            absent = [query for query, state in page.states.items() if state == "absent"]
+            intervals = page.series("loom_exporter_query_interval_seconds")
+            successes = page.series("loom_exporter_query_last_success_timestamp_seconds")
             return set(page.states.values()) == {"ok", "empty", "absent"} and all(
-                success > now or dict(labels)["query"] in absent
-                for labels, success in page.series(last_success).items()
+                success > now
+                for labels, success in successes.items()
+                if intervals[labels] == INTERVAL_SECONDS
+                and page.states[dict(labels)["query"]] != "absent"
             )
 
         eventually("every query has an answer", all_well, within_seconds=NOTICED_SECONDS)

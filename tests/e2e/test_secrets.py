@@ -115,8 +115,9 @@ def test_password_is_used_and_not_told(
             told[way.__name__] = [
                 threads.submit(_told_by_daemon, env, form, right),
                 threads.submit(_told_by_command, env, ["check", "--database"], right),
-                threads.submit(_told_by_command, env, ["run", "one"], right),
             ]
+            if not right:
+                told[way.__name__] += [threads.submit(_told_by_command, env, ["run", "one"], right)]
     for name, tellers in told.items():
         for teller in tellers:
             text = teller.result()

@@ -1,4 +1,4 @@
-"""What most tests with a server use."""
+"""Databases at the stages of their deployment, with the monitoring role and without."""
 
 from __future__ import annotations
 
@@ -6,16 +6,78 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.journey import STAGES, Seen, Stage, travel
+from tests.truth import ask
+from tests.watching import MONITOR, OWNER, deploy, install_grants
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
+    from exporter.demo.server import PostgresServer
     from tests.loom_database import LoomDatabase
+
+
+@pytest.fixture(scope="session")
+def journey(server: PostgresServer) -> dict[Stage, Seen]:
+    """Return what was seen at each stage; one journey on each server serves all tests."""
+    return travel(server)
+
+
+@pytest.fixture(params=STAGES)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Return each stage in turn."""
+    stage: Stage = request.param
+    return stage
+
+
+@pytest.fixture
+def seen(journey: dict[Stage, Seen], stage: Stage) -> Seen:
+    """Return what was seen at the stage."""
+    return journey[stage]
+
+
+@pytest.fixture
+def watched(loom: LoomDatabase) -> LoomDatabase:
+    """Return a database with the monitoring role, before the deployment."""
+    install_grants(loom)
+    return loom
+
+
+@pytest.fixture
+def deployed(watched: LoomDatabase) -> LoomDatabase:
+    """Return a database with the monitoring role, after a deployment that went well."""
+    deploy(watched, "healthy")
+    return watched
+
+
+@pytest.fixture
+def bare(loom: LoomDatabase) -> LoomDatabase:
+    """Return a database on a server that has never heard of the monitoring role."""
+    with loom.connect() as connection:
+        if ask(connection, "SELECT FROM pg_roles WHERE rolname = %s", MONITOR):
+            connection.execute(f"DROP OWNED BY {MONITOR}; DROP ROLE {MONITOR}".encode())
+    return loom
+
+
+@pytest.fixture
+def installed(bare: LoomDatabase) -> LoomDatabase:
+    """Return a database with everything that grants install, before the deployment."""
+    install_grants(bare)
+    return bare
 
 
 @pytest.fixture
 def application(loom: LoomDatabase) -> Iterator[psycopg.Connection[Any]]:
     """Return a connection of the application's, as the owner of everything."""
-    with loom.connect("postgres") as connection:
+    with loom.connect(OWNER) as connection:
+        yield connection
+
+
+@pytest.fixture
+def owner(loom: LoomDatabase) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection of the owner, with the table `public.probe` to play with."""
+    with loom.connect(OWNER) as connection:
+        connection.execute("CREATE TABLE public.probe (kind text, value float8)")
         yield connection

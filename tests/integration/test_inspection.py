@@ -11,6 +11,8 @@ import pytest
 from exporter.database.grants import SCHEMA
 from exporter.database.inspection import Finding, inspect
 from exporter.database.outcome import State
+from tests.marks import only_18
+from tests.probes import USERS
 from tests.watching import (
     MONITOR,
     OWNER,
@@ -24,10 +26,6 @@ from tests.watching import (
 if TYPE_CHECKING:
     from exporter.catalog import Query
     from tests.loom_database import LoomDatabase
-
-only_18 = pytest.mark.parametrize("server", [18], indirect=True)
-
-USERS = "SELECT count(*) AS value FROM public.users"
 
 
 def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Finding]:

@@ -6,12 +6,18 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from exporter.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# A slow machine is no fault of the code, and a test writes nothing beside it.
+settings.register_profile("loom", deadline=None, database=None)
+settings.load_profile("loom")
 
 
 def forget_secrets() -> None:

@@ -175,9 +175,7 @@ def test_wrongly_written_password_is_told_without_it(conninfo: str) -> None:
 
 @given(template=st.sampled_from(BADLY_WRITTEN), password=passwords)
 @example(template=BADLY_WRITTEN[0], password="ABC@DEF/GHI")
-@settings(
-    max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_complaint_is_the_same_whatever_the_password(template: str, password: str) -> None:
     forget_secrets()
     message = _complaint(template.format(password))

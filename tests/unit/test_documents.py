@@ -186,7 +186,7 @@ class _Model(BaseModel):
         ("items:\n  a: {}", "a.yaml:2: items.a.name: this key is required"),
         ("items: []", "a.yaml:1: items: must hold `key: value` pairs"),
         ("items:\n  a: {name: 5}", "a.yaml:2: items.a.name: must be text; put it in quotes"),
-        ("items: {}\nunion:\n  - x", "a.yaml:2: union: Input should be a valid integer"),
+        ("items: {}\nunion:\n  - x", "a.yaml:2: union: must be a valid integer"),
     ],
 )
 def test_complaints_of_a_model_lead_to_the_line(text: str, message: str) -> None:

@@ -247,3 +247,21 @@ async def test_state_of_each_query_is_one_of_all_states(parts: Parts) -> None:
         }
         assert set(shown) == set(State)
         assert [name for name, value in shown.items() if value] == ([state] if state else [])
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=abc",
+        "application/openmetrics-text; version=77.0.0",
+        "text/plain; version=",
+        ";;;,=",
+        "\x00",
+    ],
+)
+async def test_accept_that_nobody_understands_gets_the_text_format(
+    parts: Parts, accept: str
+) -> None:
+    page = await parts.exposition.page(accept, "")
+    assert page.content_type.startswith("text/plain; version=")
+    assert "77" not in page.content_type

@@ -28,6 +28,7 @@ def _error(sqlstate: str | None) -> psycopg.Error:
         ("42501", State.DENIED),
         ("55P03", State.LOCKED),
         ("40P01", State.LOCKED),
+        ("40001", State.LOCKED),
         ("57014", State.TIMEOUT),
         ("57P01", State.UNREACHABLE),
         ("57P02", State.UNREACHABLE),

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from apscheduler.schedulers import SchedulerNotRunningError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.database.outcome import State
 from tests.queries import make_query
@@ -56,14 +58,26 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
+@contextlib.asynccontextmanager
+async def _started(parts: Parts) -> AsyncIterator[None]:
+    """Start the schedule; end it whatever comes, or what goes on would outlive the test."""
+    parts.schedule.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(SchedulerNotRunningError):  # the test was first
+            await parts.schedule.stop(0.05)
+        await parts.database.close(0.1)
+
+
 def _skipped(parts: Parts, reason: str, query: str = "things") -> float:
     return parts.count("loom_exporter_query_skipped_total", query=query, reason=reason)
 
 
-@given(st.integers(3, 10**6), st.none() | st.integers(3, 10**6))
+@given(st.integers(3, 10**6), st.none() | st.integers(1, 10**6))
 def test_interval_is_at_most_what_the_operator_allows(interval: int, longest: int | None) -> None:
-    seconds = interval_seconds(_query(interval=f"{interval}s"), longest)
-    assert seconds == (interval if longest is None else min(interval, longest))
+    seconds = interval_seconds(_query(interval=f"{interval}s", timeout="2s"), longest)
+    assert seconds == max(interval if longest is None else min(interval, longest), 2)
 
 
 @pytest.mark.parametrize(
@@ -94,35 +108,26 @@ async def test_first_runs_after_the_start_are_spread_over_the_interval(tmp_path:
     names = ["a", "b", "c", "d"]
     parts = assemble(tmp_path, [_query(name, interval="1m") for name in names])
     before = datetime.now(UTC)
-    parts.schedule.start()
-    try:
+    async with _started(parts):
         jobs = {job.id: job.next_run_time for job in parts.schedule._scheduler.get_jobs()}
         offsets = [(jobs[name] - before).total_seconds() for name in names]
         assert offsets == pytest.approx([15, 30, 45, 60], abs=0.5)
-    finally:
-        await parts.schedule.stop(1)
 
 
 async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Path) -> None:
     queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
     parts = assemble(tmp_path, queries)
-    parts.schedule.start()
-    try:
+    async with _started(parts):
         await _until(lambda: parts.board.is_complete)
         for query in ("a", "b"):
             assert parts.board[query].state is State.UNREACHABLE
             assert parts.count("loom_exporter_query_runs_total", query=query) == 1
-    finally:
-        await parts.schedule.stop(1)
 
 
 async def test_query_runs_again_and_again(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")])
-    parts.schedule.start()
-    try:
+    async with _started(parts):
         await _until(lambda: parts.count("loom_exporter_query_runs_total", query="things") > 4)
-    finally:
-        await parts.schedule.stop(1)
     runs = parts.count("loom_exporter_query_runs_total", query="things")
     await asyncio.sleep(0.1)
     assert parts.count("loom_exporter_query_runs_total", query="things") == runs
@@ -135,11 +140,13 @@ async def test_run_that_still_goes_on_makes_the_next_one_skipped(
     await parts.database.open()
     (query,) = parts.catalog.queries
     first = asyncio.create_task(parts.runner.run(query))
-    await _until(lambda: _is_running(parts))
-    await parts.runner.run(query)
-    assert _skipped(parts, "running") == 1
-    assert not first.done()
-    await parts.database.close(0.1)
+    try:
+        await _until(lambda: _is_running(parts))
+        await parts.runner.run(query)
+        assert _skipped(parts, "running") == 1
+        assert not first.done()
+    finally:
+        await parts.database.close(0.1)
     await first
     assert parts.board["things"].state is State.UNREACHABLE
     assert parts.count("loom_exporter_query_runs_total", query="things") == 1
@@ -155,34 +162,28 @@ async def test_scheduler_that_finds_a_run_going_counts_it(
     tmp_path: Path, silent_server: str
 ) -> None:
     parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")], conninfo=silent_server)
-    parts.schedule.start()
-    await _until(lambda: parts.board.is_complete)
-    await parts.database.open()
-    parts.database.is_up = None  # as if it had not been found away a moment ago
-    await _until(lambda: _skipped(parts, "running") > 2)
-    assert parts.count("loom_exporter_query_runs_total", query="things") < 5
-    await parts.schedule.stop(0.05)
-    await parts.database.close(0.1)
+    async with _started(parts):
+        await _until(lambda: parts.board.is_complete)
+        await parts.database.open()
+        parts.database.is_up = None  # as if it had not been found away a moment ago
+        await _until(lambda: _skipped(parts, "running") > 2)
+        assert parts.count("loom_exporter_query_runs_total", query="things") < 5
 
 
 async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [_query(schedule="0 6 * * *")])
-    parts.schedule.start()
-    try:
+    async with _started(parts):
         await _until(lambda: parts.board.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
         )
         await _until(lambda: _skipped(parts, "misfire") == 1)
         assert parts.count("loom_exporter_query_runs_total", query="things") == 1
-    finally:
-        await parts.schedule.stop(1)
 
 
 async def test_runs_that_were_slept_through_become_one(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [_query(interval="1m")])
-    parts.schedule.start()
-    try:
+    async with _started(parts):
         await _until(lambda: parts.board.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
@@ -190,8 +191,7 @@ async def test_runs_that_were_slept_through_become_one(tmp_path: Path) -> None:
         await _until(lambda: parts.count("loom_exporter_query_runs_total", query="things") == 2)
         await asyncio.sleep(0.05)
         assert parts.count("loom_exporter_query_runs_total", query="things") == 2
-    finally:
-        await parts.schedule.stop(1)
+        assert _skipped(parts, "running") == _skipped(parts, "misfire") == 0
 
 
 async def test_schedule_is_alive_while_it_beats(tmp_path: Path) -> None:
@@ -212,20 +212,39 @@ async def test_quiet_database_is_asked_for_a_sign_of_life(tmp_path: Path) -> Non
     parts = assemble(tmp_path, [_query()])
     parts.database.is_up = None
     await parts.database.open()
+    ping = asyncio.create_task(parts.schedule._ping())
     try:
-        await parts.schedule._ping()
-        assert parts.database.is_up is False
+        await _until(lambda: parts.database.is_up is False)
     finally:
         await parts.database.close(0.1)
+        await ping
 
 
 async def test_stop_ends_what_goes_on_in_time(tmp_path: Path, silent_server: str) -> None:
     parts = assemble(tmp_path, [_query()], conninfo=silent_server)
     await parts.database.open()
-    parts.schedule.start()
-    await _until(lambda: _is_running(parts))
-    started = time.monotonic()
-    await parts.schedule.stop(0.2)
-    await parts.database.close(0.1)
-    assert time.monotonic() - started < 2
-    assert not _is_running(parts)
+    async with _started(parts):
+        await _until(lambda: _is_running(parts))
+        started = time.monotonic()
+        await parts.schedule.stop(0.2)
+        await parts.database.close(0.1)
+        assert time.monotonic() - started < 2
+        assert not _is_running(parts)
+
+
+async def test_clock_that_is_set_back_does_not_stop_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "BEAT_SECONDS", 0.05)
+    parts = assemble(tmp_path, [_query(interval="100ms", timeout="5ms")])
+    async with _started(parts):
+        await _until(lambda: parts.board.is_complete)
+        # What a clock set back by an hour leaves behind: runs that are due in an hour.
+        for job in parts.schedule._scheduler.get_jobs():
+            job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
+        runs = parts.count("loom_exporter_query_runs_total", query="things")
+        real = time.time
+        monkeypatch.setattr("exporter.collect.schedule.time.time", lambda: real() - 3600)
+        await _until(
+            lambda: parts.count("loom_exporter_query_runs_total", query="things") > runs + 2
+        )

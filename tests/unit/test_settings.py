@@ -48,6 +48,7 @@ def test_command_line_beats_environment_beats_file_beats_default(
     assert load_settings().listen == ":10187"
     config.write_text("listen: :1\ndatabase_name: from_file\n")
     assert load_settings(config).listen == ":1"
+    assert load_settings(config, {"listen": ":3"}).listen == ":3"
     monkeypatch.setenv("LOOM_EXPORTER_LISTEN", ":2")
     assert load_settings(config).listen == ":2"
     assert load_settings(config, {"listen": ":3"}).listen == ":3"
@@ -278,7 +279,7 @@ def test_every_command_tells_it_in_one_line_and_exits_2(
     assert isinstance(result.exception, SystemExit)
     assert result.output == (
         "loom-exporter: environment: LOOM_EXPORTER_LOG_LEVEL: "
-        "Input should be 'debug', 'info', 'warning' or 'error'\n"
+        "must be 'debug', 'info', 'warning' or 'error'\n"
     )
 
 

@@ -66,6 +66,10 @@ def test_null_value_is_a_failure_where_the_header_says_so() -> None:
     assert _failure(query, ("a", 1.0), ("b", None)) == "loom_things: column `things` is NULL"
 
 
+def test_label_that_is_a_document_is_a_failure() -> None:
+    assert "more than 1024 characters" in _failure(_by_kind(), ("x" * 1025, 1.0))
+
+
 def test_null_label_is_a_failure() -> None:
     query = make_query("things", {"loom_things": {"labels": ["kind", "colour"], "value": "n"}})
     assert _failure(query, ("a", None, 1.0)) == (

@@ -1,0 +1,166 @@
+"""Two connections serve all queries, and a run leaves nothing behind on them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.database.grants import CONNECTION_LIMIT
+from exporter.database.outcome import State
+from tests.marks import only_18
+from tests.probes import USERS, slow_query
+from tests.watching import MONITOR, OWNER, deploy, install_grants, one_query, shipped, watching
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tests.loom_database import LoomDatabase
+
+pytestmark = only_18
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        (USERS, State.OK),
+        ("SELECT 1 AS value WHERE false", State.EMPTY),
+        ("SELECT count(*) AS value FROM public.nowhere", State.ABSENT),
+        ("SELECT 1 / (random() * 0)::int AS value", State.ERROR),
+        ("SELECT length(pg_sleep(30)::text) AS value", State.TIMEOUT),
+    ],
+    ids=["ok", "empty", "absent", "error", "timeout"],
+)
+async def test_run_leaves_its_connection_idle_and_usable_however_it_ends(
+    loom: LoomDatabase, text: str, state: State
+) -> None:
+    query = one_query(text, "timeout: 200ms", name="first")
+    pid = one_query(
+        "SELECT pg_backend_pid() AS value",
+        "metrics: {pid: {type: gauge, help: A probe., value: value}}",
+        name="pid",
+    )
+    async with watching(loom.dsn(OWNER), query, pid) as watch:
+        await watch.look("pid")
+        before = watch.board["pid"].samples
+        assert (await watch.look("first")).state is state
+        with loom.connect() as superuser:
+            sessions = superuser.execute(
+                "SELECT pid, state, xact_start FROM pg_stat_activity"
+                " WHERE application_name = 'loom-exporter'"
+            ).fetchall()
+        assert sessions == [(before["pid"][()], "idle", None)]
+        assert (await watch.look("pid")).samples == before
+
+
+async def test_nothing_that_goes_well_counts_as_a_rollback_of_the_database(
+    loom: LoomDatabase,
+) -> None:
+    install_grants(loom)
+    with loom.connect() as superuser:
+        before = _transactions(superuser)
+        async with watching(loom.dsn(MONITOR)) as watch:
+            await watch.look()  # before the deployment: some are absent, one is empty
+            assert set(watch.states().values()) == {State.OK, State.EMPTY, State.ABSENT}
+            deploy(loom, "healthy")
+            await watch.look()
+        # The counts of a session reach everybody when it ends.
+        runs = 2 * len(shipped().queries)
+        deadline = time.monotonic() + 10
+        while (after := _transactions(superuser))[0] < before[0] + runs:
+            assert time.monotonic() < deadline, (before, after)
+    assert after[1] == before[1]
+
+
+def _transactions(superuser: psycopg.Connection[Any]) -> tuple[int, int]:
+    (counts,) = superuser.execute(
+        "SELECT xact_commit, xact_rollback FROM pg_stat_database WHERE datname = 'loom'"
+    ).fetchall()
+    return counts[0], counts[1]
+
+
+async def test_no_more_than_two_connections_serve_all_queries(loom: LoomDatabase) -> None:
+    queries = [slow_query(f"probe_{number}", 0.05) for number in range(8)]
+    with loom.connect() as superuser:
+        seen = set[int]()
+        async with watching(loom.dsn(OWNER), *queries) as watch:
+            for _ in range(3):
+                await watch.look()
+                assert set(watch.states().values()) == {State.OK}
+                seen |= {
+                    pid
+                    for (pid,) in superuser.execute(
+                        "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+                    ).fetchall()
+                }
+    assert len(seen) == 2
+
+
+async def test_connection_that_is_refused_leaves_the_other_one_at_work(loom: LoomDatabase) -> None:
+    install_grants(loom)
+    slow, late, later = slow_query("slow", 1), slow_query("late", 0), slow_query("later", 0)
+    began = loom.server.log.stat().st_size
+    with contextlib.ExitStack() as others:
+        # Such as an exporter that is about to be replaced.
+        for _ in range(CONNECTION_LIMIT - 1):
+            others.enter_context(loom.connect(MONITOR))
+        async with watching(loom.dsn(MONITOR), slow, late, later) as watch:
+            await watch.look("late")
+            runs = [asyncio.create_task(watch.look(name)) for name in ("slow", "late")]
+            while "too many connections" not in loom.server.log.read_text()[began:]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)  # for the word to reach us
+            assert watch.database.is_up
+            runs.append(asyncio.create_task(watch.look("later")))
+            await asyncio.gather(*runs)
+            assert set(watch.states().values()) == {State.OK}
+
+
+async def test_query_whose_session_is_ended_is_not_sent_again(loom: LoomDatabase) -> None:
+    slow = one_query(
+        "SELECT length(pg_sleep(30)::text) AS value", "timeout: 20s\ninterval: 1m", name="slow"
+    )
+    running = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+        " AND state = 'active' AND query LIKE '%pg_sleep(30)%'"
+    )
+    began = loom.server.log.stat().st_size
+    with loom.connect() as superuser:
+        superuser.execute("ALTER DATABASE loom SET log_statement = 'all'")
+        async with watching(loom.dsn(OWNER), slow) as watch, asyncio.timeout(20):
+            run = asyncio.create_task(watch.look("slow"))
+            while not (pids := superuser.execute(running).fetchall()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            superuser.execute("SELECT pg_terminate_backend(%s)", pids[0])
+            assert (await run).state is State.UNREACHABLE
+            assert watch.database.is_up, "one session was ended, not the server"
+    log = loom.server.log.read_text()[began:]
+    assert log.count("LOG:  execute <unnamed>: SELECT r.*, count(*) OVER ()") == 1
+
+
+async def test_session_that_was_ended_while_it_rested_costs_no_run(loom: LoomDatabase) -> None:
+    users = one_query(USERS, name="users")
+    async with watching(loom.dsn(OWNER), users) as watch:
+        await watch.look()
+        with loom.connect() as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'loom-exporter'"
+            )
+        assert (await watch.look()).state is State.OK
+
+
+async def test_no_query_begins_once_the_end_has_come(loom: LoomDatabase) -> None:
+    queries = [slow_query(f"probe_{number}", 5) for number in range(4)]
+    async with watching(loom.dsn(OWNER), *queries) as watch:
+        run = asyncio.create_task(watch.look())
+        while watch.database.status.busy < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await watch.runner.drain(4)
+        await run
+        assert time.monotonic() - began < 3
+        assert set(watch.states().values()) == {None}, "we ended them; that is no news"

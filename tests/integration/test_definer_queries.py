@@ -1,0 +1,97 @@
+"""Queries that run by functions of their owner: held to their files, and to what the owner sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from exporter.database.grants import SCHEMA
+from exporter.database.outcome import State
+from tests.probes import LABELLED, USERS
+from tests.shipped_queries import shipped_query
+from tests.truth import ask
+from tests.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query
+
+if TYPE_CHECKING:
+    from tests.loom_database import LoomDatabase
+
+
+def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_number(
+    installed: LoomDatabase,
+) -> None:
+    with installed.connect() as superuser:
+        superuser.execute(
+            "DROP ROLE IF EXISTS plain; CREATE ROLE plain NOBYPASSRLS;"
+            " GRANT SELECT ON public.users TO plain;"
+            f" ALTER FUNCTION {SCHEMA}.mfa_users() OWNER TO plain;"
+            f" GRANT USAGE ON SCHEMA public, {SCHEMA} TO plain".encode()
+        )
+        superuser.execute("SET ROLE plain")
+        # This is the lie: everybody is invisible.
+        assert ask(superuser, "SELECT count(*) FROM public.users") == [(0,)]
+        superuser.execute("RESET ROLE")
+        with (
+            installed.connect(MONITOR) as by_hand,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            by_hand.execute(f"SELECT users FROM {SCHEMA}.mfa_users()".encode())
+        seen = look(installed, shipped_query("mfa_users"))["mfa_users"]
+        superuser.execute("DROP OWNED BY plain; DROP ROLE plain")
+    assert seen.state is State.DENIED
+    assert "row-level security" in seen.detail
+    assert not seen.samples
+
+
+def test_changed_text_is_outdated_until_grants_are_installed_again(bare: LoomDatabase) -> None:
+    old = one_query(USERS, "access: definer")
+    install_grants(bare, catalog_of(old))
+    assert look(bare, old)["probe"].samples == {"probe": {(): 200}}
+    new = replace(old, text="SELECT count(*) / 2 AS value FROM public.users")
+    seen = look(bare, new)["probe"]
+    assert (seen.state, dict(seen.samples)) == (State.OUTDATED, {})
+    assert "loom-exporter grants" in seen.detail
+    install_grants(bare, catalog_of(new))
+    assert look(bare, new)["probe"].samples == {"probe": {(): 100}}
+
+
+def test_changed_column_is_outdated_until_grants_are_installed_again(bare: LoomDatabase) -> None:
+    sql_text = "SELECT 'a' AS kind, count(*) AS value FROM public.users"
+    old = one_query(sql_text, "access: definer")
+    labelled = one_query(
+        sql_text,
+        f"access: definer\n{LABELLED}",
+    )
+    install_grants(bare, catalog_of(old))
+    assert look(bare, labelled)["probe"].state is State.OUTDATED
+    install_grants(bare, catalog_of(labelled))
+    assert look(bare, labelled)["probe"].samples == {"probe": {("a",): 200}}
+
+
+def test_text_with_quotes_of_every_kind_is_installed_as_it_is(bare: LoomDatabase) -> None:
+    query = one_query(
+        "SELECT length($query$it's$query$ || $query0$\\ %s %(a)s$query0$) AS value",
+        "access: definer",
+    )
+    install_grants(bare, catalog_of(query))
+    seen = look(bare, query)["probe"]
+    assert seen.state is State.OK, seen.detail
+    assert seen.samples == {"probe": {(): len("it's") + len("\\ %s %(a)s")}}
+
+
+def test_without_its_function_a_query_runs_with_the_rights_of_the_role_itself(
+    installed: LoomDatabase,
+) -> None:
+    query = shipped_query("mfa_users")
+    with installed.connect(OWNER) as connection:
+        connection.execute(f"DROP FUNCTION {SCHEMA}.mfa_users()".encode())
+    seen = look(installed, query)["mfa_users"]
+    assert (seen.state, dict(seen.samples)) == (State.DENIED, {})
+    assert look(installed, query, user=OWNER)["mfa_users"].samples["loom_users"] == {(): 200}
+
+
+def test_role_that_may_not_execute_the_function_is_denied(installed: LoomDatabase) -> None:
+    seen = look(installed, shipped_query("mfa_users"), user="authenticator")["mfa_users"]
+    assert (seen.state, dict(seen.samples)) == (State.DENIED, {})

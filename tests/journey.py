@@ -1,0 +1,72 @@
+"""A database that goes through its deployment, seen at each stage."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tests.loom_database import make_database
+from tests.truth import Truth, truth_of
+from tests.watching import MONITOR, deploy, install_grants, roll_back, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from exporter.database.outcome import State
+    from exporter.demo.server import PostgresServer
+    from tests.loom_database import LoomDatabase
+    from tests.watching import Series
+
+Stage = Literal["before", "healthy", "rolled back", "published"]
+STAGES: tuple[Stage, ...] = ("before", "healthy", "rolled back", "published")
+DEPLOYED = ("healthy", "rolled back", "published")
+WITH_VIEW = ("healthy", "published")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One stage: what the exporter saw of it, and what anybody could see of it just before."""
+
+    states: Mapping[str, State | None]
+    series: Mapping[str, Series]
+    log: str
+    before: Truth
+    after: Truth
+
+
+def travel(server: PostgresServer) -> dict[Stage, Seen]:
+    """Take a database through its deployment and back, another through the published one."""
+    seen: dict[Stage, Seen] = {}
+    loom = make_database(server)
+    install_grants(loom)
+    seen["before"] = _see(loom)
+    deploy(loom, "healthy")
+    seen["healthy"] = _see(loom)
+    roll_back(loom)
+    seen["rolled back"] = _see(loom)
+    loom = make_database(server)
+    install_grants(loom)
+    deploy(loom, "published")
+    seen["published"] = _see(loom)
+    return seen
+
+
+def _see(loom: LoomDatabase) -> Seen:
+    before = truth_of(loom)
+    log_began = loom.server.log.stat().st_size
+
+    async def run() -> tuple[dict[str, State | None], dict[str, Series]]:
+        async with watching(loom.dsn(MONITOR)) as watch:
+            await watch.look()
+            return watch.states(), watch.series()
+
+    states, series = asyncio.run(run())
+    log = log_since(loom.server.log, log_began)
+    return Seen(states, series, log, before, truth_of(loom))
+
+
+def log_since(log: Path, offset: int) -> str:
+    """Return what was written to a log from an offset in bytes on."""
+    return log.read_bytes()[offset:].decode()

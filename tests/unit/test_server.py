@@ -1,0 +1,62 @@
+"""The web server: a client that says nothing does not keep its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.settings import SettingsError
+from exporter.web import server
+from exporter.web.app import Health, build_app
+from exporter.web.server import bind, serving
+from tests.queries import make_query
+from tests.unit.parts import assemble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUERY = make_query("things", {"loom_things": {"value": "things"}})
+
+
+async def _left_alone(port: int, said: bytes) -> bytes:
+    """Return what the server says to a client that says no more than this, until it hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /metr", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n"])
+async def test_client_that_never_asks_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.2)
+    parts = assemble(tmp_path, [QUERY])
+    app = build_app(parts.exposition, Health(lambda: True, lambda: True), "loom")
+    with bind("127.0.0.1:0") as listener:
+        async with serving(app, listener):
+            port = listener.getsockname()[1]
+            assert await _left_alone(port, said) == b""
+            whole = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            assert (await _left_alone(port, whole)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "[::1]"])
+def test_address_that_is_taken_is_told_in_one_line(listen: str) -> None:
+    with bind(f"{listen}:0") as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf":{port}: .*LOOM_EXPORTER_LISTEN"):
+            bind(f"{listen}:{port}")
+
+
+def test_without_a_host_both_families_are_served() -> None:
+    with bind(":0") as listener:
+        port = listener.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port), timeout=2).close()
