@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from exporter.demo.play import Scenario
-from exporter.demo.processes import wait_until_gone
+from exporter.demo.processes import send_signal, wait_until_gone
 from tests.daemon import COMMAND, Page, environment
 from tests.e2e.observers import Scraper, eventually
 from tests.tools import require_postgres
@@ -51,8 +51,14 @@ class Demo:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(30)
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:  # so that a test that fails leaves nothing either
+                self.note_processes()
+                self.process.kill()
+                send_signal(self._processes, signal.SIGKILL)
+                self.process.wait()
         self._output.close()
 
     @property
@@ -109,7 +115,7 @@ def plays() -> Iterator[Mapping[Scenario, Play]]:
 
 
 def _play(scenario: Scenario) -> Play:
-    with Demo("--scenario", scenario, "--before", "4", "--hold", "2") as demo:
+    with Demo("--scenario", scenario, "--before", "2", "--hold", "1") as demo:
         port = int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
         demo.note_processes()
         with Scraper(port, "loom_", every_seconds=0.5) as scraper:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Way = Callable[[str, Path], Mapping[str, str]]
 
 # Letters stand between the signs, so that a piece of it is not by chance a piece of anything else.
-PASSWORD = "jQ x'Zv\"Kw\\qJ%41G@Vz/Xk:7#Yq?wB&Hj=Uv$N`Fy;Pz<R>Zé漢ß{W}[k]|~^*!(x),+-_.Qq"
+PASSWORD = "jQ x'Zv\"Kw\\qJ%4AG@Vz/Xk:7#Yq?wB&Hj=Uv$N`Fy;Pz<R>Zé漢ß{W}[k]|~^*!(x),+-_.Qq"
 OTHER_PASSWORD = "another one"
 
 FRAGMENT = 4
@@ -116,8 +116,10 @@ def test_password_is_used_and_not_told(
                 threads.submit(_told_by_daemon, env, form, right),
                 threads.submit(_told_by_command, env, ["check", "--database"], right),
             ]
-            if not right:
-                told[way.__name__] += [threads.submit(_told_by_command, env, ["run", "one"], right)]
+            if way is _in_url and not right:  # it takes longest, and connects as the daemon does
+                told[way.__name__].append(
+                    threads.submit(_told_by_command, env, ["run", "one"], right)
+                )
     for name, tellers in told.items():
         for teller in tellers:
             text = teller.result()
