@@ -24,8 +24,9 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     # A transaction pooler gives each transaction another server connection.
     "prepare_threshold": None,
     "client_encoding": "UTF8",
-    # For each address: a second one must get its turn within CONNECT_SECONDS.
-    "connect_timeout": 2,
+    # For each address: a second one must get its turn within CONNECT_SECONDS, and a distant pooler
+    # the time for its handshakes.
+    "connect_timeout": 3,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -76,9 +77,11 @@ class MonitorConnection(AsyncConnection[TupleRow]):
             psycopg.OperationalError: the connection is dead, and closed now.
         """
         try:
-            while select.select([self.pgconn.socket], [], [], 0)[0]:
+            waiting = select.poll()  # select() knows no descriptor beyond 1023
+            waiting.register(self.pgconn.socket, select.POLLIN)
+            while waiting.poll(0):
                 self.pgconn.consume_input()
-        except (psycopg.OperationalError, OSError, ValueError):
+        except (psycopg.OperationalError, OSError):
             await self.close()
             raise psycopg.OperationalError("the server has closed the connection") from None
 

@@ -77,80 +77,80 @@ class _StatusCollector(Collector):
         return self.collect()
 
     def collect(self) -> Iterator[Metric]:
-        sources = self._sources
-        database = sources.database.name
-        snapshots = sources.board.snapshots()
+        yield from self._exporter()
+        yield from self._database()
+        yield from self._queries()
 
-        def gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
-            return GaugeMetricFamily(name, documentation, labels=("database", *labels))
-
+    def _exporter(self) -> Iterator[Metric]:
         build = InfoMetricFamily(
             "loom_exporter_build", "Version of loom-exporter and of the Python that runs it."
         )
         build.add_metric([], {"version": __version__, "python_version": platform.python_version()})
         yield build
+        yield GaugeMetricFamily(
+            "loom_exporter_state_persistent",
+            "Whether what was observed outlives a restart of the exporter.",
+            value=0.0 if self._sources.store.problem else 1.0,
+        )
 
-        up = gauge("loom_database_up", "Whether the database answered when it was last asked.")
-        if sources.database.is_up is not None:
-            up.add_metric([database], float(sources.database.is_up))
+    def _database(self) -> Iterator[Metric]:
+        database = self._sources.database
+        up = self._gauge(
+            "loom_database_up", "Whether the database answered when it was last asked."
+        )
+        if database.is_up is not None:
+            up.add_metric([database.name], float(database.is_up))
         yield up
-
-        pool = gauge(
+        pool = self._gauge(
             "loom_exporter_pool_connections",
             "Connections to the database, by what they do.",
             "state",
         )
-        status = sources.database.status
-        pool.add_metric([database, "busy"], status.busy)
-        pool.add_metric([database, "idle"], status.idle)
+        status = database.status
+        pool.add_metric([database.name, "busy"], status.busy)
+        pool.add_metric([database.name, "idle"], status.idle)
         yield pool
-
-        persistent = GaugeMetricFamily(
-            "loom_exporter_state_persistent",
-            "Whether what was observed outlives a restart of the exporter.",
+        warmup = self._gauge(
+            "loom_deployment_warmup_active",
+            "Whether a phase was applied so recently that caches are cold and times mean little.",
         )
-        persistent.add_metric([], 0.0 if sources.store.problem else 1.0)
-        yield persistent
+        active = _in_warmup(self._sources)
+        if active is not None:
+            warmup.add_metric([database.name], float(active))
+        yield warmup
 
-        state = gauge(
+    def _queries(self) -> Iterator[Metric]:
+        state = self._gauge(
             "loom_exporter_query_state",
             "State in which the last run of the query ended.",
             "query",
             "state",
         )
-        success = gauge(
+        success = self._gauge(
             "loom_exporter_query_last_success_timestamp_seconds",
             "Time of the last run that got an answer, be it that there are no rows.",
             "query",
         )
-        interval = gauge(
+        interval = self._gauge(
             "loom_exporter_query_interval_seconds", "Time between two runs of the query.", "query"
         )
-        series = gauge(
+        series = self._gauge(
             "loom_exporter_query_series", "Series of the query that are shown now.", "query"
         )
         now = time.monotonic()
-        for snapshot in snapshots:
+        for snapshot in self._sources.board.snapshots():
+            labels = [self._sources.database.name, snapshot.query]
             for each in State:
-                state.add_metric([database, snapshot.query, each], float(snapshot.state is each))
+                state.add_metric([*labels, each], float(snapshot.state is each))
             if snapshot.last_success_at:
-                success.add_metric([database, snapshot.query], snapshot.last_success_at)
-            interval.add_metric(
-                [database, snapshot.query], sources.interval_seconds[snapshot.query]
-            )
-            series.add_metric(
-                [database, snapshot.query], sum(map(len, snapshot.fresh_samples(now).values()))
-            )
+                success.add_metric(labels, snapshot.last_success_at)
+            interval.add_metric(labels, self._sources.interval_seconds[snapshot.query])
+            series.add_metric(labels, sum(map(len, snapshot.fresh_samples(now).values())))
         yield from (state, success, interval, series)
 
-        warmup = gauge(
-            "loom_deployment_warmup_active",
-            "Whether a phase was applied so recently that caches are cold and times mean little.",
-        )
-        active = _in_warmup(sources)
-        if active is not None:
-            warmup.add_metric([database], float(active))
-        yield warmup
+    @staticmethod
+    def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, documentation, labels=("database", *labels))
 
 
 def _in_warmup(sources: Sources) -> bool | None:

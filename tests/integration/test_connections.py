@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +153,22 @@ async def test_session_that_was_ended_while_it_rested_costs_no_run(loom: LoomDat
                 " WHERE application_name = 'loom-exporter'"
             )
         assert (await watch.look()).state is State.OK
+
+
+async def test_connection_is_told_alive_whatever_its_descriptor(loom: LoomDatabase) -> None:
+    """As where many clients of the web server hold the low ones."""
+    users = one_query(USERS, name="users")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        with contextlib.ExitStack() as held:
+            while held.enter_context(socket.socket()).fileno() < 1100:
+                pass
+            async with watching(loom.dsn(OWNER), users) as watch:
+                for _ in range(3):
+                    assert (await watch.look()).state is State.OK
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_no_query_begins_once_the_end_has_come(loom: LoomDatabase) -> None:
