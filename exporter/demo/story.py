@@ -42,6 +42,16 @@ def sums(page: str, watched: Sequence[Watched]) -> list[float]:
     return totals
 
 
+def runs(page: str) -> dict[str, float]:
+    """Return how often each query has run, as a page of /metrics says."""
+    return {
+        sample.labels["query"]: sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "loom_exporter_query_runs_total"
+    }
+
+
 def table(watched: Sequence[Watched], columns: Mapping[str, Sequence[float]]) -> str:
     """Return the numbers side by side, a row for each, under the names of the columns."""
     width = max(len(each.text) for each in watched)
