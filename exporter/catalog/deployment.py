@@ -105,6 +105,15 @@ class StatementClass(_Model):
         return self
 
 
+class Replacement(_Model):
+    """A statement that the application asks, after the deployment, instead of another one."""
+
+    new: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+    """Its text, in SQL; case, white space, comments and literals do not matter."""
+    old: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+    """The text of the one whose time it is held against, call for call."""
+
+
 class Deployment(_Model):
     """The deployment that is watched. Durations are in seconds."""
 
@@ -123,6 +132,8 @@ class Deployment(_Model):
     """Roles whose statements are told apart; those of any other are `OTHER` together."""
     classes: dict[Identifier, StatementClass] = {}
     """Where two classes claim a statement, the first of them gets it."""
+    replacements: tuple[Replacement, ...] = ()
+    """Without these, a statement that came with the deployment has nothing to be compared with."""
     slow_statement: Duration = 0.1
     """Seconds; a statement is slow if its calls take longer on average."""
 

@@ -1,0 +1,1 @@
+"""Criteria, judged by what was seen, become go, no-go or inconclusive; and the report of it."""
