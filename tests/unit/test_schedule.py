@@ -171,7 +171,8 @@ async def test_scheduler_that_finds_a_run_going_counts_it(
 
 
 async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -> None:
-    parts = assemble(tmp_path, [_query(schedule="0 6 * * *")])
+    opposite = (datetime.now(UTC) + timedelta(hours=12)).hour  # no run is due meanwhile
+    parts = assemble(tmp_path, [_query(schedule=f"0 {opposite} * * *")])
     async with _started(parts):
         await _until(lambda: parts.board.is_complete)
         parts.schedule._scheduler.modify_job(
