@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     max_interval: Annotated[Duration, Field(ge=1)] | None = Field(
         None, description="run every query at least this often, for instance while a migration runs"
     )
-    hour: Annotated[Duration, Field(ge=1, le=3600)] = Field(
+    hour: Annotated[Duration, Field(ge=3, le=3600)] = Field(
         3600.0,
         description="length of an hour of the baseline, the warm-up and the first week; "
         "shorter only to rehearse a deployment in fast motion",

@@ -1,5 +1,5 @@
 /*
-description: Whether each migration of the deployment stands in the migration history.
+description: Whether each migration of the deployment stands in the migration history, and since when.
 phase: all
 interval: 15s
 access: definer
@@ -11,17 +11,28 @@ metrics:
     help: Whether the migration stands in the migration history (1) or not (0); a rollback leaves it there.
     labels: [version, name, phase]
     value: applied
+  loom_migration_written_timestamp_seconds:
+    type: change_timestamp
+    help: Unix time at which the migration's row in the history was written; repairing the history writes it anew.
+    labels: [version]
+    value: written_by
+    at: written_at
 */
--- Why: the history is what the migration tool believes. Each version is looked for by itself,
--- because versions can be applied out of order. `statements` holds whole migrations: never read it.
+-- Why: the history is what the migration tool believes, and it has no time of application. The
+-- transaction that wrote a row does, where the server keeps commit times. Each version is looked for
+-- by itself, because versions can be applied out of order. `statements` holds whole migrations: never
+-- read it.
 SELECT expected.version,
        expected.name,
        expected.phase,
-       EXISTS (SELECT
-                 FROM supabase_migrations.schema_migrations AS m
-                WHERE m.version = expected.version)::int AS applied
+       (m.version IS NOT NULL)::int                                AS applied,
+       m.xmin                                                      AS written_by,
+       CASE WHEN current_setting('track_commit_timestamp') = 'on'
+            THEN extract(epoch FROM pg_xact_commit_timestamp(m.xmin)) END AS written_at
   FROM (VALUES
         ('20251021000001', 'security_definer_search_path_hardening',  'security'),
         ('20251021000002', 'fix_resource_library_rls_policies',       'rls'),
         ('20251021000003', 'mfa_unified_source_non_destructive',      'mfa')
-       ) AS expected (version, name, phase);
+       ) AS expected (version, name, phase)
+  LEFT JOIN supabase_migrations.schema_migrations AS m
+    ON m.version = expected.version;

@@ -33,6 +33,7 @@ from exporter.statements.reading import (
 from exporter.statements.samples import METRICS, classes_of, make_samples
 from exporter.statements.slowest import Slowest
 from exporter.statements.tally import Tally, changed, recognise, slow
+from exporter.statements.window import Follower, Window
 
 NAME = "pg_stat_statements"
 INTERVAL_SECONDS = 30.0
@@ -69,12 +70,19 @@ class Poller:
     """
 
     def __init__(
-        self, database: Database, store: StateStore, deployment: Deployment, *, show_texts: bool
+        self,
+        database: Database,
+        store: StateStore,
+        deployment: Deployment,
+        *,
+        show_texts: bool,
+        follower: Follower | None = None,
     ) -> None:
         self._database = database
         self._store = store
         self._deployment = deployment
         self._show_texts = show_texts
+        self._follower = follower
         self._rules = rules_of(deployment, show=show_texts)
         self._found: _Found | None = None
         self._owner: Owner | None = None
@@ -88,7 +96,8 @@ class Poller:
         """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
         # No shorter than the timeout: a poll must be over when the next one is due.
         interval = max(min(INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
-        return Job(NAME, METRICS, interval, self.ask)
+        metrics = self._follower.metrics if self._follower else {}
+        return Job(NAME, {**METRICS, **metrics}, interval, self.ask)
 
     async def ask(self) -> Answer:
         """Poll once.
@@ -114,7 +123,7 @@ class Poller:
                 texts = await self._texts(found.extension, asked)
             except RunError as error:  # what was polled is counted all the same, or it were lost
                 asked, failure = [], error
-        answer = await asyncio.to_thread(self._take, poll, step, texts, asked)
+        answer = await asyncio.to_thread(self._take, found.owner, poll, step, texts, asked)
         if failure:
             raise failure
         return answer
@@ -194,23 +203,43 @@ class Poller:
         self._owner = owner
 
     def _take(
-        self, poll: Poll, step: Advance, texts: Mapping[Key, StatementText], asked: Sequence[Key]
+        self,
+        owner: Owner,
+        poll: Poll,
+        step: Advance,
+        texts: Mapping[Key, StatementText],
+        asked: Sequence[Key],
     ) -> Answer:
         """Count, and write down what was counted before anybody is told."""
-        tally, before, owner = self._tally, self._tally.poll, self._owner
+        tally, before = self._tally, self._tally.poll
         learnt = recognise(texts, self._deployment, show=self._show_texts)
+        ended = (tally.known.get(key) for key in step.ended)
+        lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
-        if owner is not None:
-            keys, gone = changed(before if self._is_written else None, poll)
-            keys |= learnt.keys() | (step.fresh if before else set())
-            self._is_written = self._store.save(
-                self._database.name,
-                TOPIC,
-                documents(tally, owner, self._rules, keys, gone),
-                replace=not self._is_written,
-            )
+        keys, gone = changed(before if self._is_written else None, poll)
+        keys |= learnt.keys() | (step.fresh if before else set())
+        self._is_written = self._store.save(
+            self._database.name,
+            TOPIC,
+            documents(tally, owner, self._rules, keys, gone),
+            replace=not self._is_written,
+        )
         slowest = self._slowest.add(counted, time.monotonic())
         slow_ones = before and slow(
             counted, classes_of(self._deployment), self._deployment.slow_statement
         )
-        return Answer(State.OK, make_samples(tally, self._deployment, slow_ones or None, slowest))
+        samples = make_samples(tally, self._deployment, slow_ones or None, slowest)
+        if self._follower:
+            window = None
+            if before:
+                window = Window(
+                    before.ended_at,
+                    poll.ended_at,
+                    counted,
+                    lost,
+                    step.resets,
+                    step.evictions,
+                    poll.stats_reset,
+                )
+            samples = {**samples, **self._follower.follow(owner, window)}
+        return Answer(State.OK, samples)

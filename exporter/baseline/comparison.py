@@ -1,0 +1,151 @@
+"""What is now, held against the baseline: sums that only grow, and those since the deployment."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from exporter.baseline.document import Baseline
+from exporter.baseline.expectations import Expectations
+from exporter.baseline.rule import Change, Noise, Sums, change, contribution, pooled
+from exporter.catalog import Deployment
+from exporter.statements.window import Window
+
+Place = tuple[str, str]
+"""Class and role."""
+
+
+class ClassTotals(NamedTuple):
+    """All calls of a class, whether a baseline is known for them or not."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Since:
+    """What was called since a Unix time, the end of the warm-up; `watched_seconds` of it."""
+
+    at: float | None = None
+    watched_seconds: float = 0.0
+    matched: dict[Place, Sums] = field(default_factory=dict)
+    totals: dict[str, ClassTotals] = field(default_factory=dict)
+
+
+class ClassChange(NamedTuple):
+    """A class since the deployment; `change` is None without a call to compare.
+
+    `coverage` is the time of statements with a baseline over that of all, None without any.
+    """
+
+    change: Change | None
+    coverage: float | None
+    before: ClassTotals
+    after: ClassTotals
+
+
+class Comparison:
+    """The sums of one baseline. Not to be used by two threads at once."""
+
+    def __init__(self, baseline: Baseline, digest: str, deployment: Deployment) -> None:
+        """Begin at zero; `digest` tells this baseline from any other."""
+        self._baseline = baseline
+        self._digest = digest
+        self._expectations = Expectations(baseline, deployment.replacements)
+        self.matched: dict[Place, Sums] = dict.fromkeys(self._expectations.noise, Sums())
+        """By class and role. Grows only, so that any stretch of it can be judged."""
+        self.since = Since()
+
+    def restore(self, text: str) -> None:
+        """Go on with what `dumps` has written.
+
+        The sums go on whatever the baseline was; the time since the deployment is of one baseline.
+
+        Raises:
+            ValueError: that is not what was written.
+        """
+        try:
+            written = json.loads(text)
+            self.matched.update(_sums(written["matched"]))
+            if written["baseline"] == self._digest:
+                self.since = Since(
+                    written["since"],
+                    written["watched_seconds"],
+                    _sums(written["since_matched"]),
+                    {name: ClassTotals(*totals) for name, totals in written["totals"].items()},
+                )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+    def dumps(self) -> str:
+        """Return what `restore` needs."""
+        return json.dumps(
+            {
+                "baseline": self._digest,
+                "matched": _rows(self.matched),
+                "since": self.since.at,
+                "watched_seconds": self.since.watched_seconds,
+                "since_matched": _rows(self.since.matched),
+                "totals": self.since.totals,
+            }
+        )
+
+    def take(self, window: Window, settled_at: float | None) -> None:
+        """Add a window.
+
+        Args:
+            window: what was called between two polls.
+            settled_at: the Unix time of the end of the warm-up, from which on the deployment is
+                judged; None while there is none. When it moves, that begins anew.
+        """
+        if settled_at != self.since.at:
+            self.since = Since(settled_at)
+        started_at = window.started_at.timestamp()
+        is_judged = settled_at is not None and started_at >= settled_at
+        if is_judged:
+            self.since.watched_seconds += window.seconds
+        for known, delta in window.counted:
+            if is_judged:
+                before = self.since.totals.get(known.class_name, ClassTotals())
+                self.since.totals[known.class_name] = ClassTotals(
+                    before.calls + delta.calls, before.seconds + delta.seconds
+                )
+            if known.identity is None:
+                continue
+            expected = self._expectations.expected(known.identity, known.role, started_at)
+            if expected is None:
+                continue
+            place = (known.class_name, known.role)
+            new = contribution(delta, *expected)
+            self.matched[place] = self.matched.get(place, Sums()).plus(new)
+            if is_judged:
+                self.since.matched[place] = self.since.matched.get(place, Sums()).plus(new)
+
+    def changes(self, classes: Iterable[str]) -> dict[str, ClassChange]:
+        """Return how each class compares since the deployment, all its roles together."""
+        hours = self.since.watched_seconds / self._baseline.window.bucket_seconds
+        return {name: self._change(name, hours) for name in classes}
+
+    def _change(self, name: str, hours: float) -> ClassChange:
+        noise = self._expectations.noise
+        sums, uncertainty = pooled(
+            (sums, noise.get(place, Noise()))
+            for place, sums in self.since.matched.items()
+            if place[0] == name
+        )
+        before = [each for each in self._baseline.classes if each.class_name == name]
+        after = self.since.totals.get(name, ClassTotals())
+        return ClassChange(
+            change(sums, uncertainty, hours),
+            sums.seconds / after.seconds if after.seconds else None,
+            ClassTotals(sum(each.calls for each in before), sum(each.seconds for each in before)),
+            after,
+        )
+
+
+def _rows(sums: Mapping[Place, Sums]) -> list[list[Any]]:
+    return [[*place, *values] for place, values in sums.items()]
+
+
+def _sums(rows: Iterable[list[Any]]) -> dict[Place, Sums]:
+    return {(name, role): Sums(*values) for name, role, *values in rows}

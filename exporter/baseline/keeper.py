@@ -1,0 +1,243 @@
+"""Keeps the baseline: collects it until the deployment begins, freezes it, and compares with it."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from exporter.baseline import document
+from exporter.baseline.buckets import Buckets
+from exporter.baseline.build import build
+from exporter.baseline.comparison import ClassChange, Comparison
+from exporter.baseline.deployed import Deployed, last_look
+from exporter.baseline.document import Baseline, RefusedError, check_fits, dumps, identity_of, loads
+from exporter.baseline.gauges import Gauges, Taken
+from exporter.baseline.samples import (
+    MATCHED,
+    Condition,
+    baseline_samples,
+    change_samples,
+    condition_samples,
+    matched_samples,
+)
+from exporter.catalog import Catalog, Deployment, Metric
+from exporter.catalog.deployment import OTHER
+from exporter.collect.board import Board
+from exporter.collect.snapshot import Samples
+from exporter.database.facts import ServerFacts
+from exporter.state import StateStore
+from exporter.statements.memory import Owner, rules_of
+from exporter.statements.window import Window
+
+TOPIC = "baseline"
+"""The document, by the name of the deployment that it is made for."""
+
+COMPARISON = "comparison"
+
+_log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Follows the polls, and is told by whoever watches the deployment how far that has come.
+
+    The one happens in one thread, the other in another.
+    """
+
+    def __init__(
+        self, store: StateStore, database: str, catalog: Catalog, hour_seconds: float
+    ) -> None:
+        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
+        self._store = store
+        self._database = database
+        self._catalog = catalog
+        self._hour_seconds = hour_seconds
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
+        self._buckets = Buckets(store, database, hour_seconds)
+        self._gauges = Gauges(store, database, catalog)
+        self._texts: dict[str, str] = {}
+        self._deployed: Deployed | None = None
+        self._started: datetime | None = None
+        self._version: int | None = None
+        self._comparison: Comparison | None = None
+        self.baseline: Baseline | None = None
+        self.refusal: RefusedError | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What is added to the metrics of a poll."""
+        return MATCHED
+
+    def follow(self, owner: Owner, window: Window | None) -> Samples:
+        """Take in what was called between two polls, and return the samples of `metrics`."""
+        with self._lock:
+            self._begin(owner)
+            if window and self._comparison:
+                self._comparison.take(window, self._deployed and self._deployed.settled_at)
+                written = {self._catalog.deployment.name: self._comparison.dumps()}
+                self._store.save(self._database, COMPARISON, written)
+            elif window and self._is_collecting:
+                self._collect(window)
+            return matched_samples(self._comparison.matched) if self._comparison else {}
+
+    def attend(self, facts: ServerFacts, deployed: Deployed, board: Board) -> None:
+        """Take in how far the deployment has come; freeze the baseline when it begins."""
+        with self._lock:
+            self._begin(owner_of(facts))
+            self._deployed = deployed
+            self._look_for_document(facts)
+            if self._started not in (None, facts.postmaster_start):
+                self._buckets.exclude("the server was restarted")
+            self._started = facts.postmaster_start
+            if self.baseline is None and deployed.has_begun is False:
+                self._gauges.look(board, last_look(board))
+            elif self.baseline is None and deployed.began_at is not None:
+                self._freeze(facts, deployed.began_at)
+
+    def changes(self) -> Mapping[str, ClassChange]:
+        """Return how each class compares with the baseline since the deployment; empty without."""
+        with self._lock:
+            classes = [*self._catalog.deployment.classes, OTHER]
+            return self._comparison.changes(classes) if self._comparison else {}
+
+    def samples(self) -> Samples:
+        """Return what is to be shown of the baseline, but for the counters of each poll."""
+        changes = self.changes()
+        with self._lock:
+            shown = condition_samples(
+                self._condition,
+                self.refusal.reason if self.refusal else None,
+                self._buckets.watched_seconds,
+            )
+            of_baseline = baseline_samples(self.baseline) if self.baseline else {}
+        return {**shown, **of_baseline, **change_samples(changes)}
+
+    @property
+    def _condition(self) -> Condition:
+        if self.baseline:
+            return Condition.FROZEN
+        if self.refusal:
+            return Condition.REFUSED
+        return Condition.COLLECTING if self._is_collecting else Condition.MISSING
+
+    @property
+    def _is_collecting(self) -> bool:
+        # While it is not known whether the deployment has begun, nothing is sure to be of before.
+        return self._deployed is not None and self._deployed.has_begun is False
+
+    def _begin(self, owner: Owner) -> None:
+        """Go on with what is written down of this database, or begin anew with another one."""
+        if self._owner and self._owner.is_same(owner):
+            return
+        self._owner = owner
+        self._deployed = self._started = self._version = None
+        self._comparison = self.baseline = self.refusal = None
+        self._buckets.begin(owner)
+        self._gauges.begin(owner)
+
+    def _collect(self, window: Window) -> None:
+        for known, _ in window.counted:
+            if known.identity and known.shown and known.class_name != OTHER:
+                self._texts[known.identity] = known.shown
+        self._buckets.add(window)
+        if window.resets:
+            self._buckets.exclude("statistics were reset")
+        elif window.lost - {OTHER}:
+            self._buckets.exclude("entries of statements were thrown out")
+
+    def _look_for_document(self, facts: ServerFacts) -> None:
+        """Take over the document in the store, if somebody has put another one there."""
+        version = self._store.version(self._database, TOPIC)
+        if version == self._version:
+            return
+        self._version = version
+        self._comparison = self.baseline = self.refusal = None
+        deployment = self._catalog.deployment
+        text = self._store.read(self._database, TOPIC, deployment.name)
+        if text is None:
+            return
+        try:
+            baseline = loads(text)
+            warnings = check_fits(baseline, facts, deployment.name, rules_digest(deployment))
+        except RefusedError as refused:
+            self.refusal = refused
+            _log.error("the baseline is refused", reason=refused.reason, detail=str(refused))
+            return
+        for warning in warnings:
+            _log.warning("the baseline was made under other circumstances", detail=warning)
+        self._adopt(baseline, text)
+
+    def _adopt(self, baseline: Baseline, text: str) -> None:
+        self.baseline = baseline
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._comparison = Comparison(baseline, digest, self._catalog.deployment)
+        written = self._store.read(self._database, COMPARISON, self._catalog.deployment.name)
+        try:
+            if written:
+                self._comparison.restore(written)
+        except ValueError as error:
+            _log.error("what was compared so far cannot be read", reason=str(error))
+
+    def _freeze(self, facts: ServerFacts, began_at: float) -> None:
+        """Make the baseline of what was collected, but for the hour before the deployment.
+
+        In that one somebody may have been preparing it.
+        """
+        until = began_at - self._hour_seconds
+        if not self._gauges.known and next(iter(self._buckets.until(until)), None) is None:
+            return
+        baseline = build(
+            lambda: self._buckets.until(until),
+            self._catalog.deployment,
+            bucket_seconds=self._hour_seconds,
+            identity=identity_of(facts, rules_digest(self._catalog.deployment)),
+            source="automatic",
+            texts=self._texts,
+            gauges=gauges_of(self._gauges.known),
+        )
+        text = dumps(baseline)
+        self._store.save(self._database, TOPIC, {self._catalog.deployment.name: text})
+        self._version = self._store.version(self._database, TOPIC)
+        self.refusal = None
+        self._adopt(baseline, text)
+        self._buckets.clear()
+        self._texts = {}
+        _log.info(
+            "the deployment has begun; the baseline is frozen",
+            hours=baseline.window.buckets,
+            left_out=len(baseline.window.excluded),
+            statements=len(baseline.statements),
+            would_have_paged=baseline.backtest.pages,
+        )
+
+
+def owner_of(facts: ServerFacts) -> Owner:
+    """Return what tells this database from others."""
+    return Owner(facts.database_name, facts.database_oid, facts.system_identifier)
+
+
+def rules_digest(deployment: Deployment) -> str:
+    """Return a hash of what decides on the class of a statement."""
+    return rules_of(deployment, show=False)
+
+
+def gauges_of(taken: Iterable[Taken]) -> tuple[document.Gauge, ...]:
+    """Return gauges as a baseline holds them; one that several queries feed is put together."""
+    series: dict[str, dict[tuple[str, ...], float]] = {}
+    taken_at: dict[str, float] = {}
+    for each in taken:
+        for metric, values in each.samples.items():
+            series.setdefault(metric, {}).update(values)
+            taken_at[metric] = min(each.at, taken_at.get(metric, each.at))
+    return tuple(
+        document.Gauge(
+            metric=metric,
+            series=tuple(
+                document.Series(labels=labels, value=value) for labels, value in values.items()
+            ),
+            taken_at=datetime.fromtimestamp(taken_at[metric], UTC),
+        )
+        for metric, values in series.items()
+    )

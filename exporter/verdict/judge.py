@@ -1,0 +1,129 @@
+"""Watches the deployment: how far it has come, what it is held against, and what the verdict is."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from exporter.baseline import deployed
+from exporter.baseline import samples as baseline_samples
+from exporter.baseline.deployed import Tracker
+from exporter.baseline.document import Baseline
+from exporter.baseline.keeper import Keeper, owner_of
+from exporter.catalog import Catalog, Metric
+from exporter.collect.board import Board
+from exporter.collect.feed import Answer, Job
+from exporter.database.database import Database
+from exporter.database.facts import ServerFacts, read_facts
+from exporter.database.outcome import RunError, State
+from exporter.state import StateStore
+from exporter.verdict import samples as verdict_samples
+from exporter.verdict.assess import Assessment, assess
+from exporter.verdict.evidence import Before, Evidence
+from exporter.verdict.first_week import load_records, new_records, save_records
+from exporter.verdict.sign_offs import load_sign_offs
+
+NAME = "verdict"
+INTERVAL_SECONDS = 15.0
+
+_LEAST_INTERVAL_SECONDS = 1.0
+_FACTS_SECONDS = 60.0
+
+
+class Judge:
+    """Judges the deployment again and again, on what is known without asking for more."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: StateStore,
+        catalog: Catalog,
+        keeper: Keeper,
+        hour_seconds: float,
+    ) -> None:
+        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
+        self._database = database
+        self._store = store
+        self._catalog = catalog
+        self._keeper = keeper
+        self._hour_seconds = hour_seconds
+        self._tracker = Tracker(store, database.name, catalog.deployment, hour_seconds)
+        self._facts: ServerFacts | None = None
+        self._facts_until = float("-inf")
+        self.assessment: Assessment | None = None
+        """The latest; None before the first."""
+
+    @property
+    def name(self) -> str:
+        """The name of the job, as that of a query."""
+        return NAME
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of its samples, by name."""
+        own = {**deployed.METRICS, **verdict_samples.METRICS}
+        return {**own, **baseline_samples.metrics(self._catalog)}
+
+    def job(self, board: Board, longest_interval: float | None) -> Job:
+        """Return the judging of what a board shows; `max_interval` may make it more frequent."""
+        interval = max(min(INTERVAL_SECONDS, longest_interval or math.inf), _LEAST_INTERVAL_SECONDS)
+        return Job(NAME, self.metrics, interval, partial(self.ask, board))
+
+    async def ask(self, board: Board) -> Answer:
+        """Judge what a board shows.
+
+        Raises:
+            RunError: it is not known yet which database this is.
+        """
+        facts = await self._read_facts()
+        return await asyncio.to_thread(self._judge, facts, board)
+
+    async def _read_facts(self) -> ServerFacts:
+        facts = self._facts
+        if facts and time.monotonic() < self._facts_until:
+            return facts
+        try:
+            facts = await read_facts(self._database)
+        except RunError:
+            if facts is None:
+                raise
+            return facts  # a database that is away is still that one
+        self._facts, self._facts_until = facts, time.monotonic() + _FACTS_SECONDS
+        return facts
+
+    def _judge(self, facts: ServerFacts, board: Board) -> Answer:
+        now, ticks = time.time(), time.monotonic()
+        name, deployment = self._database.name, self._catalog.deployment
+        seen = self._tracker.look(owner_of(facts), board)
+        self._keeper.attend(facts, seen, board)
+        evidence = Evidence(
+            now,
+            ticks,
+            board,
+            seen,
+            _before(self._keeper.baseline),
+            self._keeper.changes(),
+            load_sign_offs(self._store, name, deployment),
+        )
+        records = load_records(self._store, name, deployment)
+        assessment = assess(name, deployment, records, evidence, self._hour_seconds)
+        if new := new_records(assessment.week, records):
+            save_records(self._store, name, deployment, new)
+        self.assessment = assessment
+        samples = {
+            **seen.samples(now),
+            **self._keeper.samples(),
+            **verdict_samples.make_samples(assessment),
+        }
+        return Answer(State.OK, samples)
+
+
+def _before(baseline: Baseline | None) -> Before | None:
+    if baseline is None:
+        return None
+    gauges = {
+        gauge.metric: {each.labels: each.value for each in gauge.series}
+        for gauge in baseline.gauges
+    }
+    return Before(gauges, baseline.window.start.timestamp(), baseline.window.end.timestamp())
