@@ -5,15 +5,17 @@ loses one poll. Hours that are over are not kept in memory.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
+from exporter.catalog.deployment import OTHER
 from exporter.state import StateStore
 from exporter.statements.counters import NOTHING, Delta, combine
 from exporter.statements.memory import Owner
+from exporter.statements.tally import Counted
 from exporter.statements.window import Window
 
 TOPIC = "baseline hours"
@@ -149,6 +151,25 @@ class Buckets:
             self._unwritten.pop(bucket.start, None)
         else:
             self._unwritten[bucket.start] = text
+
+
+def disturbance(window: Window) -> str | None:
+    """Return why a window says nothing of how things usually are, if it does not.
+
+    Evictions matter where they hit a statement of a class: others come and go all the time.
+    """
+    if window.resets:
+        return "statistics were reset"
+    return "entries of statements were thrown out" if window.lost - {OTHER} else None
+
+
+def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
+    """Return the texts that may be shown, by identity, of statements that belong to a class."""
+    return {
+        known.identity: known.shown
+        for known, _ in counted
+        if known.identity and known.shown and known.class_name != OTHER
+    }
 
 
 def _name(start: float) -> str:

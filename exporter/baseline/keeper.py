@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import structlog
 
 from exporter.baseline import document
-from exporter.baseline.buckets import Buckets
+from exporter.baseline.buckets import Buckets, disturbance, shown_texts
 from exporter.baseline.build import build
 from exporter.baseline.comparison import ClassChange, Comparison
-from exporter.baseline.deployed import Deployed, last_look
+from exporter.baseline.deployed import Deployed
 from exporter.baseline.document import Baseline, RefusedError, check_fits, dumps, identity_of, loads
 from exporter.baseline.gauges import Gauges, Taken
 from exporter.baseline.samples import (
@@ -22,6 +22,7 @@ from exporter.baseline.samples import (
     condition_samples,
     matched_samples,
 )
+from exporter.baseline.tracker import last_look
 from exporter.catalog import Catalog, Deployment, Metric
 from exporter.catalog.deployment import OTHER
 from exporter.collect.board import Board
@@ -138,14 +139,10 @@ class Keeper:
         self._gauges.begin(owner)
 
     def _collect(self, window: Window) -> None:
-        for known, _ in window.counted:
-            if known.identity and known.shown and known.class_name != OTHER:
-                self._texts[known.identity] = known.shown
+        self._texts.update(shown_texts(window.counted))
         self._buckets.add(window)
-        if window.resets:
-            self._buckets.exclude("statistics were reset")
-        elif window.lost - {OTHER}:
-            self._buckets.exclude("entries of statements were thrown out")
+        if reason := disturbance(window):
+            self._buckets.exclude(reason)
 
     def _look_for_document(self, facts: ServerFacts) -> None:
         """Take over the document in the store, if somebody has put another one there."""

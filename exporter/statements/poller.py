@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -77,12 +78,25 @@ class Poller:
         *,
         show_texts: bool,
         follower: Follower | None = None,
+        from_zero: bool = False,
     ) -> None:
+        """Prepare.
+
+        Args:
+            database: where pg_stat_statements is.
+            store: keeps what must outlive a restart.
+            deployment: says what is told apart.
+            show_texts: whether statements are shown with their text.
+            follower: is told of each window.
+            from_zero: count what was called before the first poll as well, and read all texts at
+                once; for one look at everything there is.
+        """
         self._database = database
         self._store = store
         self._deployment = deployment
         self._show_texts = show_texts
         self._follower = follower
+        self._from_zero = from_zero
         self._rules = rules_of(deployment, show=show_texts)
         self._found: _Found | None = None
         self._owner: Owner | None = None
@@ -91,6 +105,11 @@ class Poller:
         self._is_written = False
         """Whether the store has the tally as it was after the last poll."""
         self._texts_read_at = float("-inf")
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are calls of statements whose text is still to be read."""
+        return bool(self._tally.pending)
 
     def job(self, longest_interval: float | None) -> Job:
         """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
@@ -184,7 +203,8 @@ class Poller:
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
         """Return those whose text is read now: the server goes through all of its texts for it."""
-        if len(unread) > FEW and time.monotonic() < self._texts_read_at + PAUSE_SECONDS:
+        is_early = time.monotonic() < self._texts_read_at + PAUSE_SECONDS
+        if len(unread) > FEW and is_early and not self._from_zero:
             return ()
         return unread[:BATCH]
 
@@ -200,6 +220,9 @@ class Poller:
             restored = None
         if restored:
             self._tally, self._is_written = restored
+        elif self._from_zero:
+            epoch = datetime.fromtimestamp(0, UTC)
+            self._tally.poll = Poll(epoch, epoch, {})
         self._owner = owner
 
     def _take(

@@ -8,9 +8,9 @@ from functools import partial
 
 from exporter.baseline import deployed
 from exporter.baseline import samples as baseline_samples
-from exporter.baseline.deployed import Tracker
 from exporter.baseline.document import Baseline
 from exporter.baseline.keeper import Keeper, owner_of
+from exporter.baseline.tracker import Tracker
 from exporter.catalog import Catalog, Metric
 from exporter.collect.board import Board
 from exporter.collect.feed import Answer, Job
