@@ -40,7 +40,8 @@ def serve(settings: Settings, catalog: Catalog) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: the connection string is malformed, or the address cannot be listened on.
+        SettingsError: the connection string is malformed, the address cannot be listened on, or
+            another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
     listener = bind(settings.listen)
@@ -57,7 +58,7 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
     }
     max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database(settings.database_name, read_conninfo)
-    store = StateStore(settings.state_dir / "state.sqlite3")
+    store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
     poller = Poller(database, store, catalog.deployment, show_texts=settings.statement_text)
     poll = poller.job(settings.max_interval)
     intervals[poll.name] = poll.interval_seconds
