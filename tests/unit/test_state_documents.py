@@ -28,7 +28,7 @@ def test_documents_are_read_back_by_database_and_topic(path: Path) -> None:
 
 @pytest.mark.usefixtures("capsys")  # the log must not go to a file, which cannot grow either
 def test_documents_that_cannot_be_written_are_told_of(path: Path) -> None:
-    with opened(path) as store:
+    with opened(path, owner=True) as store:
         assert store.save("loom", "things", {"a": "1"})
         with full_disk():
             assert not store.save("loom", "things", {"a": "2" * 100_000, "b": "2"})
@@ -58,6 +58,16 @@ def test_version_grows_with_each_save_whoever_saves(path: Path) -> None:
         assert (daemon.version("loom", "things") or 0) > second, "be it that nothing changed"
         assert daemon.version("loom", "others") == 0
         assert daemon.version("other", "things") == 0
+
+
+def test_version_of_a_file_that_was_lost_and_made_anew_is_another(path: Path) -> None:
+    with opened(path, owner=True) as daemon:
+        assert daemon.save("loom", "things", {"a": "1"})
+        before = daemon.version("loom", "things")
+        path.unlink()
+        with opened(path) as command:
+            assert command.save("loom", "things", {"a": "2"})
+        assert daemon.version("loom", "things") not in (before, 0)
 
 
 def test_version_is_none_where_nothing_can_be_read(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_folder_that_cannot_be_written_costs_the_memory_of_a_restart_only(
 
 @pytest.mark.usefixtures("capsys")  # the log must not go to a file, which cannot grow either
 def test_full_disk_is_told_and_what_was_not_written_is_written_later(path: Path) -> None:
-    with opened(path) as store:
+    with opened(path, owner=True) as store:
         see(store, "t1", at=1.0)
         with full_disk():
             assert see(store, "t2", at=2.0) == 2.0
@@ -249,6 +249,22 @@ def test_full_disk_is_told_and_what_was_not_written_is_written_later(path: Path)
         assert store.problem is None
     with opened(path) as store:
         assert see(store, "t2") == 2.0
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.usefixtures("capsys")
+def test_disk_that_is_full_at_the_start_is_no_corruption(path: Path, is_new: bool) -> None:
+    if not is_new:
+        with opened(path) as store:
+            assert store.save("loom", "things", {"a": "1"})
+    with contextlib.ExitStack() as stack:
+        with full_disk():
+            store = stack.enter_context(opened(path, owner=True))
+            assert store.problem is not None
+        store._next_try = 0.0
+        assert store.load("loom", "things") == ({} if is_new else {"a": "1"})
+        _assert_works(store)
+    assert _set_aside(path) == []
 
 
 # ── of another version ───────────────────────────────────────────────────────────────────────────
