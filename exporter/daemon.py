@@ -33,7 +33,8 @@ def serve(settings: Settings, catalog: Catalog) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: the connection string is malformed, or the address cannot be listened on.
+        SettingsError: the connection string is malformed, the address cannot be listened on, or
+            another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
     listener = bind(settings.listen)
@@ -46,7 +47,7 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
     read_conninfo()  # report a malformed one now, not at the first query
     stop = _stop_signal()
     database = Database(settings.database_name, read_conninfo)
-    store = StateStore(settings.state_dir / "state.sqlite3")
+    store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
     parts = assemble(settings, catalog, database, store)
     schedule = Schedule(
         catalog,

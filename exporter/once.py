@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
@@ -14,6 +15,8 @@ from exporter.database.database import Database
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.collectors import QueryCollector
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> Answer
     only = Catalog(catalog.deployment, (query,))
     board = Board(only.queries, {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    if store.problem:
+        _log.error("it is not known when tokens last changed", reason=store.problem)
     runner = Runner(
         database, board, store, Telemetry(database.name, only.queries), {query.name: 60.0}
     )

@@ -57,7 +57,8 @@ class Gauges:
                 return
         except (TypeError, ValueError) as error:
             _log.error("gauges from before cannot be read", reason=str(error))
-        self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
+        if self._store.version(self._database, TOPIC) is not None:  # else: unreadable, not empty
+            self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
 
     def look(self, board: Board, clear_at: float) -> None:
         """Take in what the board shows.

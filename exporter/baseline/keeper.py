@@ -62,6 +62,7 @@ class Keeper:
         self._deployed: Deployed | None = None
         self._started: datetime | None = None
         self._version: int | None = None
+        self._is_written = False
         self._comparison: Comparison | None = None
         self.baseline: Baseline | None = None
         self.refusal: RefusedError | None = None
@@ -89,6 +90,8 @@ class Keeper:
             self._begin(owner_of(facts))
             self._deployed = deployed
             self._look_for_document(facts)
+            if self.baseline and not self._is_written:
+                self._write(dumps(self.baseline))
             if self._started not in (None, facts.postmaster_start):
                 self._buckets.exclude("the server was restarted")
             self._started = facts.postmaster_start
@@ -147,14 +150,16 @@ class Keeper:
     def _look_for_document(self, facts: ServerFacts) -> None:
         """Take over the document in the store, if somebody has put another one there."""
         version = self._store.version(self._database, TOPIC)
-        if version == self._version:
+        if version is None or version == self._version:
             return
         self._version = version
-        self._comparison = self.baseline = self.refusal = None
         deployment = self._catalog.deployment
         text = self._store.read(self._database, TOPIC, deployment.name)
         if text is None:
+            self._is_written = False  # or the state was lost meanwhile
             return
+        self._comparison = self.baseline = self.refusal = None
+        self._is_written = True
         try:
             baseline = loads(text)
             warnings = check_fits(baseline, facts, deployment.name, rules_digest(deployment))
@@ -195,12 +200,11 @@ class Keeper:
             gauges=gauges_of(self._gauges.known),
         )
         text = dumps(baseline)
-        self._store.save(self._database, TOPIC, {self._catalog.deployment.name: text})
-        self._version = self._store.version(self._database, TOPIC)
         self.refusal = None
         self._adopt(baseline, text)
-        self._buckets.clear()
-        self._texts = {}
+        self._write(text)
+        if self._is_written:
+            self._buckets.clear()
         _log.info(
             "the deployment has begun; the baseline is frozen",
             hours=baseline.window.buckets,
@@ -208,6 +212,11 @@ class Keeper:
             statements=len(baseline.statements),
             would_have_paged=baseline.backtest.pages,
         )
+
+    def _write(self, text: str) -> None:
+        written = {self._catalog.deployment.name: text}
+        self._is_written = self._store.save(self._database, TOPIC, written)
+        self._version = self._store.version(self._database, TOPIC)
 
 
 def owner_of(facts: ServerFacts) -> Owner:
