@@ -9,7 +9,8 @@ from pathlib import Path
 
 from exporter.baseline.buckets import Bucket, disturbance, shown_texts
 from exporter.baseline.build import build
-from exporter.baseline.document import Baseline, identity_of
+from exporter.baseline.document import Baseline
+from exporter.baseline.fit import identity_of
 from exporter.baseline.gauges import take
 from exporter.baseline.keeper import gauges_of, owner_of, rules_digest
 from exporter.baseline.tracker import APPLIED, Tracker

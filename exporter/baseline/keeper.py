@@ -12,7 +12,9 @@ from exporter.baseline.buckets import Buckets, disturbance, shown_texts
 from exporter.baseline.build import build
 from exporter.baseline.comparison import ClassChange, Comparison
 from exporter.baseline.deployed import Deployed
-from exporter.baseline.document import Baseline, RefusedError, check_fits, dumps, identity_of, loads
+from exporter.baseline.document import Baseline
+from exporter.baseline.encoding import RefusedError, dumps, loads
+from exporter.baseline.fit import check_fits, identity_of
 from exporter.baseline.gauges import Gauges, Taken
 from exporter.baseline.samples import (
     MATCHED,
@@ -77,7 +79,8 @@ class Keeper:
         with self._lock:
             self._begin(owner)
             if window and self._comparison:
-                self._comparison.take(window, self._deployed and self._deployed.settled_at)
+                settled_at = self._deployed.settled_at if self._deployed else None
+                self._comparison.take(window, settled_at)
                 written = {self._catalog.deployment.name: self._comparison.dumps()}
                 self._store.save(self._database, COMPARISON, written)
             elif window and self._is_collecting:

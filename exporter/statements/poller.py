@@ -6,22 +6,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
 from exporter.catalog import Deployment
 from exporter.collect.feed import Answer, Job
 from exporter.database.database import Database
+from exporter.database.facts import read_facts
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import StateStore
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.memory import TOPIC, Owner, documents, restore, rules_of
 from exporter.statements.reading import (
-    DATABASE,
     EXTENSION,
-    SYSTEM,
     Extension,
     StatementText,
     UnsupportedExtensionError,
@@ -167,7 +165,7 @@ class Poller:
             raise
 
     async def _discover(self) -> _Found:
-        rows = await self._ask(EXTENSION)
+        rows = await self._database.ask(Question(EXTENSION, _TIMEOUT_SECONDS))
         if not rows:
             raise RunError(State.ABSENT, f"{NAME} is not installed in this database")
         schema, version, columns, has_info = rows[0]
@@ -175,11 +173,11 @@ class Poller:
             extension = Extension(schema, version, columns or (), has_info)
         except UnsupportedExtensionError as error:
             raise RunError(State.ABSENT, str(error)) from None
-        ((name, oid, is_preloaded, may_read_system),) = await self._ask(DATABASE)
-        if not is_preloaded:  # found out without an error in the server's log
+        facts = await read_facts(self._database)
+        if not facts.is_preloaded:  # found out without an error in the server's log
             raise RunError(State.ABSENT, f"{NAME} is not in shared_preload_libraries")
-        system = (await self._ask(SYSTEM))[0][0] if may_read_system else None
-        return _Found(extension, Owner(name, oid, system), time.monotonic() + _DISCOVERY_SECONDS)
+        owner = Owner(facts.database_name, facts.database_oid, facts.system_identifier)
+        return _Found(extension, owner, time.monotonic() + _DISCOVERY_SECONDS)
 
     async def _entries(self, extension: Extension) -> Poll:
         rows = await self._database.ask(
@@ -197,9 +195,6 @@ class Poller:
                 Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, parameters)
             )
         )
-
-    async def _ask(self, text: str) -> Sequence[tuple[Any, ...]]:
-        return await self._database.ask(Question(text, _TIMEOUT_SECONDS))
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
         """Return those whose text is read now: the server goes through all of its texts for it."""
