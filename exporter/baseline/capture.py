@@ -75,6 +75,7 @@ async def capture(
     settings: Settings,
     catalog: Catalog,
     database: Database,
+    *,
     seconds: float | None,
     tell: Callable[[str], None],
 ) -> Baseline:
@@ -106,6 +107,7 @@ async def capture(
             await stage.look()
             return await asyncio.to_thread(stage.build, collector, seconds)
         finally:
+            tell("")
             store.close()
 
 

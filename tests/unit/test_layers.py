@@ -82,7 +82,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("demo",),
     ("commands",),
     ("commands.common",),
-    ("commands.daemon", "commands.demo", "commands.queries"),
+    ("commands.baseline", "commands.daemon", "commands.demo", "commands.queries"),
     ("cli",),
     ("__main__",),
 )
