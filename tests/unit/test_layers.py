@@ -49,6 +49,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("statements.poller",),
     ("baseline",),
     ("baseline.rule", "baseline.deployed"),
+    ("baseline.backtest", "baseline.estimate"),
     ("verdict",),
     ("web",),
     ("web.collectors", "web.exposition", "web.server"),
