@@ -116,6 +116,9 @@ at 3.09 if one looks once an hour. That is below the 5 % of four looks with Bonf
 holds for one direction, for one class, and as far as one hour does not depend on the other.
 """
 
+EXCESS_FLOOR_SECONDS = 1.0
+"""What a slow-down must cost in an hour: less of the server's time is not worth a page."""
+
 HOURS_OF_A_DAY = 24
 """So many hours average out; the days themselves differ too, and those do not."""
 
