@@ -1,0 +1,219 @@
+"""One condition against what is known now: it holds, it does not, or nobody can tell."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.catalog.criteria import ALL, BASELINE, Condition
+from exporter.verdict.evidence import Evidence
+from exporter.verdict.look import Labels, Look, look, matching
+from exporter.verdict.speed import Outcome, verdict_of
+from exporter.verdict.wording import age, listed, moment, number, series_name, share
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one condition, and the line that says why."""
+
+    outcome: Outcome
+    evidence: str
+    phases: tuple[str, ...] = ()
+    """The phases to blame if it fails."""
+
+
+class _Bound(NamedTuple):
+    """Between what a value has to be, and how to say so."""
+
+    least: float
+    most: float
+    text: str
+
+    def holds(self, value: float) -> bool:
+        return self.least <= value <= self.most
+
+    def miss(self, value: float) -> float:
+        """Return by how much a value is outside."""
+        return max(self.least - value, value - self.most)
+
+
+class _Seen(NamedTuple):
+    labels: Labels
+    value: float
+    bound: _Bound
+
+
+def judge(condition: Condition, phase: str, evidence: Evidence) -> Finding:
+    """Judge a condition.
+
+    No data is neither pass nor fail: it is inconclusive before its phase is applied, on a value
+    that was looked at before, without an answer of the query, and without a series.
+
+    Args:
+        condition: what must hold.
+        phase: of the criterion; one that the condition names itself comes first.
+        evidence: what is known.
+    """
+    phase = condition.phase or phase
+    waiting = _waits_for(phase, evidence)
+    if condition.class_name is not None:
+        outcome, text = _judge_class(condition.class_name, waiting, evidence)
+        return Finding(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
+    if waiting:
+        return Finding(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
+    return _judge_metric(condition, phase, evidence)
+
+
+def _waits_for(phase: str, evidence: Evidence) -> str | None:
+    """Return what has to happen before anything of the phase can be judged."""
+    deployed = evidence.deployed
+    if phase != ALL:
+        seen = deployed.phases.get(phase)
+        if seen is None or seen.is_applied is None:
+            return f"it is not known whether phase {phase} is applied"
+        return None if seen.is_applied else f"phase {phase} is not applied"
+    if deployed.is_complete:
+        return None
+    if not deployed.has_begun:
+        known = deployed.has_begun is not None
+        return "the deployment has not begun" if known else "it is not known how far it has come"
+    # What was begun and left unfinished is judged as it stands, once it had its time.
+    return "the deployment is under way" if deployed.is_warming_up(evidence.now) else None
+
+
+def _applied_at(phase: str, evidence: Evidence) -> float:
+    """Return when the phase was applied; 0 if that was before anybody looked."""
+    phases = evidence.deployed.phases
+    concerned = phases.values() if phase == ALL else [phases[phase]]
+    return max((seen.at for seen in concerned if seen.at is not None), default=0.0)
+
+
+def _blamed(phase: str) -> tuple[str, ...]:
+    return () if phase == ALL else (phase,)
+
+
+def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Outcome, str]:
+    seen = evidence.classes.get(name)
+    if waiting:
+        doubt = waiting
+    elif evidence.before is None:
+        doubt = "there is no baseline"
+    elif evidence.deployed.is_warming_up(evidence.now):
+        doubt = "the database is warming up"
+    elif seen is None:
+        doubt = "nothing is known of it"
+    else:
+        outcome, reason = verdict_of(seen.change, seen.coverage)
+        return outcome, reason + (f" ({seen.change.calls} calls)" if seen.change else "")
+    return Outcome.INCONCLUSIVE, doubt
+
+
+def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Finding:
+    metric = condition.metric or ""
+    since = _applied_at(phase, evidence)
+    found = look(metric, condition.labels, since, evidence)
+    doubts = list(found.doubts)
+    if condition.sum and not doubts:
+        found = Look((), {(): math.fsum(found.series.values())}, ())
+        metric = f"the sum of {metric}"
+    seen = []
+    for labels, value in found.series.items():
+        bound = _bound(condition, labels, since, evidence)
+        if isinstance(bound, _Bound):
+            seen.append(_Seen(labels, value, bound))
+        else:
+            doubts.append(f"{series_name(metric, found.label_names, labels)}: {bound}")
+    if not condition.sum:
+        doubts.extend(_gone(condition, found, evidence))
+    missed = sorted(
+        (each for each in seen if not each.bound.holds(each.value)),
+        key=lambda each: (-each.bound.miss(each.value), each.labels),
+    )
+
+    def told(each: _Seen) -> str:
+        name = series_name(metric, found.label_names, each.labels)
+        if condition.newer_than is not None:
+            return f"{name} is {moment(each.value)}, {age(evidence.now - each.value)} ago"
+        return f"{name} is {number(each.value)}"
+
+    if missed and condition.newer_than is None:
+        text = listed([f"{told(each)}, expected {each.bound.text}" for each in missed])
+        return Finding(Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence))
+    doubts.extend(f"{told(each)}, too old to prove anything" for each in missed)
+    if doubts:
+        return Finding(Outcome.INCONCLUSIVE, listed(doubts))
+    values = {each.value for each in seen}
+    if len(seen) > 1 and len(values) == 1:
+        return Finding(Outcome.PASS, f"{metric} is {number(*values)} in all {len(seen)} series")
+    return Finding(Outcome.PASS, listed([told(each) for each in seen]))
+
+
+def _blamed_by_series(
+    phase: str, found: Look, missed: list[_Seen], evidence: Evidence
+) -> tuple[str, ...]:
+    """Return the phase or, if that is all of them, those that the failing series name."""
+    if phase != ALL or "phase" not in found.label_names:
+        return _blamed(phase)
+    index = found.label_names.index("phase")
+    named = {each.labels[index] for each in missed}
+    return tuple(each for each in evidence.deployed.phases if each in named)
+
+
+def _bound(condition: Condition, labels: Labels, since: float, evidence: Evidence) -> _Bound | str:
+    """Return between what the value of a series has to be, or why that is not known."""
+    kind, against = condition.comparison
+    if kind == "newer_than":
+        return _Bound(evidence.now - float(against), math.inf, "")
+    if not isinstance(against, str):
+        limit, text = against, number(against)
+    else:
+        reference = (
+            _value_before(condition, labels, evidence)
+            if against == BASELINE
+            else _value_of(against, since, evidence)
+        )
+        if isinstance(reference, str):
+            return reference
+        allowance = abs(reference) * condition.by
+        limit = reference + (allowance if kind == "not_above" else -allowance)
+        text = f"{number(reference)} ({'before' if against == BASELINE else against})"
+        if condition.by:
+            text += f", give or take {share(condition.by)}"
+    if kind in ("at_least", "not_below"):
+        return _Bound(limit, math.inf, f"at least {text}")
+    if kind in ("at_most", "not_above"):
+        return _Bound(-math.inf, limit, f"at most {text}")
+    return _Bound(limit, limit, text)
+
+
+def _value_before(condition: Condition, labels: Labels, evidence: Evidence) -> float | str:
+    if evidence.before is None:
+        return "there is no baseline"
+    series = _series_before(condition, evidence)
+    if condition.sum and series:
+        return math.fsum(series.values())
+    return series.get(labels, "the baseline does not have it")
+
+
+def _value_of(metric: str, since: float, evidence: Evidence) -> float | str:
+    found = look(metric, {}, since, evidence)
+    return found.series.get((), "; ".join(found.doubts))
+
+
+def _gone(condition: Condition, found: Look, evidence: Evidence) -> list[str]:
+    """Say which series the baseline has and which are not there now, where that is compared."""
+    if condition.comparison.against != BASELINE or found.doubts:
+        return []
+    return [
+        f"{series_name(condition.metric or '', found.label_names, labels)} was {number(value)} "
+        "before and is gone"
+        for labels, value in _series_before(condition, evidence).items()
+        if labels not in found.series
+    ]
+
+
+def _series_before(condition: Condition, evidence: Evidence) -> dict[Labels, float]:
+    metric = condition.metric or ""
+    if evidence.before is None:
+        return {}
+    names = evidence.board.metrics[metric].labels
+    return matching(names, evidence.before.gauges.get(metric, {}), condition.labels)
