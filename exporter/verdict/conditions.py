@@ -8,7 +8,7 @@ from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.look import Labels, Look, look, matching
 from exporter.verdict.speed import Outcome, verdict_of
-from exporter.verdict.wording import age, listed, moment, number, series_name, share
+from exporter.verdict.wording import age, listed, moment, number, selector, series_name, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,12 @@ class _Bound(NamedTuple):
 
 
 class _Seen(NamedTuple):
+    """The value of a series, what it has to be, and the series as it is told."""
+
     labels: Labels
     value: float
     bound: _Bound
+    told: str
 
 
 def judge(condition: Condition, phase: str, evidence: Evidence) -> Finding:
@@ -111,40 +114,44 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Findi
     metric = condition.metric or ""
     since = _applied_at(phase, evidence)
     found = look(metric, condition.labels, since, evidence)
-    doubts = list(found.doubts)
-    if condition.sum and not doubts:
+    if condition.sum:
+        if found.doubts:
+            return Finding(Outcome.INCONCLUSIVE, listed(found.doubts))
+        metric = f"the sum of {selector(metric, condition.labels)}"
         found = Look((), {(): math.fsum(found.series.values())}, ())
-        metric = f"the sum of {metric}"
-    seen = []
+    doubts = [*found.doubts, *_gone(condition, found, evidence)]
+    seen: list[_Seen] = []
+    missed: list[_Seen] = []
     for labels, value in found.series.items():
+        name = series_name(metric, found.label_names, labels)
         bound = _bound(condition, labels, since, evidence)
-        if isinstance(bound, _Bound):
-            seen.append(_Seen(labels, value, bound))
-        else:
-            doubts.append(f"{series_name(metric, found.label_names, labels)}: {bound}")
-    if not condition.sum:
-        doubts.extend(_gone(condition, found, evidence))
-    missed = sorted(
-        (each for each in seen if not each.bound.holds(each.value)),
-        key=lambda each: (-each.bound.miss(each.value), each.labels),
-    )
-
-    def told(each: _Seen) -> str:
-        name = series_name(metric, found.label_names, each.labels)
-        if condition.newer_than is not None:
-            return f"{name} is {moment(each.value)}, {age(evidence.now - each.value)} ago"
-        return f"{name} is {number(each.value)}"
-
+        if isinstance(bound, str):
+            doubts.append(f"{name}: {bound}")
+            continue
+        each = _Seen(labels, value, bound, f"{name} is {_told(condition, value, evidence.now)}")
+        (seen if bound.holds(value) else missed).append(each)
+    missed.sort(key=lambda each: (-each.bound.miss(each.value), each.labels))
     if missed and condition.newer_than is None:
-        text = listed([f"{told(each)}, expected {each.bound.text}" for each in missed])
+        text = listed([f"{each.told}, expected {each.bound.text}" for each in missed])
         return Finding(Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence))
-    doubts.extend(f"{told(each)}, too old to prove anything" for each in missed)
+    doubts.extend(f"{each.told}, too old to prove anything" for each in missed)
     if doubts:
         return Finding(Outcome.INCONCLUSIVE, listed(doubts))
-    values = {each.value for each in seen}
-    if len(seen) > 1 and len(values) == 1:
-        return Finding(Outcome.PASS, f"{metric} is {number(*values)} in all {len(seen)} series")
-    return Finding(Outcome.PASS, listed([told(each) for each in seen]))
+    return Finding(Outcome.PASS, _all_hold(condition, metric, seen))
+
+
+def _told(condition: Condition, value: float, now: float) -> str:
+    if condition.newer_than is None:
+        return number(value)
+    return f"{moment(value)}, {age(now - value)} ago"
+
+
+def _all_hold(condition: Condition, metric: str, seen: list[_Seen]) -> str:
+    if len(seen) == 1 or condition.newer_than is not None:
+        return listed([each.told for each in seen])
+    least, most = min(each.value for each in seen), max(each.value for each in seen)
+    values = number(least) if least == most else f"between {number(least)} and {number(most)}"
+    return f"{selector(metric, condition.labels)} is {values} in all {len(seen)} series"
 
 
 def _blamed_by_series(
@@ -201,7 +208,7 @@ def _value_of(metric: str, since: float, evidence: Evidence) -> float | str:
 
 def _gone(condition: Condition, found: Look, evidence: Evidence) -> list[str]:
     """Say which series the baseline has and which are not there now, where that is compared."""
-    if condition.comparison.against != BASELINE or found.doubts:
+    if condition.comparison.against != BASELINE or condition.sum or found.doubts:
         return []
     return [
         f"{series_name(condition.metric or '', found.label_names, labels)} was {number(value)} "

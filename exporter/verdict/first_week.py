@@ -14,6 +14,7 @@ from exporter.state import StateStore
 from exporter.verdict.conditions import Finding
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.judged import Judged, judge_check, worst
+from exporter.verdict.sign_offs import UnixTime
 from exporter.verdict.speed import Outcome
 from exporter.verdict.wording import listed, moment
 
@@ -32,7 +33,7 @@ class Record(BaseModel):
 
     outcome: Outcome
     evidence: str
-    at: float
+    at: UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ class DayCheck:
     """A check, and its answer; `outcome` is None while that is still to come."""
 
     day: int
+    day_title: str
     name: str
     title: str
     outcome: Outcome | None = None
     evidence: str = ""
     at: float | None = None
     is_manual: bool = False
+    note: str = ""
 
 
 class _Span(NamedTuple):
@@ -76,15 +79,17 @@ def week(
     """
     return tuple(
         _answer(
-            DayCheck(day, name, check.title, is_manual=check.manual),
+            DayCheck(
+                number, day.title, name, check.title, is_manual=check.manual, note=check.note or ""
+            ),
             check,
-            _span(day, evidence.deployed, hour_seconds),
+            _span(number, evidence.deployed, hour_seconds),
             criteria,
             records.get(name),
             evidence,
         )
-        for day in sorted(deployment.first_week)
-        for name, check in deployment.first_week[day].checks.items()
+        for number, day in sorted(deployment.first_week.items())
+        for name, check in day.checks.items()
     )
 
 

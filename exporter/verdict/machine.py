@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from exporter.verdict.assess import Assessment
 from exporter.verdict.judged import Judged
 from exporter.verdict.speed import Outcome
+from exporter.verdict.wording import one_line
 
 SCHEMA = "loom-exporter.verdict/1"
 """Grows by keys; a key that changes its meaning or goes makes it /2."""
@@ -36,9 +37,11 @@ def verify_json(assessment: Assessment) -> str:
         "first_week": [
             {
                 "day": check.day,
+                "day_title": check.day_title,
                 "name": check.name,
                 "title": check.title,
                 "manual": check.is_manual,
+                "note": check.note,
                 "status": check.outcome.value if check.outcome else "pending",
                 "evidence": check.evidence,
                 "at": _iso(check.at),
@@ -63,7 +66,7 @@ def verify_junit(assessment: Assessment) -> str:
     outcomes = [each.outcome for each in assessment.criteria]
     suite = ET.Element(
         "testsuite",
-        name=assessment.title,
+        name=one_line(assessment.title),
         tests=str(len(outcomes)),
         failures=str(outcomes.count(Outcome.FAIL)),
         errors="0",
@@ -73,9 +76,11 @@ def verify_junit(assessment: Assessment) -> str:
     )
     for judged in assessment.criteria:
         case = ET.SubElement(
-            suite, "testcase", classname=f"phase.{judged.phase}", name=judged.title, time="0"
+            suite, "testcase", classname=f"phase.{judged.phase}", name=one_line(judged.title)
         )
-        lines = [finding.evidence for finding in judged.worst_first()]
+        lines = [
+            finding.evidence for finding in judged.findings if finding.outcome is judged.outcome
+        ]
         if judged.outcome is Outcome.FAIL:
             ET.SubElement(case, "failure", message=lines[0]).text = "\n".join(lines)
         elif judged.outcome is Outcome.INCONCLUSIVE:

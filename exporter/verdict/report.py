@@ -36,7 +36,7 @@ def report_html(assessment: Assessment) -> str:
         marks=MARKS,
         pending=UNKNOWN,
         value=_value,
-        moment=moment,
+        answer=_answer,
         times=TIMES,
     )
 
@@ -107,8 +107,7 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
                 MARKS[judged.outcome],
                 judged.title,
                 judged.phase,
-                "\n".join(finding.evidence for finding in judged.worst_first())
-                + (f"\n({judged.note})" if judged.note else ""),
+                _lines(*(finding.evidence for finding in judged.worst_first()), judged.note),
             )
             for judged in assessment.criteria
         ),
@@ -128,13 +127,18 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
     )
 
 
+def _lines(*texts: str) -> str:
+    return "\n".join(text for text in texts if text)
+
+
 def _mark(check: DayCheck) -> str:
     return MARKS[check.outcome] if check.outcome else UNKNOWN
 
 
 def _answer(check: DayCheck) -> str:
-    is_dated = check.at is not None and not check.is_manual
-    return f"{moment(check.at)}: {check.evidence}" if is_dated and check.at else check.evidence
+    if check.at is None or check.is_manual:  # a sign-off says its time itself
+        return check.evidence
+    return f"{moment(check.at)}: {check.evidence}"
 
 
 def _section(title: str) -> Iterator[str]:

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
@@ -20,6 +27,10 @@ _log = structlog.get_logger(__name__)
 
 class SignOffError(Exception):
     """A sign-off that cannot be taken; `str()` is one line that says why."""
+
+
+UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
+"""Seconds; the end is a year that a calendar still has."""
 
 
 def _printable(text: str) -> str:
@@ -43,7 +54,7 @@ class SignOff(BaseModel):
     note: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
     ] = ""
-    at: float
+    at: UnixTime
 
 
 def signable(deployment: Deployment) -> dict[str, str]:

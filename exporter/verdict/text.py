@@ -38,9 +38,9 @@ def _head(assessment: Assessment) -> Iterator[str]:
     )
     yield summary(assessment)
     for judged in assessment.with_outcome(Outcome.FAIL):
-        for finding in judged.worst_first():
+        for finding in judged.findings:
             if finding.outcome is Outcome.FAIL:
-                yield f"  ✗ {finding.evidence}"
+                yield f"  {MARKS[finding.outcome]} {finding.evidence}"
     for blamed in assessment.blamed:
         yield f"Phase {blamed.phase} ({blamed.title}): rollback risk {blamed.risk}. {blamed.advice}"
 
@@ -50,9 +50,11 @@ def _criteria(assessment: Assessment) -> Iterator[str]:
         yield f"{MARKS[judged.outcome]} {judged.title} [{judged.phase}] {judged.name}"
         for finding in judged.worst_first():
             yield f"    {MARKS[finding.outcome]} {finding.evidence}"
+        if judged.note and judged.outcome is not Outcome.PASS:
+            yield f"    {judged.note}"
     signed = [each for each in assessment.sign_offs if each.outcome is not Outcome.INCONCLUSIVE]
     if assessment.sign_offs:
         yield ""
-        yield f"Sign-offs: {len(signed)} of {len(assessment.sign_offs)}"
+        yield f"Sign-offs given: {len(signed)} of {len(assessment.sign_offs)}"
         for judged in signed:
             yield f"{MARKS[judged.outcome]} {judged.title}: {judged.findings[0].evidence}"

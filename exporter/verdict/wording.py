@@ -1,6 +1,7 @@
 """Numbers, times and series as people read them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter.durations import format_duration
@@ -28,20 +29,25 @@ def milliseconds(seconds: float) -> str:
 
 
 def moment(unix_seconds: float) -> str:
-    """Return a Unix time in UTC, to the second.
+    """Return a Unix time in UTC, to the second; PostgreSQL also has times without end.
 
-    >>> moment(1761055200.7)
-    '2025-10-21 14:00:00 UTC'
+    >>> moment(1761055200.7), moment(math.inf)
+    ('2025-10-21 14:00:00 UTC', 'Unix time inf')
     """
-    return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError):
+        return f"Unix time {unix_seconds:g}"
 
 
 def age(seconds: float) -> str:
     """Return how long ago something was, in two units at most.
 
-    >>> age(3723.4), age(-5.0)
-    ('1h2m', '0s')
+    >>> age(3723.4), age(-5.0), age(math.inf)
+    ('1h2m', '0s', 'for ever')
     """
+    if seconds == math.inf:
+        return "for ever"
     seconds = max(seconds, 0.0)
     step = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
     return format_duration(seconds // step * step)
@@ -55,6 +61,19 @@ def series_name(metric: str, names: Sequence[str], values: Sequence[str]) -> str
     """
     labels = ",".join(
         f'{name}="{_quoted(value)}"' for name, value in zip(names, values, strict=True)
+    )
+    return f"{metric}{{{labels}}}" if labels else metric
+
+
+def selector(metric: str, wanted: Mapping[str, Sequence[str]]) -> str:
+    """Return which series of a metric are meant, as PromQL writes it.
+
+    >>> selector("up", {"job": ["a"], "env": ["b", "c"]})
+    'up{job="a",env=~"b|c"}'
+    """
+    labels = ",".join(
+        f'{name}{"=" if len(values) == 1 else "=~"}"{_quoted("|".join(values))}"'
+        for name, values in wanted.items()
     )
     return f"{metric}{{{labels}}}" if labels else metric
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporter.baseline.deployed import Deployed, PhaseSeen
 from exporter.catalog.criteria import Condition
 from exporter.database.outcome import State
+from exporter.redaction import redact
 from exporter.verdict.conditions import Finding, judge
 from exporter.verdict.evidence import ClassChange, Evidence
 from exporter.verdict.look import LOOK_SECONDS
@@ -147,6 +148,13 @@ def test_query_without_an_answer_is_inconclusive_whatever_its_last_values_were(
         assert found.evidence == f"loom_number: query number is {state} (why it failed)"
 
 
+def test_secret_in_what_a_query_says_of_its_failure_is_not_told() -> None:
+    redact.hide("hunter2-hunter2")
+    board = make_board()
+    board.fail("number", State.ERROR, "no luck with hunter2-hunter2")
+    assert "(no luck with ***)" in _judge(ZERO, make_evidence(board)).evidence
+
+
 def test_query_that_has_not_run_is_inconclusive() -> None:
     found = _judge(ZERO, make_evidence())
     assert (found.outcome, found.evidence) == (
@@ -175,9 +183,10 @@ def test_one_of_two_queries_that_feed_a_metric_could_hold_what_fails() -> None:
 
 
 def test_sum_without_one_of_its_parts_is_not_told() -> None:
-    board = make_board(things={"loom_things": {("round",): 9.0}})
-    condition = {"metric": "loom_things", "sum": True, "at_most": 10}
-    assert _judge(condition, make_evidence(board)).outcome is INCONCLUSIVE
+    evidence = make_evidence(make_board(things={"loom_things": {("round",): 9.0}}))
+    for comparison in ({"at_most": 10}, {"at_least": 10}):
+        condition = {"metric": "loom_things", "sum": True, **comparison}
+        assert _judge(condition, evidence).outcome is INCONCLUSIVE
 
 
 # ── The deployment ───────────────────────────────────────────────────────────────────────────────
