@@ -77,8 +77,9 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
     if deployed.is_complete:
         return None
     if not deployed.has_begun:
-        known = deployed.has_begun is not None
-        return "the deployment has not begun" if known else "it is not known how far it has come"
+        if deployed.has_begun is None:
+            return "it is not known whether the deployment has begun"
+        return "the deployment has not begun"
     # What was begun and left unfinished is judged as it stands, once it had its time.
     return "the deployment is under way" if deployed.is_warming_up(evidence.now) else None
 

@@ -115,7 +115,15 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
     yield from _section("First week")
     yield from _table(
         ("", "Day", "Check", "Answer"),
-        ((_mark(check), str(check.day), check.title, _answer(check)) for check in assessment.week),
+        (
+            (
+                _mark(check),
+                f"{check.day}: {check.day_title}",
+                check.title,
+                _lines(_answer(check), check.note),
+            )
+            for check in assessment.week
+        ),
     )
     yield from _section("Sign-off")
     yield from _table(

@@ -23,6 +23,7 @@ from exporter.verdict.judged import judge_criterion
 from exporter.verdict.sign_offs import sign
 from exporter.verdict.speed import Outcome
 from tests.unit.judging import (
+    APPLIED_AT,
     DONE,
     NOT_BEGUN,
     half_done,
@@ -154,6 +155,8 @@ def test_record_of_an_earlier_deployment_does_not_count() -> None:
     [
         (NOT_BEGUN, "due on day 1 after the deployment"),
         (half_done(settled_at=0.0), "due on day 1 after the deployment"),
+        # The rollout of the application was marked, and a phase is missing.
+        (replace(half_done(0.0), ended_at=APPLIED_AT), "due on day 1 after the deployment"),
         (Deployed({}), "due on day 1 after the deployment"),
         (replace(DONE, ended_at=None), "not known when the deployment ended"),
     ],

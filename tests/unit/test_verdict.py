@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from exporter.catalog.criteria import Criterion
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.evidence import ClassChange
+from exporter.verdict.judged import judge_criterion
 from exporter.verdict.samples import METRICS, make_samples
 from exporter.verdict.sign_offs import sign
 from exporter.verdict.speed import Outcome
@@ -100,6 +102,22 @@ def test_sign_off_that_is_missing_holds_nothing_up_and_one_that_is_refused_does(
     refused = _assess(signed={**YES, "boss": False})
     assert refused.verdict is Verdict.NO_GO
     assert [each.name for each in refused.with_outcome(Outcome.FAIL)] == ["boss"]
+
+
+def test_criterion_is_as_good_as_the_worst_of_its_conditions() -> None:
+    conditions = [{"metric": "loom_number", "equals": value} for value in (0, 1)]
+    conditions.append({"metric": "loom_things", "equals": 0})
+    evidence = make_evidence(make_board(number={"loom_number": {(): 0.0}}))
+
+    def outcome(*chosen: int) -> Outcome:
+        criterion = Criterion.model_validate(
+            {"title": "Both", "conditions": [conditions[index] for index in chosen]}
+        )
+        return judge_criterion("both", criterion, evidence).outcome
+
+    assert outcome(0) is Outcome.PASS
+    assert outcome(0, 2) is outcome(2, 0) is Outcome.INCONCLUSIVE
+    assert outcome(0, 2, 1) is outcome(1, 0) is Outcome.FAIL
 
 
 def test_deployment_without_criteria_is_never_a_go() -> None:

@@ -129,6 +129,16 @@ def test_absent_metric_is_not_a_zero() -> None:
     assert found.evidence == "loom_number: there is no such series"
 
 
+def test_metric_without_any_series_is_not_one_that_holds_in_all_of_them() -> None:
+    evidence = make_evidence(make_board(things={}, more_things={}))
+    for more in ({}, {"sum": True}):
+        found = _judge({"metric": "loom_things", "equals": 0, **more}, evidence)
+        assert (found.outcome, found.evidence) == (
+            INCONCLUSIVE,
+            "loom_things: no series matches",
+        )
+
+
 def test_series_that_the_labels_name_must_be_there_each_of_them() -> None:
     condition = {"metric": "loom_things", "labels": {"kind": ["round", "oval"]}, "equals": 3}
     found = _judge(condition, _things())

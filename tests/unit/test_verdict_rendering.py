@@ -39,7 +39,7 @@ criteria:
   people: {title: People are happy, manual: true, note: Ask them.}
 first_week:
   1: {title: First, checks: {things_day_1: {title: Things, criteria: [things]}}}
-  2: {title: Second, checks: {people_day_2: {title: People, manual: true}}}
+  2: {title: Second, checks: {people_day_2: {title: People, manual: true, note: Listen.}}}
 tracked:
   - {title: Number, metric: loom_number}
   - {title: Mean time, class: quick}
@@ -55,7 +55,7 @@ def _assessment(things: float, *, signed: bool = False, **changes: Any) -> Asses
         for name in ("people", "boss")
     }
     board = make_board(
-        things={"loom_things": {(NASTY,): things, ("odd\n\x1b[2J",): 1.0}},
+        things={"loom_things": {(NASTY,): things, ("odd\n\x1b[2J",): things}},
         more_things={},
         number={"loom_number": {(): 7.0}},
     )
@@ -88,7 +88,7 @@ def test_first_lines_say_verdict_why_phase_and_what_a_rollback_means() -> None:
     assert first.startswith("NO-GO: Test ")
     assert why == "1 criterion is not met: Things are few."
     assert evidence.startswith("  ✗ loom_things{kind=")
-    assert evidence.endswith("is 3, expected at most 2")
+    assert 'loom_things{kind="odd ?[2J"} is 3, expected at most 2' in evidence
     assert blamed == "Phase one (The first): rollback risk high. Do not roll back."
     assert blank == ""
 
@@ -209,6 +209,11 @@ def test_report_says_the_same_in_html_as_in_markdown(assessment: Assessment) -> 
         assert each.title in markdown
         for finding in each.findings:
             assert " ".join(finding.evidence.split()) in html
+    for check in assessment.week:
+        for page in (html, markdown):
+            assert f"{check.day}: {check.day_title}" in page
+            assert check.title in page
+            assert check.note in page
 
 
 def test_report_tells_before_and_after() -> None:
