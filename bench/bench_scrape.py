@@ -12,11 +12,11 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.catalog import Query
 from exporter.catalog.query import parse_query
 from exporter.collect.board import Board
 from exporter.collect.telemetry import Telemetry
@@ -27,6 +27,9 @@ from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.server import bind, serving
+
+if TYPE_CHECKING:
+    from exporter.catalog import Query
 
 SERIES = 5_000
 QUERIES = 25

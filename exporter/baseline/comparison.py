@@ -15,13 +15,6 @@ Place = tuple[str, str]
 """Class and role."""
 
 
-class ClassTotals(NamedTuple):
-    """All calls of a class, whether a baseline is known for them or not."""
-
-    calls: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(slots=True)
 class Since:
     """What was called since a Unix time, the end of the warm-up; `watched_seconds` of it."""
@@ -29,7 +22,8 @@ class Since:
     at: float | None = None
     watched_seconds: float = 0.0
     matched: dict[Place, Sums] = field(default_factory=dict)
-    totals: dict[str, ClassTotals] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of all calls of a class, whether a baseline is known for them or not."""
 
 
 class ClassChange(NamedTuple):
@@ -40,8 +34,6 @@ class ClassChange(NamedTuple):
 
     change: Change | None
     coverage: float | None
-    before: ClassTotals
-    after: ClassTotals
 
 
 class Comparison:
@@ -72,7 +64,7 @@ class Comparison:
                     written["since"],
                     written["watched_seconds"],
                     _sums(written["since_matched"]),
-                    {name: ClassTotals(*totals) for name, totals in written["totals"].items()},
+                    written["seconds"],
                 )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -86,7 +78,7 @@ class Comparison:
                 "since": self.since.at,
                 "watched_seconds": self.since.watched_seconds,
                 "since_matched": _rows(self.since.matched),
-                "totals": self.since.totals,
+                "seconds": self.since.seconds,
             }
         )
 
@@ -106,10 +98,8 @@ class Comparison:
             self.since.watched_seconds += window.seconds
         for known, delta in window.counted:
             if is_judged:
-                before = self.since.totals.get(known.class_name, ClassTotals())
-                self.since.totals[known.class_name] = ClassTotals(
-                    before.calls + delta.calls, before.seconds + delta.seconds
-                )
+                before = self.since.seconds.get(known.class_name, 0.0)
+                self.since.seconds[known.class_name] = before + delta.seconds
             if known.identity is None:
                 continue
             expected = self._expectations.expected(known.identity, known.role, started_at)
@@ -133,13 +123,9 @@ class Comparison:
             for place, sums in self.since.matched.items()
             if place[0] == name
         )
-        before = [each for each in self._baseline.classes if each.class_name == name]
-        after = self.since.totals.get(name, ClassTotals())
+        seconds = self.since.seconds.get(name)
         return ClassChange(
-            change(sums, uncertainty, hours),
-            sums.seconds / after.seconds if after.seconds else None,
-            ClassTotals(sum(each.calls for each in before), sum(each.seconds for each in before)),
-            after,
+            change(sums, uncertainty, hours), sums.seconds / seconds if seconds else None
         )
 
 

@@ -87,6 +87,13 @@ class _StatusCollector(Collector):
             "Whether what was observed outlives a restart of the exporter.",
             value=0.0 if self._sources.store.problem else 1.0,
         )
+        set_aside = GaugeMetricFamily(
+            "loom_exporter_state_set_aside_timestamp_seconds",
+            "Unix time at which a corrupt state file was last set aside, while it is kept.",
+        )
+        if self._sources.store.set_aside_at is not None:
+            set_aside.add_metric([], self._sources.store.set_aside_at)
+        yield set_aside
 
     def _database(self) -> Iterator[Metric]:
         database = self._sources.database

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.baseline.deployed import Deployed
+    from exporter.collect.snapshot import Samples
 
 OWNER = Owner("loom", 5, "7000")
 WARMUP_SECONDS = 1800.0
@@ -67,9 +68,11 @@ class History:
 
     def look(self, *versions: str, owner: Owner = OWNER, **written: float) -> Deployed:
         """Look while these versions are in the history; `written` are exact times, as `v1=...`."""
-        applied = {(version, "name"): float(version in versions) for version in "123"}
-        times = {(name.removeprefix("v"),): at for name, at in written.items()}
-        self.board.publish(HISTORY.name, State.OK, {APPLIED: applied, WRITTEN: times})
+        samples: Samples = {
+            APPLIED: {(version, "name"): float(version in versions) for version in "123"},
+            WRITTEN: {(name.removeprefix("v"),): at for name, at in written.items()},
+        }
+        self.board.publish(HISTORY.name, State.OK, samples)
         return self.tracker.look(owner, self.board)
 
 
