@@ -87,7 +87,7 @@ def metrics(catalog: Catalog) -> dict[str, Metric]:
         **{
             remembered(name): Metric(
                 type="gauge",
-                help=f"{name} as it was before the deployment.",
+                help=f"What {name} was before the deployment.",
                 labels=metric.labels,
                 value="value",
             )
