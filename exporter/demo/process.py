@@ -23,7 +23,13 @@ class ExporterProcess:
     """`loom-exporter serve` on a port of 127.0.0.1, with its files in one folder."""
 
     def __init__(
-        self, dsn: str, folder: Path, port: int, *, max_interval_seconds: float | None = None
+        self,
+        dsn: str,
+        folder: Path,
+        port: int,
+        *,
+        max_interval_seconds: float | None = None,
+        hour_seconds: float | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "exporter.log"
@@ -40,6 +46,8 @@ class ExporterProcess:
         }
         if max_interval_seconds:
             self._environment["LOOM_EXPORTER_MAX_INTERVAL"] = format_duration(max_interval_seconds)
+        if hour_seconds:
+            self._environment["LOOM_EXPORTER_HOUR"] = format_duration(hour_seconds)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
