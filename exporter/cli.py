@@ -233,7 +233,9 @@ def demo(
     before: Annotated[
         float | None, typer.Option(help="Seconds under load before the deployment.", min=1)
     ] = None,
-    after: Annotated[float | None, typer.Option(help="Seconds under load after it.", min=1)] = None,
+    after: Annotated[
+        float | None, typer.Option(help="Seconds under load after it, before the verdict.", min=1)
+    ] = None,
     hold: Annotated[
         float | None,
         typer.Option(help="End by itself, this many seconds after the story is told.", min=0),

@@ -145,6 +145,7 @@ class _Stage:
                 _say(
                     f"  The application had {workload.calls} calls that went well, and {failed}.\n"
                 )
+            await self._tell_verdict(exporter)
             await self._hold(exporter)
         finally:
             load.cancel()
@@ -174,6 +175,12 @@ class _Stage:
                 )
             await asyncio.sleep(_MAX_INTERVAL_SECONDS / 4)
         self._looks[name] = totals(page, self._story.watched)
+
+    async def _tell_verdict(self, exporter: ExporterProcess) -> None:
+        """Tell what whoever decides is told, and what a pipeline is, which reads the exit code."""
+        self._tell("the verdict, by loom-exporter verify")
+        verdict = await asyncio.to_thread(exporter.command, "verify")
+        _say(f"\n{(verdict.stdout or verdict.stderr).rstrip()}\n\nExit code {verdict.returncode}\n")
 
     async def _hold(self, exporter: ExporterProcess) -> None:
         if self._plan.hold_seconds is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START_SECONDS = 30.0
+_COMMAND_SECONDS = 60.0
 
 
 class ExporterProcess:
@@ -87,6 +88,28 @@ class ExporterProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of loom-exporter to its end, with the same settings and state.
+
+        Raises:
+            ServerError: it did not end.
+        """
+        try:
+            return subprocess.run(  # noqa: S603 - the arguments are the demo's own
+                [sys.executable, "-m", "exporter", *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            told = " ".join(arguments)
+            raise ServerError(
+                f"loom-exporter {told} did not end within {_COMMAND_SECONDS:g} s"
+            ) from None
 
     def metrics(self) -> str:
         """Return /metrics."""
