@@ -47,6 +47,8 @@ class Comparison:
         self.matched: dict[Place, Sums] = dict.fromkeys(self._expectations.noise, Sums())
         """By class and role. Grows only, so that any stretch of it can be judged."""
         self.since = Since()
+        self.counted_at: float | None = None
+        """The Unix time up to which calls are counted."""
 
     def restore(self, text: str) -> None:
         """Go on with what `dumps` has written.
@@ -59,6 +61,7 @@ class Comparison:
         try:
             written = json.loads(text)
             self.matched.update(_sums(written["matched"]))
+            self.counted_at = written["counted_at"]
             if written["baseline"] == self._digest:
                 self.since = Since(
                     written["since"],
@@ -74,6 +77,7 @@ class Comparison:
         return json.dumps(
             {
                 "baseline": self._digest,
+                "counted_at": self.counted_at,
                 "matched": _rows(self.matched),
                 "since": self.since.at,
                 "watched_seconds": self.since.watched_seconds,
@@ -92,6 +96,7 @@ class Comparison:
         """
         if settled_at != self.since.at:
             self.since = Since(settled_at)
+        self.counted_at = window.ended_at.timestamp()
         started_at = window.started_at.timestamp()
         is_judged = settled_at is not None and started_at >= settled_at
         if is_judged:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -38,6 +39,9 @@ TOPIC = "baseline"
 """The document, by the name of the deployment that it is made for."""
 
 COMPARISON = "comparison"
+
+STALE_SECONDS = 600.0
+"""What was counted longer ago tells nothing of now."""
 
 _log = structlog.get_logger(__name__)
 
@@ -104,10 +108,16 @@ class Keeper:
                 self._freeze(facts, deployed.began_at)
 
     def changes(self) -> Mapping[str, ClassChange]:
-        """Return how each class compares with the baseline since the deployment; empty without."""
+        """Return how each class compares with the baseline since the deployment.
+
+        Nothing without a baseline, nor where calls have not been counted lately.
+        """
         with self._lock:
-            classes = [*self._catalog.deployment.classes, OTHER]
-            return self._comparison.changes(classes) if self._comparison else {}
+            comparison = self._comparison
+            counted_at = comparison.counted_at if comparison else None
+            if not comparison or not counted_at or time.time() - counted_at > STALE_SECONDS:
+                return {}
+            return comparison.changes([*self._catalog.deployment.classes, OTHER])
 
     def samples(self) -> Samples:
         """Return what is to be shown of the baseline, but for the counters of each poll."""

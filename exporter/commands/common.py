@@ -112,12 +112,8 @@ async def with_database(settings: Settings, act: Callable[[Database], Awaitable[
     """
     read_conninfo = conninfo_reader(settings)
     read_conninfo()  # report a malformed one as such
-    database = Database(settings.database_name, read_conninfo, max_connections=1)
-    await database.open()
-    try:
+    async with Database(settings.database_name, read_conninfo, max_connections=1) as database:
         return await act(database)
-    finally:
-        await database.close()
 
 
 def print_json(value: object) -> None:

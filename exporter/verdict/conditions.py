@@ -104,7 +104,7 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
     elif evidence.deployed.is_warming_up(evidence.now):
         doubt = "the database is warming up"
     elif seen is None:
-        doubt = "nothing is known of it"
+        doubt = "its calls have not been counted lately"
     else:
         outcome, reason = verdict_of(seen.change, seen.coverage)
         return outcome, reason + (f" ({seen.change.calls} calls)" if seen.change else "")

@@ -93,7 +93,13 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("demo",),
     ("commands",),
     ("commands.common",),
-    ("commands.baseline", "commands.daemon", "commands.demo", "commands.queries"),
+    (
+        "commands.baseline",
+        "commands.daemon",
+        "commands.demo",
+        "commands.deployment",
+        "commands.queries",
+    ),
     ("cli",),
     ("__main__",),
 )

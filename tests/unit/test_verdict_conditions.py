@@ -399,7 +399,7 @@ def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame
     ("changes", "why"),
     [
         ({"before": None}, "there is no baseline"),
-        ({"classes": {}}, "nothing is known of it"),
+        ({"classes": {}}, "its calls have not been counted lately"),
         ({"deployed": NOT_BEGUN}, "the deployment has not begun"),
         ({"deployed": replace(DONE, settled_at=time.time() + 900)}, "warming up"),
     ],
