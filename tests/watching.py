@@ -180,6 +180,6 @@ def look(loom: LoomDatabase, *queries: Query, user: str = MONITOR) -> Mapping[st
     async def run() -> Mapping[str, Snapshot]:
         async with watching(loom.dsn(user), *queries) as watch:
             await watch.look()
-            return {snapshot.query: snapshot for snapshot in watch.board.snapshots()}
+            return {query.name: watch.board[query.name] for query in watch.catalog.queries}
 
     return asyncio.run(run())
