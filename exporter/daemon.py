@@ -23,6 +23,7 @@ from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.server import bind, serving
+from exporter.web.web_files import WebFiles, load_web_files
 
 if TYPE_CHECKING:
     from exporter.collect.feed import Feed
@@ -40,15 +41,19 @@ def serve(settings: Settings, catalog: Catalog) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: the connection string is malformed, or the address cannot be listened on.
+        SettingsError: the connection string or the web config file cannot be used, or the address
+            cannot be listened on.
     """
     threading.stack_size(_STACK_BYTES)
+    web = load_web_files(settings.web_config_file) if settings.web_config_file else None
     listener = bind(settings.listen)
     with listener:
-        asyncio.run(_serve(settings, catalog, listener))
+        asyncio.run(_serve(settings, catalog, listener, web))
 
 
-async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) -> None:
+async def _serve(
+    settings: Settings, catalog: Catalog, listener: socket.socket, web: WebFiles | None
+) -> None:
     read_conninfo = conninfo_reader(settings)
     read_conninfo()  # report a malformed one now, not at the first query
     stop = _stop_signal()
@@ -67,18 +72,21 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
     telemetry = Telemetry(database.name, feeds)
     runner = Runner(database, board, store, telemetry, intervals)
     schedule = Schedule(catalog, runner, database, telemetry, settings.max_interval, [poll])
-    sources = Sources(catalog, board, database, store, intervals)
+    reloads = web.reloads if web else []
+    sources = Sources(catalog, board, database, store, intervals, reloads)
     exposition = Exposition(build_registry(sources, telemetry.registry), board)
     health = Health(
         is_alive=lambda: schedule.is_alive,
         is_ready=lambda: board.is_complete and not stop.is_set(),
     )
-    async with serving(build_app(exposition, health, database.name), listener):
+    app = build_app(exposition, health, database.name, web.web_config if web else None)
+    tls = web.tls if web else None
+    async with serving(app, listener, tls.look if tls else None):
         await database.open()
         schedule.start()
         _log.info(
             "serving",
-            address=_address(listener),
+            address=_address(listener, "https" if tls else "http"),
             database=database.name,
             queries=len(catalog.queries),
             deployment=catalog.deployment.name,
@@ -112,6 +120,6 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

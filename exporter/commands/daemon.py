@@ -1,5 +1,6 @@
 """`serve` and `healthcheck`: the daemon, and whether it is alive."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -18,6 +19,16 @@ def serve(
     config: Config = None,
     queries: Queries = None,
     listen: Listen = None,
+    web_config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--web.config.file",
+            help="TLS, users, headers and rate limit of the web server, in the format that "
+            "Prometheus exporters share. Health paths stay open.",
+            show_default=False,
+            metavar="FILE",
+        ),
+    ] = None,
     log_format: Annotated[
         Literal["console", "json"] | None, typer.Option(help="Form of the log lines.")
     ] = None,
@@ -33,6 +44,7 @@ def serve(
             {
                 "queries": queries,
                 "listen": listen,
+                "web_config_file": web_config_file,
                 "log_format": log_format,
                 "log_level": log_level,
             },

@@ -28,6 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("catalog.query",),
     ("catalog.schema",),
     ("catalog",),
+    ("reload",),
     ("database",),
     ("database.connection", "database.conninfo", "database.grants", "database.outcome"),
     ("database.preflight",),
@@ -52,7 +53,9 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("baseline.buckets", "baseline.deployed", "baseline.gauges", "baseline.rule"),
     ("verdict",),
     ("web",),
-    ("web.collectors", "web.exposition", "web.server"),
+    ("web.collectors", "web.exposition", "web.web_config"),
+    ("web.access", "web.tls"),
+    ("web.server", "web.web_files"),
     ("web.app",),
     ("daemon", "once", "healthcheck"),
     (
