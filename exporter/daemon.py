@@ -5,28 +5,21 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 
 from exporter.catalog import Catalog
-from exporter.collect.board import Board
-from exporter.collect.runner import Runner
-from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
-from exporter.collect.telemetry import Telemetry
+from exporter.collect.schedule import Schedule
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
+from exporter.parts import assemble
 from exporter.settings import Settings
 from exporter.state import StateStore
-from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.server import bind, serving
 from exporter.web.web_files import WebFiles, load_web_files
-
-if TYPE_CHECKING:
-    from exporter.collect.feed import Feed
 
 DRAIN_SECONDS = 3.0
 """Time for running queries to end once they are cancelled."""
@@ -41,8 +34,8 @@ def serve(settings: Settings, catalog: Catalog) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: the connection string or the web config file cannot be used, or the address
-            cannot be listened on.
+        SettingsError: the connection string or the web config file cannot be used, the address
+            cannot be listened on, or another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
     web = load_web_files(settings.web_config_file) if settings.web_config_file else None
@@ -57,27 +50,23 @@ async def _serve(
     read_conninfo = conninfo_reader(settings)
     read_conninfo()  # report a malformed one now, not at the first query
     stop = _stop_signal()
-    intervals = {
-        query.name: interval_seconds(query, settings.max_interval) for query in catalog.queries
-    }
-    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database(settings.database_name, read_conninfo)
-    store = StateStore(settings.state_dir / "state.sqlite3")
-    poller = Poller(database, store, catalog.deployment, show_texts=settings.statement_text)
-    poll = poller.job(settings.max_interval)
-    intervals[poll.name] = poll.interval_seconds
-    max_ages[poll.name] = MAX_AGE_SECONDS
-    feeds: list[Feed] = [*catalog.queries, poll]
-    board = Board(feeds, max_ages)
-    telemetry = Telemetry(database.name, feeds)
-    runner = Runner(database, board, store, telemetry, intervals)
-    schedule = Schedule(catalog, runner, database, telemetry, settings.max_interval, [poll])
+    store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
+    parts = assemble(settings, catalog, database, store)
+    schedule = Schedule(
+        catalog,
+        parts.runner,
+        database,
+        parts.telemetry,
+        settings.max_interval,
+        [parts.poll, parts.verdict],
+    )
     reloads = web.reloads if web else []
-    sources = Sources(catalog, board, database, store, intervals, reloads)
-    exposition = Exposition(build_registry(sources, telemetry.registry), board)
+    sources = Sources(parts.board, database, store, parts.interval_seconds, reloads)
+    exposition = Exposition(build_registry(sources, parts.telemetry.registry), parts.board)
     health = Health(
         is_alive=lambda: schedule.is_alive,
-        is_ready=lambda: board.is_complete and not stop.is_set(),
+        is_ready=lambda: parts.board.is_complete and not stop.is_set(),
     )
     app = build_app(exposition, health, database.name, web.web_config if web else None)
     tls = web.tls if web else None

@@ -1,19 +1,25 @@
-"""Runs one query once, for a person who wants to see what it says."""
+"""Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
 
 from dataclasses import dataclass
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from exporter.baseline.encoding import RefusedError
 from exporter.catalog import Catalog, Query
 from exporter.collect.board import Board, Snapshot
 from exporter.collect.runner import Runner
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.settings import Settings
+from exporter.parts import assemble
+from exporter.settings import Settings, SettingsError
 from exporter.state import StateStore
+from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,44 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> Answer
     only = Catalog(catalog.deployment, (query,))
     board = Board(only.queries, {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    if store.problem:
+        _log.error("it is not known when tokens last changed", reason=store.problem)
     runner = Runner(
         database, board, store, Telemetry(database.name, only.queries), {query.name: 60.0}
     )
-    await database.open()
-    try:
+    async with database:
         await runner.run(query)
-    finally:
-        await database.close()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(QueryCollector(board, database.name))
     return Answer(board[query.name], generate_latest(registry).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The verdict, and why the baseline is refused, if it is."""
+
+    assessment: Assessment
+    refusal: RefusedError | None
+
+
+async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
+    """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
+
+    Raises:
+        SettingsError: the connection string is missing or malformed, or what the daemon remembers
+            cannot be read.
+        RunError: with the state in which the database was found.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()
+    database = Database(settings.database_name, read_conninfo, max_connections=1)
+    store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    parts = assemble(settings, catalog, database, store)
+    async with database:
+        await parts.judge.read_facts()  # a database that is away is found out at once
+        for query in catalog.queries:
+            await parts.runner.run(query)
+        assessment = await parts.judge.assess(parts.board)
+    if store.problem:
+        raise SettingsError(f"state: {store.problem}")
+    return Opinion(assessment, parts.keeper.refusal)

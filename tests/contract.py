@@ -34,6 +34,9 @@ DEPLOYMENT = {
     "loom_deployment_object_present": _gauge("phase", "kind", "object"),
     "loom_deployment_timestamp_seconds": _gauge("phase"),
     "loom_deployment_warmup_active": _gauge(),
+    # Beyond the design's list.
+    "loom_migration_written_timestamp_seconds": _gauge("version"),
+    "loom_deployment_history_rewritten_timestamp_seconds": _gauge(),
 }
 
 MFA = {
@@ -85,6 +88,12 @@ STATEMENTS = {
     "loom_statement_rows_total": _counter("class", "role"),
     "loom_statement_shared_blocks_hit_total": _counter("class", "role"),
     "loom_statement_shared_blocks_read_total": _counter("class", "role"),
+    "loom_statement_matched_calls_total": _counter("class", "role"),
+    "loom_statement_matched_exec_seconds_total": _counter("class", "role"),
+    "loom_statement_expected_exec_seconds_total": _counter("class", "role"),
+    "loom_statement_expected_exec_seconds_squared_total": _counter("class", "role"),
+    "loom_statement_expected_variance_seconds_squared_total": _counter("class", "role"),
+    "loom_statement_deviation_seconds_squared_total": _counter("class", "role"),
     "loom_statements_slow": _gauge("class"),
     "loom_statement_slow_threshold_seconds": _gauge(),
     "loom_statement_mean_exec_seconds": _gauge("statement", "class", "role"),
@@ -113,6 +122,51 @@ DATABASE = {
     "loom_database_stats_reset_timestamp_seconds": _gauge(),
     "loom_database_lock_waiters": _gauge(),
     "loom_database_oldest_transaction_seconds": _gauge(),
+}
+
+# Gauges that are shown again as they were before the deployment.
+REMEMBERED = (
+    "loom_database_size_bytes",
+    "loom_exposed_relations",
+    "loom_mfa_backup_code_users",
+    "loom_mfa_discrepancies",
+    "loom_mfa_enabled_users",
+    "loom_mfa_flag_unset_users",
+    "loom_mfa_methods",
+    "loom_resource_collection_items",
+    "loom_resource_collections",
+    "loom_resource_findings",
+    "loom_resource_progress_records",
+    "loom_rls_policies",
+    "loom_rls_policy_column_references",
+    "loom_rls_policy_cycle_tables",
+    "loom_security_definer_executable_functions",
+    "loom_security_definer_functions",
+    "loom_users",
+)
+
+BASELINE = {
+    "loom_baseline_captured_timestamp_seconds": _gauge(),
+    "loom_baseline_window_seconds": _gauge(),
+    "loom_baseline_calls": _gauge("class", "role"),
+    "loom_baseline_mean_exec_seconds": _gauge("class", "role"),
+    "loom_baseline_relative_error": _gauge("class", "role"),
+    "loom_baseline_hour_log_stddev": _gauge("class", "role"),
+    # Beyond the design's list.
+    "loom_baseline_state": _gauge("state"),
+    "loom_baseline_refused": _gauge("reason"),
+    "loom_baseline_collected_seconds": _gauge(),
+    "loom_baseline_backtest_windows": _gauge(),
+    "loom_baseline_backtest_pages": _gauge(),
+}
+
+VERDICT = {
+    "loom_criterion_status": _gauge("criterion", "phase", "status"),
+    "loom_deployment_verdict": _gauge("verdict"),
+    "loom_daily_check_status": _gauge("day", "check", "status"),
+    "loom_statement_change_ratio": _gauge("class"),
+    "loom_statement_change_ratio_lower": _gauge("class"),
+    "loom_statement_change_ratio_upper": _gauge("class"),
 }
 
 # About runs of queries, and so about a database.
@@ -148,6 +202,7 @@ PROCESS = {
 # Beyond the design's list. Each of them is about the process alone.
 ADDED = {
     "loom_exporter_state_persistent": _gauge(),
+    "loom_exporter_state_set_aside_timestamp_seconds": _gauge(),
 }
 
 OF_A_DATABASE: dict[str, Promise] = {
@@ -162,9 +217,13 @@ OF_A_DATABASE: dict[str, Promise] = {
         STATEMENTS,
         TABLES_AND_INDEXES,
         DATABASE,
+        BASELINE,
+        VERDICT,
         EXPORTER,
     )
     for name, promise in group.items()
 }
+
+OF_A_DATABASE |= {f"{name}_baseline": OF_A_DATABASE[name] for name in REMEMBERED}
 
 ALL: dict[str, Promise] = {**OF_A_DATABASE, **PROCESS, **ADDED}

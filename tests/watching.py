@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog, Query, load
 from exporter.catalog.query import parse_query
-from exporter.collect.board import Board, Snapshot
 from exporter.collect.runner import Runner
-from exporter.collect.schedule import interval_seconds, max_age_seconds
-from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
-from exporter.settings import packaged_queries
+from exporter.parts import Parts, assemble
+from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from tests.loom_database import LOOM
@@ -27,7 +24,7 @@ from tests.loom_database import LOOM
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from exporter.collect.feed import Feed, Job
+    from exporter.collect.board import Board, Snapshot
     from exporter.database.outcome import State
     from tests.loom_database import LoomDatabase
 
@@ -86,12 +83,24 @@ def roll_back(loom: LoomDatabase) -> None:
 class Watch:
     """A catalog on a database, with what was seen of it so far."""
 
-    catalog: Catalog
-    database: Database
-    board: Board
+    parts: Parts
     runner: Runner
     exposition: Exposition
-    job: Job
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is watched."""
+        return self.parts.catalog
+
+    @property
+    def database(self) -> Database:
+        """The database that is watched."""
+        return self.parts.database
+
+    @property
+    def board(self) -> Board:
+        """What is known of it."""
+        return self.parts.board
 
     async def look(self, *names: str) -> Snapshot:
         """Run all queries, or those that are named, and return the snapshot of the last one."""
@@ -100,13 +109,18 @@ class Watch:
         return self.board[queries[-1].name]
 
     async def poll(self) -> Snapshot:
-        """Poll pg_stat_statements once, and return the snapshot of that; see `polled`."""
-        await self.runner.run_job(self.job)
-        return self.board[self.job.name]
+        """Poll pg_stat_statements once, and return the snapshot of that."""
+        await self.runner.run_job(self.parts.poll)
+        return self.board[self.parts.poll.name]
+
+    async def judge(self) -> Snapshot:
+        """Judge what was seen so far, and return the snapshot of that."""
+        await self.runner.run_job(self.parts.verdict)
+        return self.board[self.parts.verdict.name]
 
     def states(self) -> dict[str, State | None]:
         """Return the state of each query."""
-        return {snapshot.query: snapshot.state for snapshot in self.board.snapshots()}
+        return {query.name: self.board[query.name].state for query in self.catalog.queries}
 
     def series(self) -> dict[str, Series]:
         """Return the samples of each metric that is shown, put together from all queries."""
@@ -129,13 +143,13 @@ async def watching(
     dsn: str,
     *queries: Query,
     state: Path = Path("/nonexistent/state.sqlite3"),
-    polled: bool = False,
     show_texts: bool = True,
+    hour: float = 3600.0,
 ) -> AsyncIterator[Watch]:
     """Watch a database with these queries, or with the shipped ones.
 
-    What must outlive a restart is kept in memory, unless `state` names a file. Statements may be
-    polled as well, if `polled`.
+    What must outlive a restart is kept in memory, unless `state` names a file; `hour` is how many
+    seconds an hour has.
     """
     catalog = catalog_of(*queries) if queries else shipped()
     database = Database("loom", lambda: dsn)
@@ -143,20 +157,17 @@ async def watching(
     for name, metric in catalog.metrics().items():
         if metric.type == "change_timestamp":
             store.observe(database.name, name, [])  # as by a daemon that has run for a while
-    job = Poller(database, store, catalog.deployment, show_texts=show_texts).job(None)
-    feeds: list[Feed] = [*catalog.queries, *([job] if polled else [])]
-    intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
-    intervals[job.name] = job.interval_seconds
-    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
-    board = Board(feeds, {**max_ages, job.name: MAX_AGE_SECONDS})
-    telemetry = Telemetry(database.name, feeds)
+    settings = Settings(statement_text=show_texts, hour=hour)
+    parts = assemble(settings, catalog, database, store)
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
-    runner = Runner(database, board, store, telemetry, dict.fromkeys(intervals, 0.0))
-    sources = Sources(catalog, board, database, store, intervals)
-    exposition = Exposition(build_registry(sources, telemetry.registry), board)
+    intervals = dict.fromkeys(parts.interval_seconds, 0.0)
+    runner = Runner(database, parts.board, store, parts.telemetry, intervals)
+    sources = Sources(parts.board, database, store, parts.interval_seconds)
+    registry = build_registry(sources, parts.telemetry.registry)
+    exposition = Exposition(registry, parts.board)
     await database.open()
     try:
-        yield Watch(catalog, database, board, runner, exposition, job)
+        yield Watch(parts, runner, exposition)
     finally:
         await database.close()
         store.close()

@@ -5,15 +5,17 @@ loses one poll. Hours that are over are not kept in memory.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
+from exporter.catalog.deployment import OTHER
 from exporter.state import StateStore
 from exporter.statements.counters import NOTHING, Delta, combine
 from exporter.statements.memory import Owner
+from exporter.statements.tally import Counted
 from exporter.statements.window import Window
 
 TOPIC = "baseline hours"
@@ -71,18 +73,18 @@ class Buckets:
 
     def begin(self, owner: Owner) -> None:
         """Go on with what was written down of this database; drop what is of another one."""
-        names = set(self._store.names(self._database, TOPIC)) - {_OWNER}
+        self._starts, self._now, self._unwritten = [], None, {}
         written = self._store.read(self._database, TOPIC, _OWNER)
-        self._starts, self._now = [], None
         try:
             if written and Owner(*json.loads(written)).is_same(owner):
+                names = set(self._store.names(self._database, TOPIC)) - {_OWNER}
                 self._starts = sorted(map(float, names))
-                if self._starts:
-                    self._now = self._read(self._starts[-1])
+                self._now = self._read(self._starts[-1]) if self._starts else None
                 return
         except (TypeError, ValueError) as error:
             _log.error("the baseline so far cannot be read; it begins anew", reason=str(error))
-        self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
+        if self._store.version(self._database, TOPIC) is not None:  # else: unreadable, not empty
+            self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
 
     def add(self, window: Window) -> None:
         """Add a window to the hour in which it began, and write that down.
@@ -109,8 +111,8 @@ class Buckets:
     def until(self, end: float) -> Iterator[Bucket]:
         """Yield the hours that were over at this Unix time; one after the other, to save memory."""
         for start in self._starts:
-            if start + self._hour_seconds <= end:
-                yield self._read(start)
+            if start + self._hour_seconds <= end and (bucket := self._read(start)):
+                yield bucket
 
     def clear(self) -> None:
         """Forget all hours."""
@@ -125,10 +127,11 @@ class Buckets:
             return 0.0
         return (len(self._starts) - 1) * self._hour_seconds + self._now.watched_seconds
 
-    def _read(self, start: float) -> Bucket:
+    def _read(self, start: float) -> Bucket | None:
         text = self._unwritten.get(start) or self._store.read(self._database, TOPIC, _name(start))
         if text is None:
-            raise ValueError(f"the hour {_name(start)} is gone")
+            _log.warning("an hour of the baseline is gone from the state", hour=_name(start))
+            return None
         watched, excluded, evictions, rows = json.loads(text)
         statements = {
             Statement(*statement): Delta(calls, seconds, squared, 0, 0, 0)
@@ -149,6 +152,25 @@ class Buckets:
             self._unwritten.pop(bucket.start, None)
         else:
             self._unwritten[bucket.start] = text
+
+
+def disturbance(window: Window) -> str | None:
+    """Return why a window says nothing of how things usually are, if it does not.
+
+    Evictions matter where they hit a statement of a class: others come and go all the time.
+    """
+    if window.resets:
+        return "statistics were reset"
+    return "entries of statements were thrown out" if window.lost - {OTHER} else None
+
+
+def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
+    """Return the texts that may be shown, by identity, of statements that belong to a class."""
+    return {
+        known.identity: known.shown
+        for known, _ in counted
+        if known.identity and known.shown and known.class_name != OTHER
+    }
 
 
 def _name(start: float) -> str:

@@ -32,7 +32,7 @@ Source = Literal["automatic", "captured", "since_reset"]
 class _Hours:
     """The hours of one statement, as numbers in a row: there may be many."""
 
-    numbers: array[float] = field(default_factory=lambda: array("d"))
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))
 
     def append(self, start: float, delta: Delta) -> None:
         self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))

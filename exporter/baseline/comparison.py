@@ -15,13 +15,6 @@ Place = tuple[str, str]
 """Class and role."""
 
 
-class ClassTotals(NamedTuple):
-    """All calls of a class, whether a baseline is known for them or not."""
-
-    calls: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(slots=True)
 class Since:
     """What was called since a Unix time, the end of the warm-up; `watched_seconds` of it."""
@@ -29,7 +22,8 @@ class Since:
     at: float | None = None
     watched_seconds: float = 0.0
     matched: dict[Place, Sums] = field(default_factory=dict)
-    totals: dict[str, ClassTotals] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of all calls of a class, whether a baseline is known for them or not."""
 
 
 class ClassChange(NamedTuple):
@@ -40,8 +34,6 @@ class ClassChange(NamedTuple):
 
     change: Change | None
     coverage: float | None
-    before: ClassTotals
-    after: ClassTotals
 
 
 class Comparison:
@@ -55,6 +47,8 @@ class Comparison:
         self.matched: dict[Place, Sums] = dict.fromkeys(self._expectations.noise, Sums())
         """By class and role. Grows only, so that any stretch of it can be judged."""
         self.since = Since()
+        self.counted_at: float | None = None
+        """The Unix time up to which calls are counted."""
 
     def restore(self, text: str) -> None:
         """Go on with what `dumps` has written.
@@ -67,12 +61,13 @@ class Comparison:
         try:
             written = json.loads(text)
             self.matched.update(_sums(written["matched"]))
+            self.counted_at = written["counted_at"]
             if written["baseline"] == self._digest:
                 self.since = Since(
                     written["since"],
                     written["watched_seconds"],
                     _sums(written["since_matched"]),
-                    {name: ClassTotals(*totals) for name, totals in written["totals"].items()},
+                    written["seconds"],
                 )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -82,11 +77,12 @@ class Comparison:
         return json.dumps(
             {
                 "baseline": self._digest,
+                "counted_at": self.counted_at,
                 "matched": _rows(self.matched),
                 "since": self.since.at,
                 "watched_seconds": self.since.watched_seconds,
                 "since_matched": _rows(self.since.matched),
-                "totals": self.since.totals,
+                "seconds": self.since.seconds,
             }
         )
 
@@ -100,16 +96,15 @@ class Comparison:
         """
         if settled_at != self.since.at:
             self.since = Since(settled_at)
+        self.counted_at = window.ended_at.timestamp()
         started_at = window.started_at.timestamp()
         is_judged = settled_at is not None and started_at >= settled_at
         if is_judged:
             self.since.watched_seconds += window.seconds
         for known, delta in window.counted:
             if is_judged:
-                before = self.since.totals.get(known.class_name, ClassTotals())
-                self.since.totals[known.class_name] = ClassTotals(
-                    before.calls + delta.calls, before.seconds + delta.seconds
-                )
+                before = self.since.seconds.get(known.class_name, 0.0)
+                self.since.seconds[known.class_name] = before + delta.seconds
             if known.identity is None:
                 continue
             expected = self._expectations.expected(known.identity, known.role, started_at)
@@ -133,13 +128,9 @@ class Comparison:
             for place, sums in self.since.matched.items()
             if place[0] == name
         )
-        before = [each for each in self._baseline.classes if each.class_name == name]
-        after = self.since.totals.get(name, ClassTotals())
+        seconds = self.since.seconds.get(name)
         return ClassChange(
-            change(sums, uncertainty, hours),
-            sums.seconds / after.seconds if after.seconds else None,
-            ClassTotals(sum(each.calls for each in before), sum(each.seconds for each in before)),
-            after,
+            change(sums, uncertainty, hours), sums.seconds / seconds if seconds else None
         )
 
 

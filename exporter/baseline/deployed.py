@@ -1,32 +1,11 @@
-"""Whether, and when, each phase of the deployment was seen to be applied.
+"""How far the deployment has come, as metrics tell it."""
 
-The history of migrations has no time of application and can be rewritten without any SQL being
-run. So each version is remembered from when it was first seen: one that vanishes and comes back is
-a repaired history, not a new deployment.
-"""
-
-import json
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import structlog
-
-from exporter.catalog import Deployment, Metric
-from exporter.catalog.deployment import Phase
-from exporter.collect.board import Board
+from exporter.catalog import Metric
 from exporter.collect.snapshot import Samples
-from exporter.database.outcome import State
-from exporter.state import StateStore
-from exporter.statements.memory import Owner
-
-APPLIED = "loom_migration_applied"
-WRITTEN = "loom_migration_written_timestamp_seconds"
-"""The metrics by which migrations are seen; each has a label `version`."""
-
-TOPIC = "deployment"
-MARKS = "rollout"
 
 METRICS: Mapping[str, Metric] = {
     "loom_deployment_timestamp_seconds": Metric(
@@ -47,8 +26,6 @@ METRICS: Mapping[str, Metric] = {
         value="at",
     ),
 }
-
-_log = structlog.get_logger(__name__)
 
 
 class PhaseSeen(NamedTuple):
@@ -101,171 +78,3 @@ class Deployed:
             name: {labels: value for labels, value in series.items() if value is not None}
             for name, series in zip(METRICS, values, strict=True)
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What was seen of the migrations of one database, as it is written down."""
-
-    owner: Owner
-    first_seen: Mapping[str, float | None] = field(default_factory=dict)
-    """By version; None where it was there before anybody looked."""
-    missing: tuple[str, ...] = ()
-    """Versions that were there, and are gone from the history."""
-    rewritten_at: float | None = None
-
-
-class Tracker:
-    """Looks at the migrations again and again, and remembers when each first appeared."""
-
-    def __init__(
-        self, store: StateStore, database: str, deployment: Deployment, hour_seconds: float
-    ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal, and so is the warm-up."""
-        self._store = store
-        self._database = database
-        self._deployment = deployment
-        self._warmup_seconds = deployment.warmup * hour_seconds / 3600
-        self._memory: _Memory | None = None
-
-    def look(self, owner: Owner, board: Board) -> Deployed:
-        """Return how far the deployment has come, as the board shows it."""
-        memory = self._memory
-        if memory is None or not memory.owner.is_same(owner):
-            memory = self._recall(owner)
-        written = _migrations(board)
-        if written is not None:
-            now = time.time()
-            seen = _note(memory or _Memory(owner), written, None if memory is None else now, now)
-            if seen != memory:
-                self._write(seen)
-            memory = seen
-        self._memory = memory
-        return self._deployed(memory, is_known=written is not None)
-
-    def _recall(self, owner: Owner) -> _Memory | None:
-        """Return what was written down of this database, None if nobody has looked at it yet."""
-        text = self._store.load(self._database, TOPIC).get(self._deployment.name)
-        try:
-            memory = _Memory(**json.loads(text)) if text else None
-            if memory is None or not Owner(*memory.owner).is_same(owner):
-                return None
-            return replace(memory, owner=owner, missing=tuple(memory.missing))
-        except (TypeError, ValueError) as error:
-            _log.error("what was seen of the deployment cannot be read", reason=str(error))
-            return None
-
-    def _write(self, memory: _Memory) -> None:
-        self._store.save(self._database, TOPIC, {self._deployment.name: json.dumps(asdict(memory))})
-
-    def _deployed(self, memory: _Memory | None, *, is_known: bool) -> Deployed:
-        marked_at = read_mark(self._store, self._database, self._deployment)
-        if memory is None and marked_at is None:
-            return Deployed(dict.fromkeys(self._deployment.phases, PhaseSeen()))
-        first_seen = memory.first_seen if memory else {}
-        phases = {
-            name: _phase(phase, first_seen, is_known=is_known, marked_at=marked_at)
-            for name, phase in self._deployment.phases.items()
-        }
-        times = [at for at in first_seen.values() if at is not None]
-        marks = [] if marked_at is None else [marked_at]
-        has_begun = bool(first_seen or marks) or (False if is_known else None)
-        last = max([*times, *marks], default=None)
-        is_over = all(phase.is_applied for phase in phases.values())
-        return Deployed(
-            phases,
-            has_begun,
-            min([*times, *marks], default=None),
-            last if is_over else None,
-            None if last is None else last + self._warmup_seconds,
-            memory.rewritten_at if memory else None,
-        )
-
-
-def read_mark(store: StateStore, database: str, deployment: Deployment) -> float | None:
-    """Return the Unix time at which somebody said that the application was rolled out."""
-    text = store.load(database, MARKS).get(deployment.name)
-    return None if text is None else float(text)
-
-
-def write_mark(store: StateStore, database: str, deployment: Deployment, at: float) -> bool:
-    """Remember that the application was rolled out `at` this Unix time; whether that worked."""
-    return store.save(database, MARKS, {deployment.name: repr(at)})
-
-
-def last_look(board: Board) -> float:
-    """Return the Unix time of the last look at the history that is known of.
-
-    Without a history there is nothing that could be applied since.
-    """
-    looks = [
-        time.time() - snapshot.max_age_seconds
-        if snapshot.state is State.ABSENT
-        else snapshot.last_success_at or 0.0
-        for snapshot in board.feeders(APPLIED)
-    ]
-    return min(looks, default=time.time())
-
-
-def _migrations(board: Board) -> Mapping[str, float | None] | None:
-    """Return the versions in the history, and when each was written; None if it is not known."""
-    snapshots = board.feeders(APPLIED)
-    now = time.monotonic()
-    applied: dict[str, float | None] = {}
-    for snapshot in snapshots:
-        if snapshot.state is State.ABSENT:  # no history: nothing was ever applied
-            continue
-        if snapshot.state is None or not snapshot.state.is_success or now > snapshot.expires:
-            return None
-        at = board.metrics[APPLIED].labels.index("version")
-        written = snapshot.samples.get(WRITTEN, {})
-        for labels, value in snapshot.samples.get(APPLIED, {}).items():
-            if value:
-                applied[labels[at]] = written.get((labels[at],))
-    return applied
-
-
-def _note(
-    memory: _Memory, written: Mapping[str, float | None], unwritten: float | None, now: float
-) -> _Memory:
-    """Return the memory with what is seen at `now`.
-
-    A version that appears was applied when its row was written or, where the server does not keep
-    that, at `unwritten`.
-    """
-    new = {
-        version: unwritten if at is None else at
-        for version, at in written.items()
-        if version not in memory.first_seen
-    }
-    missing = tuple(version for version in memory.first_seen if version not in written)
-    vanished = set(missing) - set(memory.missing)
-    if new:
-        _log.info("migrations were applied", versions=sorted(new))
-    if vanished:
-        _log.warning(
-            "migrations are gone from the history; the clock of the deployment goes on",
-            versions=sorted(vanished),
-        )
-    return replace(
-        memory,
-        first_seen={**memory.first_seen, **new},
-        missing=missing,
-        rewritten_at=now if vanished else memory.rewritten_at,
-    )
-
-
-def _phase(
-    phase: Phase,
-    first_seen: Mapping[str, float | None],
-    *,
-    is_known: bool,
-    marked_at: float | None,
-) -> PhaseSeen:
-    versions = [migration.version for migration in phase.migrations]
-    if not versions:  # nothing in the database shows it
-        return PhaseSeen(marked_at is not None, marked_at)
-    if not all(version in first_seen for version in versions):
-        return PhaseSeen(False if is_known else None)
-    times = [at for version in versions if (at := first_seen[version]) is not None]
-    return PhaseSeen(True, max(times) if len(times) == len(versions) else None)

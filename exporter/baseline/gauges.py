@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from exporter.catalog import Catalog
+from exporter.catalog import Catalog, Query
 from exporter.collect.board import Board, Snapshot
 from exporter.collect.snapshot import Samples
 from exporter.state import StateStore
@@ -38,10 +38,7 @@ class Gauges:
     def __init__(self, store: StateStore, database: str, catalog: Catalog) -> None:
         self._store = store
         self._database = database
-        self._metrics = {
-            query.name: [name for name, metric in query.metrics.items() if metric.baseline]
-            for query in catalog.queries
-        }
+        self._queries = catalog.queries
         self._known: dict[str, Taken] = {}
         self._pending: dict[str, Taken] = {}
 
@@ -60,7 +57,8 @@ class Gauges:
                 return
         except (TypeError, ValueError) as error:
             _log.error("gauges from before cannot be read", reason=str(error))
-        self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
+        if self._store.version(self._database, TOPIC) is not None:  # else: unreadable, not empty
+            self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
 
     def look(self, board: Board, clear_at: float) -> None:
         """Take in what the board shows.
@@ -70,27 +68,31 @@ class Gauges:
             clear_at: the Unix time of the last look that found no migration applied.
         """
         changed: dict[str, str | None] = {}
-        for query, names in self._metrics.items():
-            now = _take(board[query], names) if names else None
+        for query in self._queries:
+            now = take(board[query.name], query)
             if now is None:
                 continue
             # What waits is not replaced by what is newer, or it might wait for ever.
-            waiting = self._pending.setdefault(query, now)
+            waiting = self._pending.setdefault(query.name, now)
             sure = [each for each in (waiting, now) if each.at <= clear_at - _RUN_SECONDS]
             if sure:
-                self._known[query] = newest = max(sure, key=lambda taken: taken.at)
-                del self._pending[query]
-                changed[query] = _text(newest)
+                self._known[query.name] = newest = max(sure, key=lambda taken: taken.at)
+                del self._pending[query.name]
+                changed[query.name] = _text(newest)
         if changed:
             self._store.save(self._database, TOPIC, changed)
 
 
-def _take(snapshot: Snapshot, names: list[str]) -> Taken | None:
-    """Return what a query says of these gauges now; None if it gave no answer lately."""
-    if not snapshot.state or not snapshot.state.is_success or snapshot.last_success_at is None:
+def take(snapshot: Snapshot, query: Query) -> Taken | None:
+    """Return what a query says now of its gauges that are to be remembered.
+
+    None if there are none, or if it gave no answer lately.
+    """
+    names = [name for name, metric in query.metrics.items() if metric.baseline]
+    if not names or not snapshot.state or not snapshot.state.is_success:
         return None
     samples = {name: snapshot.samples.get(name, {}) for name in names}
-    return Taken(snapshot.last_success_at, samples)
+    return Taken(snapshot.last_success_at or 0.0, samples)
 
 
 def _text(taken: Taken) -> str:

@@ -2,17 +2,20 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import structlog
 
 from exporter.baseline import document
-from exporter.baseline.buckets import Buckets
+from exporter.baseline.buckets import Buckets, disturbance, shown_texts
 from exporter.baseline.build import build
 from exporter.baseline.comparison import ClassChange, Comparison
-from exporter.baseline.deployed import Deployed, last_look
-from exporter.baseline.document import Baseline, RefusedError, check_fits, dumps, identity_of, loads
+from exporter.baseline.deployed import Deployed
+from exporter.baseline.document import Baseline
+from exporter.baseline.encoding import RefusedError, dumps, loads
+from exporter.baseline.fit import check_fits, identity_of
 from exporter.baseline.gauges import Gauges, Taken
 from exporter.baseline.samples import (
     MATCHED,
@@ -22,6 +25,7 @@ from exporter.baseline.samples import (
     condition_samples,
     matched_samples,
 )
+from exporter.baseline.tracker import last_look
 from exporter.catalog import Catalog, Deployment, Metric
 from exporter.catalog.deployment import OTHER
 from exporter.collect.board import Board
@@ -35,6 +39,9 @@ TOPIC = "baseline"
 """The document, by the name of the deployment that it is made for."""
 
 COMPARISON = "comparison"
+
+STALE_SECONDS = 600.0
+"""What was counted longer ago tells nothing of now."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +68,7 @@ class Keeper:
         self._deployed: Deployed | None = None
         self._started: datetime | None = None
         self._version: int | None = None
+        self._is_written = False
         self._comparison: Comparison | None = None
         self.baseline: Baseline | None = None
         self.refusal: RefusedError | None = None
@@ -75,7 +83,8 @@ class Keeper:
         with self._lock:
             self._begin(owner)
             if window and self._comparison:
-                self._comparison.take(window, self._deployed and self._deployed.settled_at)
+                settled_at = self._deployed.settled_at if self._deployed else None
+                self._comparison.take(window, settled_at)
                 written = {self._catalog.deployment.name: self._comparison.dumps()}
                 self._store.save(self._database, COMPARISON, written)
             elif window and self._is_collecting:
@@ -88,6 +97,8 @@ class Keeper:
             self._begin(owner_of(facts))
             self._deployed = deployed
             self._look_for_document(facts)
+            if self.baseline and not self._is_written:
+                self._write(dumps(self.baseline))
             if self._started not in (None, facts.postmaster_start):
                 self._buckets.exclude("the server was restarted")
             self._started = facts.postmaster_start
@@ -97,10 +108,16 @@ class Keeper:
                 self._freeze(facts, deployed.began_at)
 
     def changes(self) -> Mapping[str, ClassChange]:
-        """Return how each class compares with the baseline since the deployment; empty without."""
+        """Return how each class compares with the baseline since the deployment.
+
+        Nothing without a baseline, nor where calls have not been counted lately.
+        """
         with self._lock:
-            classes = [*self._catalog.deployment.classes, OTHER]
-            return self._comparison.changes(classes) if self._comparison else {}
+            comparison = self._comparison
+            counted_at = comparison.counted_at if comparison else None
+            if not comparison or not counted_at or time.time() - counted_at > STALE_SECONDS:
+                return {}
+            return comparison.changes([*self._catalog.deployment.classes, OTHER])
 
     def samples(self) -> Samples:
         """Return what is to be shown of the baseline, but for the counters of each poll."""
@@ -138,26 +155,24 @@ class Keeper:
         self._gauges.begin(owner)
 
     def _collect(self, window: Window) -> None:
-        for known, _ in window.counted:
-            if known.identity and known.shown and known.class_name != OTHER:
-                self._texts[known.identity] = known.shown
+        self._texts.update(shown_texts(window.counted))
         self._buckets.add(window)
-        if window.resets:
-            self._buckets.exclude("statistics were reset")
-        elif window.lost - {OTHER}:
-            self._buckets.exclude("entries of statements were thrown out")
+        if reason := disturbance(window):
+            self._buckets.exclude(reason)
 
     def _look_for_document(self, facts: ServerFacts) -> None:
         """Take over the document in the store, if somebody has put another one there."""
         version = self._store.version(self._database, TOPIC)
-        if version == self._version:
+        if version is None or version == self._version:
             return
         self._version = version
-        self._comparison = self.baseline = self.refusal = None
         deployment = self._catalog.deployment
         text = self._store.read(self._database, TOPIC, deployment.name)
         if text is None:
+            self._is_written = False  # or the state was lost meanwhile
             return
+        self._comparison = self.baseline = self.refusal = None
+        self._is_written = True
         try:
             baseline = loads(text)
             warnings = check_fits(baseline, facts, deployment.name, rules_digest(deployment))
@@ -198,12 +213,11 @@ class Keeper:
             gauges=gauges_of(self._gauges.known),
         )
         text = dumps(baseline)
-        self._store.save(self._database, TOPIC, {self._catalog.deployment.name: text})
-        self._version = self._store.version(self._database, TOPIC)
         self.refusal = None
         self._adopt(baseline, text)
-        self._buckets.clear()
-        self._texts = {}
+        self._write(text)
+        if self._is_written:
+            self._buckets.clear()
         _log.info(
             "the deployment has begun; the baseline is frozen",
             hours=baseline.window.buckets,
@@ -211,6 +225,11 @@ class Keeper:
             statements=len(baseline.statements),
             would_have_paged=baseline.backtest.pages,
         )
+
+    def _write(self, text: str) -> None:
+        written = {self._catalog.deployment.name: text}
+        self._is_written = self._store.save(self._database, TOPIC, written)
+        self._version = self._store.version(self._database, TOPIC)
 
 
 def owner_of(facts: ServerFacts) -> Owner:

@@ -1,10 +1,16 @@
 """The decision rule: is a class of statements slower than its baseline, beyond size and noise?
 
 Six sums grow with each poll; everything else follows from them, here and, by the same formulas, in
-the alert rules (`alerts/rules/`). A test holds the two together.
+the alert rules (`alerts/rules/`). A test holds the two together. `bench/bench_decision_rule.py`
+simulates it. No clock, no network: numbers in, a decision out.
 """
 
+import math
+from collections.abc import Iterable
+from enum import StrEnum, auto
 from typing import NamedTuple
+
+from exporter.statements.counters import Delta
 
 
 class Sums(NamedTuple):
@@ -25,7 +31,18 @@ class Sums(NamedTuple):
     expected_variance: float = 0.0
     """W, the sum of n·s²."""
     deviation: float = 0.0
-    """D, the sum of q + n·(t/n - m)²."""
+    """D, the sum of q + n·(t/n - m)²: of (x - m)² over all calls, x being the time of one."""
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Return the sums of both."""
+        return Sums(
+            self.calls + other.calls,
+            self.seconds + other.seconds,
+            self.expected_seconds + other.expected_seconds,
+            self.expected_squared + other.expected_squared,
+            self.expected_variance + other.expected_variance,
+            self.deviation + other.deviation,
+        )
 
 
 class Noise(NamedTuple):
@@ -38,12 +55,12 @@ class Noise(NamedTuple):
 
 
 class Change(NamedTuple):
-    """How a class compares with its baseline."""
+    """How a class compares with its baseline. All of it is finite."""
 
     ratio: float
     """R, actual over expected time."""
     lower: float
-    """R if noise has worked against us, at the confidence of `rule.CONFIDENCE_Z`."""
+    """R if noise has worked against us, at the confidence of `CONFIDENCE_Z`."""
     upper: float
     """R if noise has worked for us."""
     z: float
@@ -53,3 +70,239 @@ class Change(NamedTuple):
     calls: int
     seconds: float
     expected_seconds: float
+    baseline_error: float = 0.0
+    """ε of the baseline."""
+
+
+class Limits(NamedTuple):
+    """What R, z and z_raw must each exceed in a window that pages."""
+
+    ratio: float
+    z: float
+    z_raw: float
+
+
+PAGE = Limits(ratio=1.2, z=3.09, z_raw=1.5)
+"""Pages in two windows of an hour that do not overlap: by itself, z goes beyond 3.09 once in a
+thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than two calls."""
+
+FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
+"""Pages in one window of 15 minutes, during the warm-up as well."""
+
+LEAST_CALLS = 5
+"""With fewer calls nothing is decided."""
+
+LEAST_COVERAGE = 0.8
+"""Matched seconds over all seconds of the class; at or below it nothing is decided, because too
+much of the time is spent in statements of which no baseline is known."""
+
+GREATEST_BASELINE_ERROR = math.sqrt(0.05)
+"""ε; beyond it the logarithm is no longer normal enough (Fieller, 1954), and nothing is judged."""
+
+SLOWER = 1.2
+"""The ratio that is a regression for the verdict; one that is surely below it is none."""
+
+IMPROVED = 0.7
+"""The ratio that is an improvement, 30 % less time. Reported, never required."""
+
+CONFIDENCE_Z = 3.09
+"""Standard errors on either side of R, in `Change.lower` and `Change.upper`.
+
+The verdict is looked at for a week, at every moment, and not at four checkpoints, for which 2.5
+would do. Of noise that is a Brownian motion W, sqrt(t) normalised, the chance to exceed b at any
+time from hour 1 to hour 168 is about φ(b)·((b - 1/b)/2·ln 168 + 2/b) (Siegmund, Sequential
+Analysis, 1985): 2.6 % at 3.09, 10.8 % at 2.5. Drawn 200,000 times it is 2.3 % and 9.9 %, and 1.6 %
+at 3.09 if one looks once an hour. That is below the 5 % of four looks with Bonferroni's bound. It
+holds for one direction, for one class, and as far as one hour does not depend on the other.
+"""
+
+EXCESS_FLOOR_SECONDS = 1.0
+"""What a slow-down must cost in an hour: less of the server's time is not worth a page."""
+
+HOURS_OF_A_DAY = 24
+"""So many hours average out; the days themselves differ too, and those do not."""
+
+# Relative standard errors below and above which a double and its exponential say nothing more.
+_LEAST_ERROR = 1e-9
+_GREATEST_ERROR = 100.0
+
+
+class Outcome(StrEnum):
+    """What can be said of a deployment, or of a part of it."""
+
+    PASS = auto()
+    FAIL = auto()
+    INCONCLUSIVE = auto()
+
+
+class Judgement(NamedTuple):
+    """An outcome, and why, in a few words for whoever decides."""
+
+    outcome: Outcome
+    reason: str
+
+
+def contribution(delta: Delta, mean_seconds: float, variance: float) -> Sums:
+    """Return what new calls of one statement add to the sums.
+
+    Args:
+        delta: the new calls, at least one.
+        mean_seconds: m, of a call in the baseline.
+        variance: s², of a call in the baseline, in seconds squared.
+    """
+    calls, seconds = delta.calls, delta.seconds
+    return Sums(
+        calls,
+        seconds,
+        calls * mean_seconds,
+        calls * mean_seconds**2,
+        calls * variance,
+        delta.squared_deviation + calls * (seconds / calls - mean_seconds) ** 2,
+    )
+
+
+def pooled(parts: Iterable[tuple[Sums, Noise]]) -> tuple[Sums, Noise]:
+    """Return several roles, or classes, as one.
+
+    Their baselines err independently of each other, but an hour that is slow is slow for all:
+
+        ε² = Σ(E·ε)² / (ΣE)²        τ = ΣE·τ / ΣE
+    """
+    sums, squared_error, log_stddev = Sums(), 0.0, 0.0
+    for part, noise in parts:
+        sums = sums.plus(part)
+        squared_error += (part.expected_seconds * noise.relative_error) ** 2
+        log_stddev += part.expected_seconds * noise.hour_log_stddev
+    expected = sums.expected_seconds
+    if not expected > 0:
+        return sums, Noise()
+    return sums, Noise(math.sqrt(squared_error) / expected, log_stddev / expected)
+
+
+def spread(sums: Sums) -> float:
+    """Return the variance of all calls together about their shifted means, in seconds squared.
+
+        v_raw = max(D - (R-1)²·S, 0) · N/(N-1)
+
+    The spread of a single call is not to be seen: its whole deviation is taken for it.
+    """
+    if sums.calls == 1 or not sums.expected_seconds > 0:
+        return sums.deviation
+    shift = sums.seconds / sums.expected_seconds - 1
+    return _unbiased(sums.deviation - shift**2 * sums.expected_squared, sums.calls)
+
+
+def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
+    """Compare calls with their baseline; None if there are none, or none that took time.
+
+        R     = T/E
+        v     = max(v_raw, R²·W)             never less than the baseline's own spread
+        z     = ln R / sqrt(v/T² + ε² + τ²)
+        z_raw = (T - E) / sqrt(max(D - (T-E)²/N, 0) · N/(N-1) + ε²·E²)
+
+    The error of ln R is that of the delta method. z_raw takes the spread of the excess of each
+    call about the mean excess: whatever the statements, one call then cannot get beyond 1, nor j
+    equal ones much beyond √j. `spread` would not do, for it expects a shift in proportion, and
+    where most of the expected time is that of one call, it takes an outlier among the others, or
+    that call itself, for such a shift.
+
+    τ² shrinks with the number of hours, but no further than after a day. It does not grow for
+    parts of an hour, because what makes an hour slow does not average out within it.
+
+    Args:
+        sums: of the calls since some moment.
+        noise: that of the baseline.
+        hours: how long ago that was, in hours of the baseline.
+    """
+    calls, seconds, expected = sums.calls, sums.seconds, sums.expected_seconds
+    if calls <= 0 or not seconds > 0 or not expected > 0:
+        return None
+    ratio, excess = seconds / expected, seconds - expected
+    variance = max(spread(sums), ratio**2 * sums.expected_variance)
+    independent_hours = min(max(hours, 1.0), HOURS_OF_A_DAY)
+    error = math.sqrt(
+        variance / seconds**2
+        + noise.relative_error**2
+        + noise.hour_log_stddev**2 / independent_hours
+    )
+    error = min(max(error, _LEAST_ERROR), _GREATEST_ERROR)
+    excess_spread = (
+        sums.deviation if calls == 1 else _unbiased(sums.deviation - excess**2 / calls, calls)
+    )
+    raw_error = math.sqrt(excess_spread + (noise.relative_error * expected) ** 2)
+    return Change(
+        ratio,
+        ratio * math.exp(-CONFIDENCE_Z * error),
+        ratio * math.exp(CONFIDENCE_Z * error),
+        math.log(ratio) / error,
+        excess / max(raw_error, _LEAST_ERROR * max(seconds, expected)),
+        calls,
+        seconds,
+        expected,
+        noise.relative_error,
+    )
+
+
+def pages(
+    change: Change, coverage: float, excess_floor_seconds: float, limits: Limits = PAGE
+) -> bool:
+    """Return whether one window has all that a page needs. `PAGE` asks for two in a row.
+
+    Args:
+        change: the window.
+        coverage: seconds of statements with a baseline over all seconds of the class.
+        excess_floor_seconds: what the slow-down must have cost in this window.
+        limits: `PAGE` or `FAST_PAGE`.
+    """
+    return (
+        change.ratio > limits.ratio
+        and change.z > limits.z
+        and change.z_raw > limits.z_raw
+        and change.calls >= LEAST_CALLS
+        and coverage > LEAST_COVERAGE
+        and change.seconds - change.expected_seconds >= excess_floor_seconds
+    )
+
+
+def verdict_of(change: Change | None, coverage: float | None) -> Judgement:
+    """Judge all calls since the deployment; no data is neither pass nor fail.
+
+    Args:
+        change: since the deployment settled; None if there was no call.
+        coverage: seconds of statements with a baseline over all seconds; None without any.
+    """
+    if change is None or coverage is None:
+        return Judgement(Outcome.INCONCLUSIVE, "no calls of statements with a baseline")
+    doubt = _doubt(change, coverage)
+    if doubt:
+        return Judgement(Outcome.INCONCLUSIVE, doubt)
+    found = (
+        f"{change.ratio:.2f} times the baseline, between {change.lower:.2f} and {change.upper:.2f}"
+    )
+    if change.ratio > SLOWER and change.lower > 1.0 and change.z_raw > PAGE.z_raw:
+        return Judgement(Outcome.FAIL, found)
+    if change.upper <= SLOWER:
+        return Judgement(Outcome.PASS, found)
+    return Judgement(Outcome.INCONCLUSIVE, f"too early to tell: {found}")
+
+
+def improved(change: Change) -> bool:
+    """Return whether calls surely take at least 30 % less time than before."""
+    return change.upper <= IMPROVED
+
+
+def _doubt(change: Change, coverage: float) -> str | None:
+    if change.calls < LEAST_CALLS:
+        return f"only {change.calls} calls, {LEAST_CALLS} at least"
+    if coverage <= LEAST_COVERAGE:
+        return f"a baseline is known for {coverage:.0%} of the time, not for {LEAST_COVERAGE:.0%}"
+    if change.baseline_error > GREATEST_BASELINE_ERROR:
+        return (
+            f"the baseline is uncertain by {change.baseline_error:.0%},"
+            f" {GREATEST_BASELINE_ERROR:.0%} at most"
+        )
+    return None
+
+
+def _unbiased(squared_deviation: float, calls: int) -> float:
+    return max(squared_deviation, 0.0) * calls / (calls - 1)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from exporter.baseline.comparison import ClassChange, Place
-from exporter.baseline.document import Baseline, Refusal
+from exporter.baseline.document import Baseline
+from exporter.baseline.encoding import Refusal
 from exporter.baseline.rule import Sums
 from exporter.catalog import Catalog, Metric
 from exporter.collect.snapshot import Samples
@@ -86,7 +87,7 @@ def metrics(catalog: Catalog) -> dict[str, Metric]:
         **{
             remembered(name): Metric(
                 type="gauge",
-                help=f"{name} as it was before the deployment.",
+                help=f"What {name} was before the deployment.",
                 labels=metric.labels,
                 value="value",
             )

@@ -7,7 +7,8 @@ from pathlib import Path
 from exporter.catalog.deployment import Deployment, load_deployment
 from exporter.catalog.header import Metric
 from exporter.catalog.query import Query, parse_query
-from exporter.documents import DocumentError
+from exporter.catalog.references import broken_references
+from exporter.documents import Document, DocumentError
 
 __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
 
@@ -49,8 +50,9 @@ def load(folder: Path) -> Catalog:
         raise CatalogError([f"{folder}: not a folder; {_REMEDY}"])
     problems: list[str] = []
     deployment: Deployment | None = None
+    document: Document | None = None
     try:
-        deployment = load_deployment(folder / "deployment.yaml")
+        deployment, document = load_deployment(folder / "deployment.yaml")
     except DocumentError as error:
         problems.append(str(error))
     queries: list[Query] = []
@@ -70,9 +72,12 @@ def load(folder: Path) -> Catalog:
         problems.extend(_unknown_phases(queries, deployment))
     problems.extend(_disagreements(queries))
     problems.extend(_clashes(queries))
-    if problems or deployment is None:
+    if problems or deployment is None or document is None:
         raise CatalogError(problems)
-    return Catalog(deployment, tuple(queries))
+    catalog = Catalog(deployment, tuple(queries))
+    if broken := list(broken_references(deployment, document, catalog.metrics())):
+        raise CatalogError(broken)
+    return catalog
 
 
 def _unknown_phases(queries: list[Query], deployment: Deployment) -> Iterator[str]:

@@ -7,14 +7,13 @@ holds the two together.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from exporter.documents import DocumentError, parse_document, told_as
+from exporter.catalog.criteria import ALL, Criterion, Day, SignOff, Tracked
+from exporter.catalog.terms import Identifier, Model, Text
+from exporter.documents import Document, DocumentError, parse_document, told_as
 from exporter.durations import Duration
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-
-_IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _VERSION = r"^\d+$"
 _OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
@@ -22,12 +21,6 @@ _IDENTITY = r"^[0-9a-f]{64}$"
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one that is not told apart."""
-
-Identifier = Annotated[
-    str,
-    StringConstraints(pattern=_IDENTIFIER),
-    told_as(_IDENTIFIER, "must be in lower case, digits and _, beginning with a letter"),
-]
 
 ObjectName = Annotated[
     str,
@@ -37,11 +30,7 @@ ObjectName = Annotated[
 """A relation or a function, spelt as the catalog has it."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Migration(_Model):
+class Migration(Model):
     """A row that is expected in the history of migrations."""
 
     version: Annotated[
@@ -50,14 +39,14 @@ class Migration(_Model):
     name: Text
 
 
-class DeployedObject(_Model):
+class DeployedObject(Model):
     """An object that a phase leaves behind, as the label values of its metric name it."""
 
     kind: Text
     object: Text
 
 
-class Policy(_Model):
+class Policy(Model):
     """A row-level security policy that must be there after the phase."""
 
     table: Text
@@ -65,14 +54,14 @@ class Policy(_Model):
     command: Literal["select", "insert", "update", "delete", "all"]
 
 
-class Rollback(_Model):
+class Rollback(Model):
     """What it means to undo the phase."""
 
     risk: Literal["low", "medium", "high"]
     advice: Text
 
 
-class Phase(_Model):
+class Phase(Model):
     """One phase of the deployment."""
 
     title: Text
@@ -83,7 +72,7 @@ class Phase(_Model):
     audit_events: tuple[Text, ...] = ()
 
 
-class StatementClass(_Model):
+class StatementClass(Model):
     """Statements that are judged together: those that name one of these objects."""
 
     relations: tuple[ObjectName, ...] = ()
@@ -105,7 +94,7 @@ class StatementClass(_Model):
         return self
 
 
-class Replacement(_Model):
+class Replacement(Model):
     """A statement that the application asks, after the deployment, instead of another one."""
 
     new: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
@@ -114,7 +103,7 @@ class Replacement(_Model):
     """The text of the one whose time it is held against, call for call."""
 
 
-class Deployment(_Model):
+class Deployment(Model):
     """The deployment that is watched. Durations are in seconds."""
 
     name: Annotated[
@@ -130,12 +119,19 @@ class Deployment(_Model):
     exposed_schemas: tuple[Text, ...] = ()
     statement_roles: tuple[Text, ...] = ()
     """Roles whose statements are told apart; those of any other are `OTHER` together."""
-    classes: dict[Identifier, StatementClass] = {}
+    classes: dict[Identifier, StatementClass] = Field(default_factory=dict)
     """Where two classes claim a statement, the first of them gets it."""
     replacements: tuple[Replacement, ...] = ()
     """Without these, a statement that came with the deployment has nothing to be compared with."""
     slow_statement: Duration = 0.1
     """Seconds; a statement is slow if its calls take longer on average."""
+    criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
+    """What makes it a success; in the order in which it is told."""
+    first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)
+    """By the number of the day."""
+    sign_offs: dict[Identifier, SignOff] = Field(default_factory=dict)
+    tracked: tuple[Tracked, ...] = ()
+    """The table of before and after."""
 
     @model_validator(mode="after")
     def _versions_are_unique(self) -> "Deployment":
@@ -145,8 +141,8 @@ class Deployment(_Model):
         for version in versions:
             if versions.count(version) > 1:
                 raise ValueError(f"migration {version} stands in two phases")
-        if "all" in self.phases:
-            raise ValueError("`all` stands for every phase; give the phase another name")
+        if ALL in self.phases:
+            raise ValueError(f"`{ALL}` stands for every phase; give the phase another name")
         return self
 
     @model_validator(mode="after")
@@ -161,9 +157,18 @@ class Deployment(_Model):
                 seen[claim] = name
         return self
 
+    @model_validator(mode="after")
+    def _what_is_judged_has_one_name(self) -> "Deployment":
+        checks = [name for day in self.first_week.values() for name in day.checks]
+        names = [*self.criteria, *checks, *self.sign_offs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} stands twice among criteria, checks and sign_offs")
+        return self
 
-def load_deployment(path: Path) -> Deployment:
-    """Read `deployment.yaml`.
+
+def load_deployment(path: Path) -> tuple[Deployment, Document]:
+    """Read `deployment.yaml`; the document is for errors that are found later.
 
     Raises:
         DocumentError: it is missing, unreadable or malformed.
@@ -178,6 +183,6 @@ def load_deployment(path: Path) -> Deployment:
     if not isinstance(document.data, dict):
         raise DocumentError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:
-        return Deployment.model_validate(document.data)
+        return Deployment.model_validate(document.data), document
     except ValidationError as invalid:
         raise document.errors(invalid) from None

@@ -54,7 +54,22 @@ Relation = Annotated[
 ]
 
 _RESERVED_LABELS = {"database", "le", "quantile", "job", "instance"}
-_RESERVED_FAMILIES = {"loom_database_up", "loom_deployment_warmup_active"}
+_RESERVED_PREFIXES = (
+    "loom_baseline_",
+    "loom_criterion_",
+    "loom_daily_check_",
+    "loom_exporter_",
+    "loom_statement",
+    "process_",
+    "python_",
+)
+_RESERVED_FAMILIES = {
+    "loom_database_up",
+    "loom_deployment_history_rewritten_timestamp_seconds",
+    "loom_deployment_timestamp_seconds",
+    "loom_deployment_verdict",
+    "loom_deployment_warmup_active",
+}
 _SUFFIX = {"counter": "_total", "info": "_info", "change_timestamp": "_timestamp_seconds"}
 
 
@@ -188,7 +203,7 @@ class Header(_Model):
                 raise ValueError(f"{name}: the name of a {metric.type} ends with {suffix}")
             if metric.type == "gauge" and name.endswith(("_total", "_info", "_baseline")):
                 raise ValueError(f"{name}: this ending is not for a gauge")
-            if name.startswith(("loom_exporter_", "loom_statement", "process_", "python_")):
+            if name.startswith(_RESERVED_PREFIXES):
                 raise ValueError(f"{name}: this prefix is the exporter's own")
             if metric.family(name) in _RESERVED_FAMILIES:
                 raise ValueError(f"{name}: this name is the exporter's own")

@@ -2,20 +2,27 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import psycopg
 import typer
 
 from exporter import catalog
+from exporter.baseline.encoding import Refusal, RefusedError
+from exporter.baseline.files import FileError
 from exporter.catalog import Catalog, CatalogError
-from exporter.database.outcome import describe
+from exporter.database.conninfo import conninfo_reader
+from exporter.database.database import Database
+from exporter.database.outcome import RunError, State, describe
 from exporter.redaction import redact
 from exporter.settings import Settings, SettingsError, load_settings
+from exporter.state import StateStore
+
+Answer = TypeVar("Answer")
 
 
 class Exit(IntEnum):
@@ -70,8 +77,43 @@ def told_in_one_line(output: str = "text") -> Iterator[None]:
             print_json({"problems": error.problems})
             raise typer.Exit(Exit.USAGE) from None
         fail(str(error), Exit.USAGE)
+    except RefusedError as refused:
+        is_other = refused.reason is Refusal.OTHER_DATABASE
+        fail(f"{refused} ({refused.reason})", Exit.UNREACHABLE if is_other else Exit.FAILED)
+    except FileError as error:
+        fail(str(error), Exit.USAGE)
+    except RunError as error:
+        is_away = error.state is State.UNREACHABLE
+        fail(f"database: {error}", Exit.UNREACHABLE if is_away else Exit.FAILED)
     except psycopg.OperationalError as error:
         fail(f"database: {describe(error)}", Exit.UNREACHABLE)
+
+
+def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:
+    """Open what the daemon remembers; end if that cannot be done."""
+    store = StateStore(settings.state_dir / "state.sqlite3", read_only=read_only)
+    if store.problem:
+        fail(f"state: {store.problem}", Exit.FAILED)
+    return store
+
+
+def save_state(store: StateStore, settings: Settings, topic: str, name: str, text: str) -> None:
+    """Write one document for the daemon to find; end if that cannot be done."""
+    if not store.save(settings.database_name, topic, {name: text}):
+        fail(f"state: {store.problem}", Exit.FAILED)
+
+
+async def with_database(settings: Settings, act: Callable[[Database], Awaitable[Answer]]) -> Answer:
+    """Do something with the database, on one connection.
+
+    Raises:
+        SettingsError: the connection string is missing or malformed.
+        RunError: as `act` does.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()  # report a malformed one as such
+    async with Database(settings.database_name, read_conninfo, max_connections=1) as database:
+        return await act(database)
 
 
 def print_json(value: object) -> None:

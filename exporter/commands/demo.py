@@ -9,33 +9,48 @@ from exporter.commands.common import Exit, fail, told_in_one_line
 app = typer.Typer()
 
 
-@app.command(epilog="Example: loom-exporter demo --scenario published --port 10187")
+@app.command(epilog="Example: loom-exporter demo --scenario regression --fast")
 def demo(
     scenario: Annotated[
-        Literal["healthy", "published", "rollback"],
+        Literal["healthy", "published", "regression", "rollback"],
         typer.Option(
             help="healthy: as it should go; published: with the defects of the originals; "
-            "rollback: the last phase is rolled back."
+            "regression: an index is lost afterwards; rollback: the last phase is rolled back."
         ),
     ] = "healthy",
     port: Annotated[
         int, typer.Option(help="Port of /metrics on 127.0.0.1; 0 takes a free one.")
     ] = 10187,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="Tell the story in two minutes rather than in three: 30 s under load before the "
+            "deployment and after it, not 60, and hours of 3 s, not 5, for baseline and warm-up.",
+        ),
+    ] = False,
     before: Annotated[
-        float, typer.Option(help="Seconds under load before the deployment.", min=1)
-    ] = 15.0,
+        float | None, typer.Option(help="Seconds under load before the deployment.", min=1)
+    ] = None,
+    after: Annotated[
+        float | None, typer.Option(help="Seconds under load after it, before the verdict.", min=1)
+    ] = None,
     hold: Annotated[
         float | None,
-        typer.Option(help="End by itself, this many seconds after the deployment.", min=0),
+        typer.Option(help="End by itself, this many seconds after the story is told.", min=0),
     ] = None,
 ) -> None:
     """Take a Loom database on a PostgreSQL of its own through its deployment, and watch it."""
     with told_in_one_line():
         try:
-            from exporter.demo import DemoError, Plan, play
+            from exporter.demo import CALM, FAST, DemoError, Plan, play
         except ModuleNotFoundError as missing:
             fail(f"the demo needs {missing.name}: pip install 'loom-exporter[demo]'", Exit.USAGE)
+        pace = FAST if fast else CALM
+        pace = pace._replace(
+            before_seconds=before or pace.before_seconds, after_seconds=after or pace.after_seconds
+        )
         try:
-            play(Plan(scenario=scenario, port=port, before_seconds=before, hold_seconds=hold))
+            play(Plan(scenario, port, pace, hold))
         except DemoError as error:
             fail(str(error), Exit.FAILED)

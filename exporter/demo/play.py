@@ -9,7 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import psycopg
 
@@ -20,14 +20,14 @@ from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.demo.programs import ServerError, embedded_bin_dir
 from exporter.demo.server import PostgresServer
-from exporter.demo.story import Watched, read_story, runs, sums, table
+from exporter.demo.story import Totals, read_story, runs, table, totals
 from exporter.demo.workload import Workload
 from exporter.settings import packaged_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Scenario = Literal["healthy", "published", "rollback"]
+Scenario = Literal["healthy", "published", "regression", "rollback"]
 
 _MAX_INTERVAL_SECONDS = 2.0
 _SETTLE_SECONDS = 60.0
@@ -44,13 +44,30 @@ class DemoError(Exception):
     """The demo cannot go on; `str()` says why."""
 
 
+class Pace(NamedTuple):
+    """How fast time goes by: the exporter's hour, and the demo's halves.
+
+    A dozen hours before the deployment make a baseline that knows its own noise; the warm-up after
+    it takes half an hour.
+    """
+
+    hour_seconds: float
+    before_seconds: float
+    after_seconds: float
+
+
+CALM = Pace(hour_seconds=5.0, before_seconds=60.0, after_seconds=60.0)
+FAST = Pace(hour_seconds=3.0, before_seconds=30.0, after_seconds=30.0)
+"""From the start to the verdict in less than two minutes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the demo goes. `hold_seconds` None means until Ctrl-C; `port` 0 takes a free one."""
 
     scenario: Scenario = "healthy"
     port: int = 10187
-    before_seconds: float = 15.0
+    pace: Pace = CALM
     hold_seconds: float | None = None
 
 
@@ -76,8 +93,8 @@ class _Stage:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._started = time.monotonic()
-        self._watched: Sequence[Watched] = read_story(FILES / "story.yaml")
-        self._columns: dict[str, list[float]] = {}
+        self._story = read_story(FILES / "story.yaml")
+        self._looks: dict[str, Sequence[Totals]] = {}
 
     async def play(self) -> None:
         with tempfile.TemporaryDirectory(prefix="loom-demo-", dir=_short_folder()) as name:
@@ -94,7 +111,11 @@ class _Stage:
                 self._tell(f"starting the exporter as the role {ROLE}")
                 port = self._plan.port or free_port()
                 with ExporterProcess(
-                    database.dsn(ROLE), folder, port, max_interval_seconds=_MAX_INTERVAL_SECONDS
+                    database.dsn(ROLE),
+                    folder,
+                    port,
+                    max_interval_seconds=_MAX_INTERVAL_SECONDS,
+                    hour_seconds=self._plan.pace.hour_seconds,
                 ) as exporter:
                     await self._act(database, exporter)
 
@@ -104,21 +125,27 @@ class _Stage:
         load = asyncio.create_task(workload.run())
         try:
             _say(f"\n  Open {exporter.url}/metrics\n")
-            self._tell(f"under load, before the deployment, for {self._plan.before_seconds:g} s")
-            await asyncio.sleep(self._plan.before_seconds)
+            hour, before, after = self._plan.pace
+            self._tell(f"an hour of the exporter's baseline and warm-up lasts {hour:g} s here")
+            self._tell(f"under load, before the deployment, for {before:g} s")
+            await asyncio.sleep(before)
             await self._look("before", exporter)
             await self._deploy(database)
             await self._look("deployed", exporter)
-            if self._plan.scenario == "rollback":
-                self._tell("rolling the last phase back, as the checklist says")
-                await asyncio.to_thread(database.run_file, FILES / "rollback_mfa.sql")
-                await self._look("rolled back", exporter)
-            _say("\n" + table(self._watched, self._columns) + "\n")
+            turn = self._story.turns.get(self._plan.scenario)
+            if turn:
+                self._tell(turn.text)
+                await asyncio.to_thread(database.run_file, FILES / turn.file)
+            self._tell(f"under load, after it, for {after:g} s")
+            await asyncio.sleep(after)
+            await self._look(turn.look if turn else "later", exporter)
+            _say("\n" + table(self._story.watched, self._looks) + "\n")
             if workload.failures:
                 failed = ", ".join(f"{count} × {code}" for code, count in workload.failures.items())
                 _say(
                     f"  The application had {workload.calls} calls that went well, and {failed}.\n"
                 )
+            await self._tell_verdict(exporter)
             await self._hold(exporter)
         finally:
             load.cancel()
@@ -147,7 +174,13 @@ class _Stage:
                     f"the exporter did not run all queries within {_SETTLE_SECONDS:g} s"
                 )
             await asyncio.sleep(_MAX_INTERVAL_SECONDS / 4)
-        self._columns[name] = sums(page, self._watched)
+        self._looks[name] = totals(page, self._story.watched)
+
+    async def _tell_verdict(self, exporter: ExporterProcess) -> None:
+        """Tell what whoever decides is told, and what a pipeline is, which reads the exit code."""
+        self._tell("the verdict, by loom-exporter verify")
+        verdict = await asyncio.to_thread(exporter.command, "verify")
+        _say(f"\n{(verdict.stdout or verdict.stderr).rstrip()}\n\nExit code {verdict.returncode}\n")
 
     async def _hold(self, exporter: ExporterProcess) -> None:
         if self._plan.hold_seconds is None:

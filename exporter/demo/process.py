@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START_SECONDS = 30.0
+_COMMAND_SECONDS = 60.0
 
 
 class ExporterProcess:
     """`loom-exporter serve` on a port of 127.0.0.1, with its files in one folder."""
 
     def __init__(
-        self, dsn: str, folder: Path, port: int, *, max_interval_seconds: float | None = None
+        self,
+        dsn: str,
+        folder: Path,
+        port: int,
+        *,
+        max_interval_seconds: float | None = None,
+        hour_seconds: float | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "exporter.log"
@@ -40,6 +47,8 @@ class ExporterProcess:
         }
         if max_interval_seconds:
             self._environment["LOOM_EXPORTER_MAX_INTERVAL"] = format_duration(max_interval_seconds)
+        if hour_seconds:
+            self._environment["LOOM_EXPORTER_HOUR"] = format_duration(hour_seconds)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -79,6 +88,28 @@ class ExporterProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of loom-exporter to its end, with the same settings and state.
+
+        Raises:
+            ServerError: it did not end.
+        """
+        try:
+            return subprocess.run(  # noqa: S603 - the arguments are the demo's own
+                [sys.executable, "-m", "exporter", *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            told = " ".join(arguments)
+            raise ServerError(
+                f"loom-exporter {told} did not end within {_COMMAND_SECONDS:g} s"
+            ) from None
 
     def metrics(self) -> str:
         """Return /metrics."""

@@ -1,45 +1,87 @@
-"""What the demo tells: a few numbers of /metrics, each the sum of some series."""
+"""What the demo tells: numbers of /metrics, and what befalls a deployment in some scenarios."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.documents import parse_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A number worth telling: the sum of the series of `metric` whose labels match."""
+    """A number worth telling: the sum of the series of `metric` whose labels match.
+
+    With `per`, a counter too, it is what one has grown by since the last look, divided by what
+    the other has. In seconds where `unit` is ms.
+    """
 
     text: str
     metric: str
+    per: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    unit: Literal["ms"] | None = None
 
 
-def read_story(path: Path) -> list[Watched]:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What happens after the deployment: an SQL file, and the name of the look that follows."""
+
+    text: str
+    file: str
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is told. `turns` is by scenario; most deployments are left alone."""
+
+    watched: Sequence[Watched]
+    turns: Mapping[str, Turn]
+
+
+class Totals(NamedTuple):
+    """Sums of the two metrics of one number; NaN where there is no series."""
+
+    value: float
+    per: float
+
+
+def read_story(path: Path) -> Story:
     """Read what is to be told from a YAML file."""
     document = parse_document(path.read_text(encoding="utf-8"), str(path))
-    return [Watched(**entry) for entry in document.data["watch"]]
+    return Story(
+        [Watched(**entry) for entry in document.data["watch"]],
+        {scenario: Turn(**entry) for scenario, entry in document.data["turns"].items()},
+    )
 
 
-def sums(page: str, watched: Sequence[Watched]) -> list[float]:
-    """Return the sum of each watched number on a page of /metrics; NaN where there is no series."""
-    totals = [math.nan] * len(watched)
-    for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            for number, each in enumerate(watched):
-                if sample.name == each.metric and each.labels.items() <= sample.labels.items():
-                    so_far = totals[number]
-                    totals[number] = sample.value + (0.0 if math.isnan(so_far) else so_far)
-    return totals
+def totals(page: str, watched: Sequence[Watched]) -> list[Totals]:
+    """Return the sums of each watched number on a page of /metrics."""
+    samples = [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    ]
+
+    def total(metric: str | None, labels: Mapping[str, str]) -> float:
+        values = [
+            value
+            for name, sample_labels, value in samples
+            if name == metric and labels.items() <= sample_labels.items()
+        ]
+        return sum(values) if values else math.nan
+
+    return [
+        Totals(total(each.metric, each.labels), total(each.per, each.labels)) for each in watched
+    ]
 
 
 def runs(page: str) -> dict[str, float]:
@@ -52,15 +94,31 @@ def runs(page: str) -> dict[str, float]:
     }
 
 
-def table(watched: Sequence[Watched], columns: Mapping[str, Sequence[float]]) -> str:
-    """Return the numbers side by side, a row for each, under the names of the columns."""
+def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[Totals]]) -> str:
+    """Return the numbers side by side, a row for each, under the names of the looks."""
     width = max(len(each.text) for each in watched)
-    lines = [" " * width + "".join(f"{name:>12}" for name in columns)]
+    lines = [" " * width + "".join(f"{name:>12}" for name in looks)]
     for number, each in enumerate(watched):
-        values = "".join(f"{_number(column[number]):>12}" for column in columns.values())
-        lines.append(f"{each.text:<{width}}{values}")
+        cells = _cells(each, [look[number] for look in looks.values()])
+        lines.append(f"{each.text:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
-    return "absent" if math.isnan(value) else f"{value:g}"
+def _cells(watched: Watched, looks: Sequence[Totals]) -> Iterator[str]:
+    last = Totals(0.0, 0.0)
+    for now in looks:
+        if watched.per is None:
+            yield _number(now.value, watched.unit)
+            continue
+        count = now.per - last.per
+        yield _number((now.value - last.value) / count if count else math.nan, watched.unit)
+        if not math.isnan(now.per):
+            last = now
+
+
+def _number(value: float, unit: str | None) -> str:
+    if math.isnan(value):
+        return "absent"
+    if unit == "ms":
+        return f"{value * 1000:.3f} ms"
+    return f"{value:.0f}" if value.is_integer() else f"{value:.2f}"

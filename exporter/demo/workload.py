@@ -1,8 +1,9 @@
 """What the application does all day: statements of its own, under its roles, at a steady pace.
 
 Each statement is a file in `loom/workload/` whose first comments say how it runs:
-`-- role: authenticated`, and perhaps `-- weight: 5` (how often, against the others) and
-`-- requires: public.x` (left out while that relation is not there).
+`-- role: authenticated`, and perhaps `-- weight: 5` (how often, against the others). A release of
+the application goes with a relation of the database: `-- requires: public.x` leaves the statement
+out while that relation is not there, `-- until: public.x` as soon as it is.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-PER_SECOND = 40.0
+PER_SECOND = 120.0
 _WORKERS = 3
-_OPTION = re.compile(r"^-- (role|weight|requires): (\S+)$", re.MULTILINE)
+_OPTION = re.compile(r"^-- (role|weight|requires|until): (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,18 @@ class Statement:
     role: str
     weight: float
     requires: str | None
+    until: str | None
 
     @classmethod
     def parse(cls, text: str) -> Statement:
         """Parse a file of the workload."""
         options = dict(_OPTION.findall(text))
         return cls(
-            text, options["role"], float(options.get("weight", "1")), options.get("requires")
+            text,
+            options["role"],
+            float(options.get("weight", "1")),
+            options.get("requires"),
+            options.get("until"),
         )
 
 
@@ -88,10 +94,8 @@ class Workload:
         claims = {"sub": random.choice(self._users), "role": statement.role}
         try:
             async with connection.transaction():
-                if statement.requires:
-                    found = await connection.execute("SELECT to_regclass(%s)", [statement.requires])
-                    if await found.fetchone() == (None,):
-                        return
+                if not await _is_in_use(connection, statement):
+                    return
                 await connection.execute(
                     sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(statement.role))
                 )
@@ -104,3 +108,15 @@ class Workload:
             raise
         except psycopg.Error as error:
             self.failures[error.sqlstate or "unknown"] += 1
+
+
+async def _is_in_use(connection: psycopg.AsyncConnection[Any], statement: Statement) -> bool:
+    """Return whether the release of the application that fits the database has this statement."""
+    if not (statement.requires or statement.until):
+        return True
+    found = await connection.execute(
+        "SELECT (%(requires)s::text IS NULL OR to_regclass(%(requires)s) IS NOT NULL)"
+        " AND to_regclass(%(until)s) IS NULL",
+        {"requires": statement.requires, "until": statement.until},
+    )
+    return await found.fetchone() == (True,)

@@ -5,22 +5,21 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
 
 import structlog
 
 from exporter.catalog import Deployment
 from exporter.collect.feed import Answer, Job
 from exporter.database.database import Database
+from exporter.database.facts import read_facts
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import StateStore
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.memory import TOPIC, Owner, documents, restore, rules_of
 from exporter.statements.reading import (
-    DATABASE,
     EXTENSION,
-    SYSTEM,
     Extension,
     StatementText,
     UnsupportedExtensionError,
@@ -77,12 +76,25 @@ class Poller:
         *,
         show_texts: bool,
         follower: Follower | None = None,
+        from_zero: bool = False,
     ) -> None:
+        """Prepare.
+
+        Args:
+            database: where pg_stat_statements is.
+            store: keeps what must outlive a restart.
+            deployment: says what is told apart.
+            show_texts: whether statements are shown with their text.
+            follower: is told of each window.
+            from_zero: count what was called before the first poll as well, and read all texts at
+                once; for one look at everything there is.
+        """
         self._database = database
         self._store = store
         self._deployment = deployment
         self._show_texts = show_texts
         self._follower = follower
+        self._from_zero = from_zero
         self._rules = rules_of(deployment, show=show_texts)
         self._found: _Found | None = None
         self._owner: Owner | None = None
@@ -91,6 +103,11 @@ class Poller:
         self._is_written = False
         """Whether the store has the tally as it was after the last poll."""
         self._texts_read_at = float("-inf")
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are calls of statements whose text is still to be read."""
+        return bool(self._tally.pending)
 
     def job(self, longest_interval: float | None) -> Job:
         """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
@@ -148,7 +165,7 @@ class Poller:
             raise
 
     async def _discover(self) -> _Found:
-        rows = await self._ask(EXTENSION)
+        rows = await self._database.ask(Question(EXTENSION, _TIMEOUT_SECONDS))
         if not rows:
             raise RunError(State.ABSENT, f"{NAME} is not installed in this database")
         schema, version, columns, has_info = rows[0]
@@ -156,11 +173,11 @@ class Poller:
             extension = Extension(schema, version, columns or (), has_info)
         except UnsupportedExtensionError as error:
             raise RunError(State.ABSENT, str(error)) from None
-        ((name, oid, is_preloaded, may_read_system),) = await self._ask(DATABASE)
-        if not is_preloaded:  # found out without an error in the server's log
+        facts = await read_facts(self._database)
+        if not facts.is_preloaded:  # found out without an error in the server's log
             raise RunError(State.ABSENT, f"{NAME} is not in shared_preload_libraries")
-        system = (await self._ask(SYSTEM))[0][0] if may_read_system else None
-        return _Found(extension, Owner(name, oid, system), time.monotonic() + _DISCOVERY_SECONDS)
+        owner = Owner(facts.database_name, facts.database_oid, facts.system_identifier)
+        return _Found(extension, owner, time.monotonic() + _DISCOVERY_SECONDS)
 
     async def _entries(self, extension: Extension) -> Poll:
         rows = await self._database.ask(
@@ -179,12 +196,10 @@ class Poller:
             )
         )
 
-    async def _ask(self, text: str) -> Sequence[tuple[Any, ...]]:
-        return await self._database.ask(Question(text, _TIMEOUT_SECONDS))
-
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
         """Return those whose text is read now: the server goes through all of its texts for it."""
-        if len(unread) > FEW and time.monotonic() < self._texts_read_at + PAUSE_SECONDS:
+        is_early = time.monotonic() < self._texts_read_at + PAUSE_SECONDS
+        if len(unread) > FEW and is_early and not self._from_zero:
             return ()
         return unread[:BATCH]
 
@@ -200,6 +215,9 @@ class Poller:
             restored = None
         if restored:
             self._tally, self._is_written = restored
+        elif self._from_zero:
+            epoch = datetime.fromtimestamp(0, UTC)
+            self._tally.poll = Poll(epoch, epoch, {})
         self._owner = owner
 
     def _take(

@@ -30,19 +30,6 @@ WHERE e.extname = 'pg_stat_statements'
 """Returns one row for `Extension`, or none where it is not installed in this database."""
 
 
-DATABASE = """
-SELECT d.datname::text, d.oid::bigint,
-       pg_catalog.current_setting('pg_stat_statements.max', true) IS NOT NULL,
-       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-FROM pg_catalog.pg_database AS d
-WHERE d.datname = pg_catalog.current_database()
-"""
-"""Returns name and OID of this database, whether the library is loaded, and `SYSTEM` allowed."""
-
-SYSTEM = "SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s"
-"""Returns what tells one server's data from another's, copies aside."""
-
-
 class UnsupportedExtensionError(Exception):
     """The extension in this database is too old; `str()` says what to do."""
 

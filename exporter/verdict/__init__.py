@@ -1,1 +1,1 @@
-"""Criteria, judged by what was seen, become go, no-go or inconclusive; and the report of it."""
+"""Whether the deployment is a success: criteria, the first week, sign-offs, and the report."""

@@ -8,9 +8,9 @@ from functools import partial
 
 from exporter.baseline import deployed
 from exporter.baseline import samples as baseline_samples
-from exporter.baseline.deployed import Tracker
 from exporter.baseline.document import Baseline
 from exporter.baseline.keeper import Keeper, owner_of
+from exporter.baseline.tracker import Tracker
 from exporter.catalog import Catalog, Metric
 from exporter.collect.board import Board
 from exporter.collect.feed import Answer, Job
@@ -76,10 +76,29 @@ class Judge:
         Raises:
             RunError: it is not known yet which database this is.
         """
-        facts = await self._read_facts()
-        return await asyncio.to_thread(self._judge, facts, board)
+        assessment = await self.assess(board)
+        samples = {
+            **assessment.deployed.samples(assessment.at),
+            **self._keeper.samples(),
+            **verdict_samples.make_samples(assessment),
+        }
+        return Answer(State.OK, samples)
 
-    async def _read_facts(self) -> ServerFacts:
+    async def assess(self, board: Board) -> Assessment:
+        """Return what is to be said of the deployment by what a board shows.
+
+        Raises:
+            RunError: it is not known yet which database this is.
+        """
+        facts = await self.read_facts()
+        return await asyncio.to_thread(self._assess, facts, board)
+
+    async def read_facts(self) -> ServerFacts:
+        """Return which database this is, as it was found out a minute ago at most.
+
+        Raises:
+            RunError: it has never been found out, and the question ended in this state.
+        """
         facts = self._facts
         if facts and time.monotonic() < self._facts_until:
             return facts
@@ -92,7 +111,7 @@ class Judge:
         self._facts, self._facts_until = facts, time.monotonic() + _FACTS_SECONDS
         return facts
 
-    def _judge(self, facts: ServerFacts, board: Board) -> Answer:
+    def _assess(self, facts: ServerFacts, board: Board) -> Assessment:
         now, ticks = time.time(), time.monotonic()
         name, deployment = self._database.name, self._catalog.deployment
         seen = self._tracker.look(owner_of(facts), board)
@@ -111,12 +130,7 @@ class Judge:
         if new := new_records(assessment.week, records):
             save_records(self._store, name, deployment, new)
         self.assessment = assessment
-        samples = {
-            **seen.samples(now),
-            **self._keeper.samples(),
-            **verdict_samples.make_samples(assessment),
-        }
-        return Answer(State.OK, samples)
+        return assessment
 
 
 def _before(baseline: Baseline | None) -> Before | None:

@@ -11,7 +11,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.catalog import Catalog
 from exporter.catalog import Metric as QueryMetric
 from exporter.collect.board import Board
 from exporter.database.database import Database
@@ -19,15 +18,11 @@ from exporter.database.outcome import State
 from exporter.reload import Reloaded
 from exporter.state import StateStore
 
-DEPLOYMENT_TIMESTAMP = "loom_deployment_timestamp_seconds"
-"""The metric that says when each phase was seen applied; warm-up is counted from it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What /metrics is made of."""
 
-    catalog: Catalog
     board: Board
     database: Database
     store: StateStore
@@ -96,6 +91,13 @@ class _StatusCollector(Collector):
             "Whether what was observed outlives a restart of the exporter.",
             value=0.0 if self._sources.store.problem else 1.0,
         )
+        set_aside = GaugeMetricFamily(
+            "loom_exporter_state_set_aside_timestamp_seconds",
+            "Unix time at which a corrupt state file was last set aside, while it is kept.",
+        )
+        if self._sources.store.set_aside_at is not None:
+            set_aside.add_metric([], self._sources.store.set_aside_at)
+        yield set_aside
 
     def _reloads(self) -> Iterator[Metric]:
         successful = GaugeMetricFamily(
@@ -130,14 +132,6 @@ class _StatusCollector(Collector):
         pool.add_metric([database.name, "busy"], status.busy)
         pool.add_metric([database.name, "idle"], status.idle)
         yield pool
-        warmup = self._gauge(
-            "loom_deployment_warmup_active",
-            "Whether a phase was applied so recently that caches are cold and times mean little.",
-        )
-        active = _in_warmup(self._sources)
-        if active is not None:
-            warmup.add_metric([database.name], float(active))
-        yield warmup
 
     def _queries(self) -> Iterator[Metric]:
         state = self._gauge(
@@ -171,27 +165,6 @@ class _StatusCollector(Collector):
     @staticmethod
     def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(name, documentation, labels=("database", *labels))
-
-
-def _in_warmup(sources: Sources) -> bool | None:
-    """Return whether a phase is in its warm-up; None if it is not known."""
-    now = time.monotonic()
-    since = time.time() - sources.catalog.deployment.warmup
-    snapshots = [
-        snapshot
-        for snapshot in sources.board.feeders(DEPLOYMENT_TIMESTAMP)
-        if snapshot.state
-        and (snapshot.state.is_success or snapshot.state.keeps_values)
-        and snapshot.last_success_at
-        and now <= snapshot.expires
-    ]
-    if not snapshots:
-        return None
-    return any(
-        applied_at > since
-        for snapshot in snapshots
-        for applied_at in snapshot.samples.get(DEPLOYMENT_TIMESTAMP, {}).values()
-    )
 
 
 def _family(name: str, metric: QueryMetric) -> Metric:

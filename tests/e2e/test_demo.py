@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 MIGRATIONS = 3
+INDEX = "idx_user_mfa_methods_user_status"
 OBJECTS = 7
 """The materialized view, two views, three functions and a trigger of the last migration."""
 
@@ -115,7 +116,7 @@ def plays() -> Iterator[Mapping[Scenario, Play]]:
 
 
 def _play(scenario: Scenario) -> Play:
-    with Demo("--scenario", scenario, "--before", "2", "--hold", "1") as demo:
+    with Demo("--scenario", scenario, "--before", "2", "--after", "4", "--hold", "1") as demo:
         port = int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
         demo.note_processes()
         with Scraper(port, "loom_", every_seconds=0.5) as scraper:
@@ -178,6 +179,27 @@ def test_published_deployment_shows_its_defects_as_numbers(
     assert page.value("loom_mfa_flag_unset_users") == 2
     assert _functions_without_search_path(page) == 17
     assert page.value("loom_rls_policy_cycle_tables") == 2
+
+
+def test_regression_is_a_healthy_deployment_that_loses_an_index(
+    plays: Mapping[Scenario, Play],
+) -> None:
+    play = plays["regression"]
+    assert f"index {INDEX} is dropped" in play.output
+    page = play.pages[-1]
+    _assert_deployed(page)
+    assert _discrepancies(page, "live") == _discrepancies(page, "view") == 0
+    assert page.value("loom_index_valid", index=INDEX) is None
+    assert plays["healthy"].pages[-1].value("loom_index_valid", index=INDEX) == 1
+
+
+def test_checks_take_three_times_as_long_without_the_index(
+    plays: Mapping[Scenario, Play],
+) -> None:
+    told = plays["regression"].output
+    (line,) = re.findall(r"^time of one, since the last look .*$", told, re.MULTILINE)
+    before, _, index_lost = (float(number) for number in re.findall(r"([\d.]+) ms", line))
+    assert index_lost > 3 * before
 
 
 def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, Play]) -> None:

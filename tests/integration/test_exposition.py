@@ -33,7 +33,7 @@ def pages(server: PostgresServer) -> tuple[str, str]:
     install_grants(loom)
 
     async def run() -> tuple[str, str]:
-        async with watching(loom.dsn(MONITOR), polled=True) as watch:
+        async with watching(loom.dsn(MONITOR)) as watch:
             await watch.look()  # what is there at the first look has no time of its change
             deploy(loom, "healthy")
             with loom.connect() as connection:

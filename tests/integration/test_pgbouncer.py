@@ -14,6 +14,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from exporter.database.facts import read_facts
 from exporter.database.outcome import State
 from exporter.demo.processes import free_port
 from exporter.demo.programs import Programs
@@ -190,6 +191,14 @@ async def test_guards_are_in_force_in_each_transaction_and_leak_to_nobody(
                 assert seen_by_the_neighbour() == (pid, before)
     assert before["lock_timeout"] == "1s"
     assert before["row_security"] == "on"
+
+
+async def test_facts_of_the_server_are_the_same_through_it(
+    pooler_of: Callable[[int], Pooler],
+) -> None:
+    pooler = pooler_of(1)
+    async with watching(pooler.loom.dsn(MONITOR)) as direct, watching(pooler.dsn(MONITOR)) as watch:
+        assert await read_facts(watch.database) == await read_facts(direct.database)
 
 
 async def test_no_prepared_statement_and_no_transaction_stay_in_the_session(

@@ -82,7 +82,7 @@ async def test_calls_are_the_applications_own_count_whatever_happens(
     application = Application(loom)
     application.work()
     application.calls.clear()  # what was called before the first poll is not counted
-    async with watching(loom.dsn(MONITOR), state=state, polled=True) as watch:
+    async with watching(loom.dsn(MONITOR), state=state) as watch:
         assert (await watch.poll()).state is State.OK
         assert _counted(watch) == {}
         application.work()
@@ -104,7 +104,7 @@ async def test_calls_are_the_applications_own_count_whatever_happens(
         await _poll_until_ok(watch)
         assert _counted(watch) == application.calls
     application.work()  # while no exporter runs
-    async with watching(loom.dsn(MONITOR), state=state, polled=True) as watch:
+    async with watching(loom.dsn(MONITOR), state=state) as watch:
         await watch.poll()
         assert _counted(watch) == application.calls
 
@@ -115,7 +115,7 @@ async def test_another_database_of_that_name_begins_anew(
 ) -> None:
     install_grants(loom)
     state = tmp_path / "state.sqlite3"
-    async with watching(loom.dsn(MONITOR), state=state, polled=True) as watch:
+    async with watching(loom.dsn(MONITOR), state=state) as watch:
         await watch.poll()
         Application(loom).work()
         await watch.poll()
@@ -123,14 +123,14 @@ async def test_another_database_of_that_name_begins_anew(
     make_database(loom.server)
     install_grants(loom)
     Application(loom).work()
-    async with watching(loom.dsn(MONITOR), state=state, polled=True) as watch:
+    async with watching(loom.dsn(MONITOR), state=state) as watch:
         await watch.poll()
         assert _counted(watch) == {}
 
 
 async def test_own_statements_are_not_counted(loom: LoomDatabase) -> None:
     install_grants(loom)
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         await watch.poll()
         Application(loom).work(1)
         pages = []
@@ -144,7 +144,7 @@ async def test_own_statements_are_not_counted(loom: LoomDatabase) -> None:
 
 async def test_every_class_and_role_is_there_before_it_is_called(loom: LoomDatabase) -> None:
     install_grants(loom)
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         first = await watch.poll()
         assert len(first.samples[CALLS]) == 5 * 4
         assert first.samples["loom_statements_slow"] == {}  # no window, no answer
@@ -156,7 +156,7 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
     loom: LoomDatabase, application: psycopg.Connection[Any]
 ) -> None:
     install_grants(loom)
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         await watch.poll()
         application.execute("SELECT count(*) FROM public.users WHERE email = 'Trillian'")
         application.execute("SELECT set_config('app.secret', 'Marvin', false)")
@@ -181,7 +181,7 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
         assert dict(info)["text"] == (
             "select pg_sleep(?), ? from (select count(*) from public.user_mfa_methods) as m"
         )
-    async with watching(loom.dsn(MONITOR), show_texts=False, polled=True) as watch:
+    async with watching(loom.dsn(MONITOR), show_texts=False) as watch:
         await watch.poll()
         application.execute("SELECT count(*) FROM public.users WHERE email = 'Trillian'")
         await watch.poll()
@@ -193,7 +193,7 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
 async def test_role_that_may_not_see_all_is_denied_until_it_may(loom: LoomDatabase) -> None:
     install_grants(loom)
     application = Application(loom)
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         await watch.poll()
         application.work()
         await watch.poll()
@@ -215,7 +215,7 @@ async def test_extension_that_is_gone_is_absent_and_found_again_elsewhere(
 ) -> None:
     install_grants(loom)
     application = Application(loom)
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         await watch.poll()
         application.work()
         await watch.poll()
@@ -239,7 +239,7 @@ async def test_library_that_is_not_preloaded_is_absent_without_an_error_in_the_l
     loom = make_database(server)
     install_grants(loom)
     began = loom.server.log.stat().st_size
-    async with watching(loom.dsn(MONITOR), polled=True) as watch:
+    async with watching(loom.dsn(MONITOR)) as watch:
         seen = await watch.poll()
     assert (seen.state, dict(seen.samples)) == (State.ABSENT, {})
     assert "shared_preload_libraries" in seen.detail

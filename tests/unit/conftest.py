@@ -38,3 +38,9 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if variable.upper().startswith(("LOOM_EXPORTER_", "PG")):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a state file may be made: nothing is there yet, nor its folder."""
+    return tmp_path / "state" / "state.sqlite3"

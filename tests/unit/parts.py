@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.collect.board import Board
-from exporter.collect.runner import Runner
-from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
-from exporter.collect.telemetry import Telemetry
+from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
+from exporter.parts import assemble as parts_of
+from exporter.settings import Settings
 from exporter.state import StateStore
-from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from tests.queries import make_catalog
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from exporter.catalog import Catalog, Query
-    from exporter.collect.feed import Feed
+    from exporter.collect.board import Board
+    from exporter.collect.runner import Runner
+    from exporter.collect.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
@@ -51,34 +51,31 @@ def assemble(
     *,
     catalog: Catalog | None = None,
     conninfo: str = "host=127.0.0.1 port=1",
-    with_statements: bool = False,
 ) -> Parts:
     """Put the parts together; the database is not opened, so that every query is unreachable."""
     catalog = catalog or make_catalog(*queries)
-    intervals = {query.name: interval_seconds(query, None) for query in catalog.queries}
-    max_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    feeds: list[Feed] = [*catalog.queries]
-    if with_statements:
-        poll = Poller(database, store, catalog.deployment, show_texts=True).job(None)
-        intervals[poll.name], max_ages[poll.name] = poll.interval_seconds, MAX_AGE_SECONDS
-        feeds.append(poll)
-    board = Board(feeds, max_ages)
-    telemetry = Telemetry(database.name, feeds)
-    runner = Runner(database, board, store, telemetry, intervals)
+    parts = parts_of(Settings(), catalog, database, store)
     registry = build_registry(
-        Sources(catalog, board, database, store, intervals), telemetry.registry
+        Sources(parts.board, database, store, parts.interval_seconds), parts.telemetry.registry
     )
     return Parts(
         catalog,
         database,
-        board,
+        parts.board,
         store,
-        telemetry,
-        runner,
-        Schedule(catalog, runner, database, telemetry),
+        parts.telemetry,
+        parts.runner,
+        Schedule(
+            catalog,
+            parts.runner,
+            database,
+            parts.telemetry,
+            None,
+            [parts.poll, parts.verdict],
+        ),
         registry,
-        Exposition(registry, board),
+        Exposition(registry, parts.board),
     )

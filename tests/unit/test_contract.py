@@ -12,25 +12,21 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter import catalog
 from exporter.database.outcome import State
 from exporter.settings import packaged_queries
-from exporter.statements.poller import NAME
-from exporter.statements.samples import METRICS
 from tests.contract import ALL, OF_A_DATABASE, Promise
 from tests.unit.parts import Parts, assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from prometheus_client.core import Metric
 
-    from exporter.catalog import Metric as QueryMetric
 
 SUFFIXES = {"counter": "_total", "info": "_info"}
 OF_A_HISTOGRAM = {"le"}
 
 
 def _whole(folder: Path) -> Parts:
-    return assemble(folder, [], catalog=catalog.load(packaged_queries()), with_statements=True)
+    return assemble(folder, [], catalog=catalog.load(packaged_queries()))
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +38,15 @@ def nothing_running(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """Return the parts with a sample of each metric of each query, labelled as its header says."""
     parts = _whole(tmp_path_factory.mktemp("state"))
-    feeds: dict[str, Mapping[str, QueryMetric]] = {
-        **{query.name: query.metrics for query in parts.catalog.queries},
-        NAME: METRICS,
+    board = parts.board
+    fed = {
+        snapshot.query: [name for name in board.metrics if snapshot in board.feeders(name)]
+        for snapshot in board.snapshots()
     }
-    for feed, metrics in feeds.items():
-        samples = {name: {(feed,) * len(metrics[name].labels): 1.0} for name in metrics}
-        parts.board.publish(feed, State.OK, samples)
+    for feed, names in fed.items():
+        samples = {name: {(feed,) * len(board.metrics[name].labels): 1.0} for name in names}
+        board.publish(feed, State.OK, samples)
+    parts.store.set_aside_at = 1.0
     return parts
 
 

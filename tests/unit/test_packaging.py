@@ -37,6 +37,7 @@ def test_wheel_carries_queries_demo_and_types(built: Path) -> None:
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
+    assert "exporter/verdict/templates/report.html" in names
     assert not {name for name in names if not name.startswith(("exporter/", "loom_exporter-"))}
 
 

@@ -39,7 +39,7 @@ def test_nothing_is_required_to_load_and_the_defaults_are_as_documented() -> Non
     assert (settings.queries / "deployment.yaml").is_file()
     assert settings.state_dir == Path(os.environ["XDG_STATE_HOME"]) / "loom-exporter"
     assert (settings.log_format, settings.log_level) == ("console", "info")
-    assert settings.max_interval is None
+    assert (settings.max_interval, settings.hour) == (None, 3600)
 
 
 def test_command_line_beats_environment_beats_file_beats_default(
@@ -97,6 +97,7 @@ def test_every_setting_can_be_given_in_each_way(
         "queries": "/srv/queries",
         "state_dir": "/srv/state",
         "max_interval": "5s",
+        "hour": "1m",
         "statement_text": "off",
         "log_format": "json",
         "log_level": "debug",
@@ -107,7 +108,7 @@ def test_every_setting_can_be_given_in_each_way(
     for key, value in values.items():
         monkeypatch.setenv(f"LOOM_EXPORTER_{key.upper()}", value)
     assert load_settings() == from_file == load_settings(None, dict(values))
-    assert from_file.max_interval == 5
+    assert (from_file.max_interval, from_file.hour) == (5, 60)
     assert from_file.statement_text is False
     assert from_file.state_dir == Path("/srv/state")
 

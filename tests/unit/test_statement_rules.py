@@ -31,7 +31,7 @@ def _load(folder: Path, old: str = "", new: str = "") -> dict[str, StatementClas
     assert old in DEPLOYMENT
     path = folder / "deployment.yaml"
     path.write_text(DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT)
-    return load_deployment(path).classes
+    return load_deployment(path)[0].classes
 
 
 def test_classes_are_read_in_their_order(tmp_path: Path) -> None:

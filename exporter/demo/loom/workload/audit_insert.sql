@@ -1,5 +1,5 @@
 -- role: authenticated
--- weight: 2
--- No RETURNING: who may write to the log may not read it.
+-- weight: 6
+-- Somebody has logged in. No RETURNING: who may write to the log may not read it.
 INSERT INTO public.security_audit_log (user_id, event_type, event_details, severity)
 VALUES (auth.uid(), 'login_success', '{"source": "web"}', 'info');

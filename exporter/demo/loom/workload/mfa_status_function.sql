@@ -1,5 +1,5 @@
 -- role: authenticated
--- weight: 5
+-- weight: 10
 -- requires: public.user_mfa_status_unified
--- The same question asked the new way. The function comes and goes with the materialized view.
+-- The question at every login, since there is one answer. The function comes and goes with the materialized view.
 SELECT public.get_user_mfa_status((SELECT auth.uid()));

@@ -1,0 +1,202 @@
+"""A baseline on demand: of some minutes from now on, or of all since the last reset."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.baseline.buckets import Bucket, disturbance, shown_texts
+from exporter.baseline.build import build
+from exporter.baseline.document import Baseline
+from exporter.baseline.fit import identity_of
+from exporter.baseline.gauges import take
+from exporter.baseline.keeper import gauges_of, owner_of, rules_digest
+from exporter.baseline.tracker import APPLIED, Tracker
+from exporter.catalog import Catalog, Metric
+from exporter.collect.board import Board
+from exporter.collect.runner import Runner
+from exporter.collect.snapshot import NO_SAMPLES, Samples
+from exporter.collect.telemetry import Telemetry
+from exporter.database.database import Database
+from exporter.database.facts import ServerFacts, read_facts
+from exporter.settings import Settings
+from exporter.state import StateStore
+from exporter.statements.memory import Owner
+from exporter.statements.poller import INTERVAL_SECONDS, Poller
+from exporter.statements.window import Window
+
+SHORTEST_SECONDS = 60.0
+"""In less than this, hardly any statement is called often enough."""
+
+_BUCKETS = 20
+_LEAST_INTERVAL_SECONDS = 2.0
+
+
+class CaptureError(Exception):
+    """No baseline can be made now; `str()` is one line that says why."""
+
+
+@dataclass(slots=True)
+class _Collector:
+    """Follows the polls, and sorts what was called into buckets."""
+
+    bucket_seconds: float = 0.0
+    """How long each is; 0 for one that holds everything since the last reset."""
+    buckets: dict[float, Bucket] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    ended_at: float = 0.0
+
+    def follow(self, owner: Owner, window: Window | None) -> Samples:
+        """Take a window in."""
+        del owner  # one capture is of one database
+        if window:
+            self.ended_at = window.ended_at.timestamp()
+            self.texts.update(shown_texts(window.counted))
+            bucket = self._bucket(window)
+            bucket.add(window)
+            bucket.excluded = bucket.excluded or disturbance(window)
+        return NO_SAMPLES
+
+    def _bucket(self, window: Window) -> Bucket:
+        if self.bucket_seconds:
+            at = window.started_at.timestamp()
+            start = at - at % self.bucket_seconds
+        elif self.buckets:
+            (start,) = self.buckets
+        else:
+            start = (window.stats_reset or window.started_at).timestamp()
+        return self.buckets.setdefault(start, Bucket(start))
+
+
+async def capture(
+    settings: Settings,
+    catalog: Catalog,
+    database: Database,
+    *,
+    seconds: float | None,
+    tell: Callable[[str], None],
+) -> Baseline:
+    """Return a baseline of the calls of the next `seconds`, or of all since the last reset.
+
+    Args:
+        settings: whether texts may be kept.
+        catalog: with the deployment that it is for, and the gauges that are remembered.
+        database: that is open.
+        seconds: how long to watch; None for what pg_stat_statements has now.
+        tell: is told how it goes, in a few words.
+
+    Raises:
+        CaptureError: the deployment has begun, or it is not to be known whether it has.
+        RunError: with the state in which a look at the database ended.
+    """
+    facts = await read_facts(database)
+    with tempfile.TemporaryDirectory(prefix="loom-exporter-") as folder:
+        store = StateStore(Path(folder) / "state.sqlite3")
+        try:
+            stage = _Stage(settings, catalog, database, store, facts)
+            await stage.look()
+            collector = _Collector(max((seconds or 0.0) / _BUCKETS, 2 * _LEAST_INTERVAL_SECONDS))
+            if seconds is None:
+                collector.bucket_seconds = 0.0
+                await stage.count_all(collector, tell)
+            else:
+                await stage.watch(collector, seconds, tell)
+            await stage.look()
+            return await asyncio.to_thread(stage.build, collector, seconds)
+        finally:
+            tell("")
+            store.close()
+
+
+class _Stage:
+    """What one capture works with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        database: Database,
+        store: StateStore,
+        facts: ServerFacts,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._database = database
+        self._store = store
+        self._facts = facts
+        self._queries = [
+            query
+            for query in catalog.queries
+            if APPLIED in query.metrics or any(each.baseline for each in query.metrics.values())
+        ]
+        names = [query.name for query in self._queries]
+        self._board = Board(self._queries, dict.fromkeys(names, 3600.0))
+        telemetry = Telemetry(database.name, self._queries)
+        self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
+        self._tracker = Tracker(store, database.name, catalog.deployment, settings.hour)
+
+    async def look(self) -> None:
+        """Run the queries whose gauges are remembered, and make sure that all is as before."""
+        for query in self._queries:
+            await self._runner.run(query)
+        seen = self._tracker.look(owner_of(self._facts), self._board)
+        if seen.has_begun is None:
+            raise CaptureError(
+                "it cannot be told whether the deployment has begun; see `loom-exporter check "
+                "--database`"
+            )
+        if seen.has_begun:
+            raise CaptureError("the deployment has begun; a baseline is of the time before it")
+
+    async def count_all(self, collector: _Collector, tell: Callable[[str], None]) -> None:
+        """Count all that was called since the last reset."""
+        poller = self._poller(collector, from_zero=True)
+        tell("reading all statements")
+        await poller.ask()
+        while poller.is_behind:
+            tell("reading more texts of statements")
+            await poller.ask()
+
+    async def watch(
+        self, collector: _Collector, seconds: float, tell: Callable[[str], None]
+    ) -> None:
+        """Poll for so many seconds."""
+        poller = self._poller(collector, from_zero=False)
+        interval = min(max(collector.bucket_seconds / 2, _LEAST_INTERVAL_SECONDS), INTERVAL_SECONDS)
+        started = time.monotonic()
+        ends = started + seconds
+        while True:
+            await poller.ask()
+            now = time.monotonic()
+            tell(f"{min(now - started, seconds):.0f} of {seconds:.0f} s")
+            if now >= ends:
+                return
+            await asyncio.sleep(min(interval, ends - now))
+
+    def build(self, collector: _Collector, seconds: float | None) -> Baseline:
+        """Make the baseline of what was collected."""
+        buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
+        whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
+        taken = (take(self._board[query.name], query) for query in self._queries)
+        return build(
+            lambda: buckets,
+            self._catalog.deployment,
+            bucket_seconds=collector.bucket_seconds or whole_seconds,
+            identity=identity_of(self._facts, rules_digest(self._catalog.deployment)),
+            source="since_reset" if seconds is None else "captured",
+            texts=collector.texts,
+            gauges=gauges_of(each for each in taken if each),
+        )
+
+    def _poller(self, collector: _Collector, *, from_zero: bool) -> Poller:
+        return Poller(
+            self._database,
+            self._store,
+            self._catalog.deployment,
+            show_texts=self._settings.statement_text,
+            follower=collector,
+            from_zero=from_zero,
+        )

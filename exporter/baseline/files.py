@@ -1,0 +1,79 @@
+"""Text in a file: whole or not at all, and for its owner alone."""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+MODE = 0o600
+LARGEST_BYTES = 64 * 1024 * 1024
+
+
+class FileError(Exception):
+    """A file that cannot be used; `str()` is one line: path, what is wrong, what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Put `text` in the place of whatever the file holds; who reads it sees the one or the other.
+
+    A process that is killed at it may leave a temporary file behind, beside the untouched one.
+
+    Raises:
+        FileError: it cannot be written; what was there is still there.
+    """
+    try:
+        _refuse_to_replace(path)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                os.fchmod(descriptor, MODE)  # mkstemp's, less the umask
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            Path(temporary).replace(path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(temporary).unlink()
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}") from None
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        FileError: it cannot be read, is larger than `LARGEST_BYTES`, or no text in UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST_BYTES:
+        raise FileError(path, f"larger than {LARGEST_BYTES // 1024**2} MiB; no baseline is")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise FileError(path, "not UTF-8 text; export the baseline anew") from None
+
+
+def _refuse_to_replace(path: Path) -> None:
+    # To rename over a link or a device, such as /dev/stdout, would put a file where that was.
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise FileError(path, "not a regular file; name one, or a new one")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name of a file outlive a power failure, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,183 @@
+"""By what the deployment is judged: criteria, the checks of its first week, and sign-offs."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from exporter.catalog.terms import Identifier, Model, Text
+from exporter.durations import Duration
+
+ALL = "all"
+"""Every phase, where a phase can be named."""
+
+BASELINE = "baseline"
+"""The same as it was before the deployment, where something to compare with can be named."""
+
+_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s?%", re.ASCII)
+
+
+def _share(text: Any) -> float:
+    match = _PERCENTAGE.fullmatch(text) if isinstance(text, str) else None
+    if not match or float(match[1]) > 100:
+        raise ValueError("must be a share, such as 1% or 2.5%, of at most 100%")
+    return float(match[1]) / 100
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Share = Annotated[float, BeforeValidator(_share)]
+LabelValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_one_or_more)]
+
+
+class Comparison(NamedTuple):
+    """What a value is held against: a number, seconds, or the name of something."""
+
+    kind: str
+    against: float | str
+
+
+class Condition(Model):
+    """One thing that must hold: of a metric, in each of its series, or of a class of statements.
+
+    Exactly one of the comparisons is given.
+    """
+
+    metric: Identifier | None = None
+    labels: dict[str, LabelValues] = Field(default_factory=dict)
+    """Only series with one of these values count; without labels, every series does."""
+    sum: bool = False
+    """Whether the series are added up, instead of looked at one by one."""
+    class_name: Annotated[Identifier | None, Field(alias="class")] = None
+    phase: Identifier | None = None
+    """The phase that it is about, if that is not the one of its criterion."""
+
+    equals: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    not_below: Identifier | None = None
+    """`baseline`, or another metric, one without labels."""
+    not_above: Identifier | None = None
+    by: Share = 0.0
+    """How far, relatively, `not_below` and `not_above` may be missed."""
+    newer_than: Duration | None = None
+    """Seconds. What is older proves nothing, so it is neither a pass nor a fail."""
+    not_slower_than: Literal["baseline"] | None = None
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison that is given."""
+        return next(self._comparisons())
+
+    def _comparisons(self) -> Iterator[Comparison]:
+        for kind in (
+            *("equals", "at_most", "at_least", "not_below", "not_above"),
+            *("newer_than", "not_slower_than"),
+        ):
+            against = getattr(self, kind)
+            if against is not None:
+                yield Comparison(kind, against)
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.metric is None) == (self.class_name is None):
+            raise ValueError("give either `metric` or `class`")
+        if len(list(self._comparisons())) != 1:
+            raise ValueError(
+                "give one of equals, at_most, at_least, not_below, not_above, newer_than and "
+                "not_slower_than"
+            )
+        kind = self.comparison.kind
+        if (self.class_name is not None) != (kind == "not_slower_than"):
+            raise ValueError("`class` and `not_slower_than` go together")
+        if self.class_name and (self.labels or self.sum):
+            raise ValueError("`labels` and `sum` belong to a `metric`")
+        if self.by and kind not in ("not_below", "not_above"):
+            raise ValueError("`by` belongs to not_below and not_above")
+        if self.sum and kind == "newer_than":
+            raise ValueError("times cannot be added up; leave `sum` away")
+        return self
+
+
+class Criterion(Model):
+    """What makes the deployment a success: conditions that all hold, or what a person says."""
+
+    title: Text
+    phase: Identifier = ALL
+    """From when on it is judged, and what is to blame if it fails."""
+    conditions: tuple[Condition, ...] = ()
+    manual: bool = False
+    note: Text | None = None
+    """How it is judged, or what a person should look at."""
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if self.manual == bool(self.conditions):
+            raise ValueError("give either `conditions` or `manual: true`")
+        return self
+
+
+class Check(Model):
+    """What is looked at once on a day: conditions, criteria that must pass, or a person's word."""
+
+    title: Text
+    conditions: tuple[Condition, ...] = ()
+    criteria: tuple[Identifier, ...] = ()
+    manual: bool = False
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if self.manual == bool(self.conditions or self.criteria):
+            raise ValueError("give either `conditions` and `criteria`, or `manual: true`")
+        return self
+
+
+class Day(Model):
+    """What is to be done on one day of the first week."""
+
+    title: Text
+    checks: dict[Identifier, Check] = Field(min_length=1)
+
+
+class SignOff(Model):
+    """What a person confirms beside the criteria: it need not be given, but can be refused."""
+
+    title: Text
+
+
+class Tracked(Model):
+    """A number that is shown as it was before and as it is after."""
+
+    title: Text
+    metric: Identifier | None = None
+    labels: dict[str, LabelValues] = Field(default_factory=dict)
+    class_name: Annotated[Identifier | None, Field(alias="class")] = None
+
+    @model_validator(mode="after")
+    def _is_one_number(self) -> Self:
+        if (self.metric is None) == (self.class_name is None):
+            raise ValueError("give either `metric` or `class`")
+        if self.class_name and self.labels:
+            raise ValueError("`labels` belong to a `metric`")
+        return self
+
+
+def conditions_with_places(
+    criteria: Mapping[str, Criterion], week: Mapping[int, Day]
+) -> Iterator[tuple[tuple[str | int, ...], Condition]]:
+    """Yield every condition, and before it where it stands in deployment.yaml."""
+    judged: list[tuple[tuple[str | int, ...], Criterion | Check]] = [
+        *((("criteria", name), criterion) for name, criterion in criteria.items()),
+        *(
+            (("first_week", str(number), "checks", name), check)
+            for number, day in week.items()
+            for name, check in day.checks.items()
+        ),
+    ]
+    for place, each in judged:
+        for index, condition in enumerate(each.conditions):
+            yield (*place, "conditions", index), condition

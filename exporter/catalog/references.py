@@ -1,0 +1,93 @@
+"""Whether what deployment.yaml says of metrics, classes and phases fits what there is."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+
+from exporter.catalog.criteria import ALL, BASELINE, Condition, Tracked, conditions_with_places
+from exporter.catalog.deployment import Deployment
+from exporter.catalog.header import Metric
+from exporter.documents import Document, Path
+
+_Fault = tuple[Path, str]
+
+
+def broken_references(
+    deployment: Deployment, document: Document, metrics: Mapping[str, Metric]
+) -> Iterator[str]:
+    """Yield a line for each thing that is named and is not there, or is not of the right kind.
+
+    Args:
+        deployment: what deployment.yaml says.
+        document: the same as it stands in the file.
+        metrics: what the queries feed.
+    """
+    for path, reason in _faults(deployment, metrics):
+        yield str(document.error(path, reason))
+
+
+def _faults(deployment: Deployment, metrics: Mapping[str, Metric]) -> Iterator[_Fault]:
+    phases = [*deployment.phases, ALL]
+    for name, criterion in deployment.criteria.items():
+        yield from _unknown(("criteria", name, "phase"), criterion.phase, phases)
+    for path, condition in conditions_with_places(deployment.criteria, deployment.first_week):
+        if condition.phase:
+            yield from _unknown((*path, "phase"), condition.phase, phases)
+        yield from _of_source(path, condition, deployment, metrics)
+        if condition.metric in metrics:
+            yield from _of_comparison(path, condition, metrics)
+    for number, day in deployment.first_week.items():
+        for name, check in day.checks.items():
+            place = ("first_week", str(number), "checks", name, "criteria")
+            for index, each in enumerate(check.criteria):
+                yield from _unknown((*place, index), each, deployment.criteria)
+                if each in deployment.criteria and deployment.criteria[each].manual:
+                    yield (*place, index), f"{each} is manual; make the check manual instead"
+    for index, tracked in enumerate(deployment.tracked):
+        yield from _of_source(("tracked", index), tracked, deployment, metrics)
+
+
+def _of_source(
+    path: Path,
+    source: Condition | Tracked,
+    deployment: Deployment,
+    metrics: Mapping[str, Metric],
+) -> Iterator[_Fault]:
+    if source.class_name is not None:
+        yield from _unknown((*path, "class"), source.class_name, deployment.classes)
+        return
+    name = source.metric or ""
+    if name not in metrics:
+        yield from _unknown((*path, "metric"), name, metrics)
+        return
+    if metrics[name].type not in ("gauge", "change_timestamp"):
+        kind = metrics[name].type
+        yield (*path, "metric"), f"{name} is a {kind}; only what is now can be judged, a gauge"
+    for label in source.labels:
+        yield from _unknown((*path, "labels", label), label, metrics[name].labels)
+
+
+def _of_comparison(
+    path: Path, condition: Condition, metrics: Mapping[str, Metric]
+) -> Iterator[_Fault]:
+    name = condition.metric or ""
+    kind, against = condition.comparison
+    place = (*path, kind)
+    is_time = name.endswith("_timestamp_seconds")
+    if is_time != (kind == "newer_than"):
+        yield place, "a metric that is a time, and no other, must be `newer_than`"
+    if kind not in ("not_below", "not_above"):
+        return
+    if against == BASELINE:
+        if not metrics[name].baseline:
+            yield place, f"{name} is not remembered; write `baseline: true` in its query"
+        return
+    yield from _unknown(place, str(against), metrics)
+    if (other := metrics.get(str(against))) and (other.labels or other.type != "gauge"):
+        yield place, f"{against} must be a gauge without labels, to be one number"
+
+
+def _unknown(path: Path, name: str, known: Collection[str]) -> Iterator[_Fault]:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        yield path, f"`{name}` is unknown; {hint}"

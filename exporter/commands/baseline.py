@@ -1,0 +1,188 @@
+"""`baseline`: how the database was before its deployment, to make, look at, and carry about."""
+
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exporter.baseline.capture import SHORTEST_SECONDS, CaptureError, capture
+from exporter.baseline.description import describe
+from exporter.baseline.document import Baseline
+from exporter.baseline.encoding import RefusedError, dumps, loads
+from exporter.baseline.files import read_file, write_file
+from exporter.baseline.fit import adopted, check_fits
+from exporter.baseline.keeper import TOPIC, rules_digest
+from exporter.catalog import Catalog
+from exporter.commands.common import (
+    Config,
+    Exit,
+    Format,
+    Queries,
+    fail,
+    load,
+    open_state,
+    save_state,
+    told_in_one_line,
+    with_database,
+)
+from exporter.database.facts import read_facts
+from exporter.database.outcome import RunError
+from exporter.durations import parse_duration
+from exporter.logs import configure_logging
+from exporter.settings import Settings, SettingsError, interactive
+
+app = typer.Typer()
+_group = typer.Typer(
+    help="How the database was before its deployment.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(_group, name="baseline")
+
+
+@_group.command("capture", epilog="Example: loom-exporter baseline capture --for 10m")
+def capture_(
+    config: Config = None,
+    queries: Queries = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="Watch for so long, such as 10m.", metavar="TIME")
+    ] = None,
+    since_reset: Annotated[
+        bool,
+        typer.Option("--since-reset", help="Take all that pg_stat_statements has counted so far."),
+    ] = False,
+) -> None:
+    """Make a baseline now, in place of the one that the daemon collects by itself.
+
+    It is put into the state folder, where the daemon finds it. Once the deployment has begun, none
+    can be made.
+    """
+    with told_in_one_line():
+        settings, known = _load(config, queries)
+        seconds = _seconds(for_, since_reset=since_reset)
+        store = open_state(settings)
+        act = partial(capture, settings, known, seconds=seconds, tell=_progress)
+        try:
+            baseline = asyncio.run(with_database(settings, act))
+        except CaptureError as error:
+            fail(f"baseline: {error}", Exit.FAILED)
+        save_state(store, settings, TOPIC, known.deployment.name, dumps(baseline))
+        print(describe(baseline), end="")
+
+
+@_group.command(epilog="Example: loom-exporter baseline show")
+def show(config: Config = None, queries: Queries = None, output: Format = "text") -> None:
+    """Show the baseline in the state folder; exit 1 if there is none or it is refused."""
+    with told_in_one_line(output):
+        settings, known = _load(config, queries)
+        text = _kept(settings, known)
+        baseline = loads(text)
+        doubts = _doubts(settings, known, baseline)
+        print(text if output == "json" else describe(baseline), end="")
+        _note(doubts)
+
+
+@_group.command(epilog="Example: loom-exporter baseline export baseline.json")
+def export(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Where to; by default standard output.", show_default=False),
+    ] = None,
+    config: Config = None,
+    queries: Queries = None,
+) -> None:
+    """Write the baseline to a file that only its owner can read."""
+    with told_in_one_line():
+        settings, known = _load(config, queries)
+        text = _kept(settings, known)
+        loads(text)
+        if file:
+            write_file(file, text)
+        else:
+            print(text, end="")
+
+
+@_group.command("import", epilog="Example: loom-exporter baseline import baseline.json")
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `baseline export` wrote.")],
+    config: Config = None,
+    queries: Queries = None,
+    allow_other_database: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-database",
+            help="Take it over from another database, as for a restored copy or a branch.",
+        ),
+    ] = False,
+) -> None:
+    """Take over a baseline from a file; exit 4 if it is of another database."""
+    with told_in_one_line():
+        settings, known = _load(config, queries)
+        text = read_file(file)
+        try:
+            baseline = loads(text)
+        except RefusedError as refused:
+            fail(f"{file}: {refused} ({refused.reason})", Exit.USAGE)
+        facts = asyncio.run(with_database(settings, read_facts))
+        if allow_other_database:
+            baseline = adopted(baseline, facts)
+            text = dumps(baseline)
+        rules = rules_digest(known.deployment)
+        doubts = check_fits(baseline, facts, known.deployment.name, rules)
+        save_state(open_state(settings), settings, TOPIC, known.deployment.name, text)
+        _note(doubts)
+        print(f"{file}: taken over; a daemon that runs will use it within a minute")
+
+
+def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
+    settings, known = load(config, queries)
+    configure_logging(settings.log_format, "error")
+    return settings, known
+
+
+def _seconds(text: str | None, *, since_reset: bool) -> float | None:
+    if (text is None) != since_reset:
+        raise SettingsError("command line: give either --for TIME or --since-reset")
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise SettingsError(f"command line: --for: {error}") from None
+    if seconds < SHORTEST_SECONDS:
+        raise SettingsError(f"command line: --for: must be at least {SHORTEST_SECONDS:g}s")
+    return seconds
+
+
+def _kept(settings: Settings, known: Catalog) -> str:
+    """Return the document in the state folder; end if there is none."""
+    store = open_state(settings, read_only=True)
+    text = store.read(settings.database_name, TOPIC, known.deployment.name)
+    if text is None:
+        fail(
+            f"baseline: there is none of {known.deployment.name} in {store.path}; the daemon makes "
+            "it when the deployment begins, and `loom-exporter baseline capture` at once",
+            Exit.FAILED,
+        )
+    return text
+
+
+def _doubts(settings: Settings, known: Catalog, baseline: Baseline) -> list[str]:
+    """Hold a baseline against the database, if that can be asked."""
+    try:
+        facts = asyncio.run(with_database(settings, read_facts))
+    except (RunError, SettingsError) as error:
+        return [f"not held against the database: {error}"]
+    return check_fits(baseline, facts, known.deployment.name, rules_digest(known.deployment))
+
+
+def _note(lines: list[str]) -> None:
+    for line in lines:
+        print(f"loom-exporter: note: {line}", file=sys.stderr)
+
+
+def _progress(text: str) -> None:
+    """Tell a person how it goes, on one line that is written over."""
+    if interactive():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

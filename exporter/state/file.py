@@ -1,0 +1,185 @@
+"""The SQLite file: opened, checked, brought up to date, or set aside."""
+
+import contextlib
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+SCHEMA_VERSION = 3
+"""Version 1 had no documents, version 2 no topics: what is missing is made when it is opened."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS token (
+    database   TEXT NOT NULL,
+    metric     TEXT NOT NULL,
+    labels     TEXT NOT NULL,  -- JSON array of the label values
+    token      TEXT NOT NULL,
+    changed_at REAL,           -- Unix time; NULL: before anybody looked
+    PRIMARY KEY (database, metric, labels)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS watched (  -- metrics that were looked at, be it that nothing was there
+    database TEXT NOT NULL,
+    metric   TEXT NOT NULL,
+    PRIMARY KEY (database, metric)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS document (
+    database TEXT NOT NULL,
+    topic    TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    content  TEXT NOT NULL,  -- JSON, of which only its owner knows what it means
+    PRIMARY KEY (database, topic, name)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS topic (
+    database TEXT NOT NULL,
+    topic    TEXT NOT NULL,
+    version  INTEGER NOT NULL,  -- grows with each save
+    PRIMARY KEY (database, topic)
+) WITHOUT ROWID, STRICT;
+"""
+
+_WAIT_SECONDS = 5.0
+"""How long one process waits for another that writes."""
+
+
+class CorruptError(Exception):
+    """The file is not what was written; `str()` is one line."""
+
+
+class NewerVersionError(Exception):
+    """The file was written by a newer version: it is neither read nor touched."""
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the file at `path` to read and write; it and its folder are created.
+
+    Raises:
+        OSError: the folder cannot be made.
+        sqlite3.Error: the file cannot be opened or written; see `is_corrupt`.
+        CorruptError: what is in it is damaged.
+        NewerVersionError: it is not for us.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = _connect(path)
+    try:
+        _check(file)
+        _write_ahead(file)
+        # What was saved outlives a power cut too, as a signature should: in WAL mode less than FULL
+        # leaves the last commits to the system. That is one fsync for each commit, of which there
+        # are a few a minute.
+        file.execute("PRAGMA synchronous = FULL")
+        _bring_up_to_date(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def copy_file(path: Path) -> sqlite3.Connection:
+    """Return a copy in memory of the file at `path`, as it is now; an empty one if there is none.
+
+    The file is read without a trace, and without keeping anybody from writing it.
+
+    Raises:
+        sqlite3.Error, CorruptError, NewerVersionError: as of `open_file`.
+    """
+    copy = _connect(":memory:")
+    try:
+        if path.exists():
+            with contextlib.closing(_connect(_reading(path))) as file:
+                _check(file)
+                file.backup(copy)
+        _bring_up_to_date(copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def is_corrupt(error: Exception) -> bool:
+    """Return whether `error` says that a file is damaged, and not just out of reach."""
+    if isinstance(error, sqlite3.Error):
+        # An error of Python's own module has no code; the upper bits are a finer distinction.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, CorruptError)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file at `path`, so that a new one can be begun; return its new path.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.corrupt-{time.time():.0f}")
+    # The log first: left beside a new file, it would be taken for that one's.
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def last_set_aside(path: Path) -> float | None:
+    """Return the Unix time at which a file was last set aside; None if none lies there."""
+    name = re.compile(rf"{re.escape(path.name)}\.corrupt-(\d+)")
+    found = [name.fullmatch(other.name) for other in path.parent.iterdir()]
+    return max((float(match[1]) for match in found if match), default=None)
+
+
+def _connect(place: Path | str) -> sqlite3.Connection:
+    file = sqlite3.connect(
+        place,
+        timeout=_WAIT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=isinstance(place, str),
+    )
+    # Python's own complaint of what is not UTF-8 quotes the whole of it.
+    file.text_factory = bytes.decode
+    return file
+
+
+def _reading(path: Path) -> str:
+    """Return a URI that opens the file at `path` without a trace."""
+    # Without a log beside it nobody is writing, and SQLite would make one, owned by whoever reads.
+    log = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
+
+
+def _check(file: sqlite3.Connection) -> None:
+    """Read through the whole file: a few milliseconds, and damage is not met later."""
+    version = _version(file)
+    if version > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"version {version} of a newer loom-exporter; this one knows {SCHEMA_VERSION}"
+        )
+    (found,) = file.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise CorruptError(found.splitlines()[-1])
+
+
+def _write_ahead(file: sqlite3.Connection) -> None:
+    """Let readers and a writer never wait for each other."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # For this one change of a new file SQLite does not wait when others make it as well.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _version(file: sqlite3.Connection) -> int:
+    version: int = file.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _bring_up_to_date(file: sqlite3.Connection) -> None:
+    if _version(file) < SCHEMA_VERSION:
+        file.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+        )

@@ -1,0 +1,172 @@
+"""The first week: each check is answered once, on its day, and the answer is kept."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from exporter.baseline.deployed import Deployed
+from exporter.baseline.rule import Outcome
+from exporter.catalog import Deployment
+from exporter.catalog.criteria import Check
+from exporter.state import StateStore
+from exporter.verdict.conditions import Finding
+from exporter.verdict.evidence import Evidence
+from exporter.verdict.judged import Judged, judge_check, worst
+from exporter.verdict.sign_offs import UnixTime
+from exporter.verdict.wording import listed, moment
+
+HOURS_OF_A_DAY = 24
+
+_log = structlog.get_logger(__name__)
+
+
+class Record(BaseModel):
+    """The answer to a check, as it was at the Unix time `at`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    outcome: Outcome
+    evidence: str
+    at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class DayCheck:
+    """A check, and its answer; `outcome` is None while that is still to come."""
+
+    day: int
+    day_title: str
+    name: str
+    title: str
+    outcome: Outcome | None = None
+    evidence: str = ""
+    at: float | None = None
+    is_manual: bool = False
+    note: str = ""
+
+
+class _Span(NamedTuple):
+    begins: float
+    ends: float
+
+
+def week(
+    deployment: Deployment,
+    criteria: Mapping[str, Judged],
+    records: Mapping[str, Record],
+    evidence: Evidence,
+    hour_seconds: float = 3600.0,
+) -> tuple[DayCheck, ...]:
+    """Return every check of the first week with its answer, in the order of the days.
+
+    Day N begins N - 1 days after the deployment, the first when the database is warm. From then on
+    a check waits for its first answer, pass or fail, and is inconclusive if the day ends without.
+    What people judge may also be signed later.
+
+    Args:
+        deployment: its first week is the plan.
+        criteria: what became of them, by name.
+        records: what was answered earlier. A record from before the day of its check is one of an
+            earlier deployment, and does not count.
+        evidence: what is known.
+        hour_seconds: how long an hour is, which a rehearsal shortens.
+    """
+    return tuple(
+        _answer(
+            DayCheck(
+                number, day.title, name, check.title, is_manual=check.manual, note=check.note or ""
+            ),
+            check,
+            _span(number, evidence.deployed, hour_seconds),
+            criteria,
+            records.get(name),
+            evidence,
+        )
+        for number, day in sorted(deployment.first_week.items())
+        for name, check in day.checks.items()
+    )
+
+
+def new_records(checks: Iterable[DayCheck], records: Mapping[str, Record]) -> dict[str, Record]:
+    """Return the answers among `checks` that are not recorded yet; a sign-off is its own record."""
+    answered = {
+        check.name: Record(outcome=check.outcome, evidence=check.evidence, at=check.at)
+        for check in checks
+        if check.outcome and check.at is not None and not check.is_manual
+    }
+    return {name: record for name, record in answered.items() if records.get(name) != record}
+
+
+def load_records(store: StateStore, database: str, deployment: Deployment) -> dict[str, Record]:
+    """Return what is recorded of a deployment; what cannot be read is told and left out."""
+    found: dict[str, Record] = {}
+    for name, content in store.load(database, topic(deployment)).items():
+        try:
+            found[name] = Record.model_validate_json(content)
+        except ValidationError:
+            _log.error("a record of the first week cannot be read; it is made anew", name=name)
+    return found
+
+
+def save_records(
+    store: StateStore, database: str, deployment: Deployment, new: Mapping[str, Record]
+) -> bool:
+    """Write new records; return whether they are written."""
+    written = {name: record.model_dump_json() for name, record in new.items()}
+    return store.save(database, topic(deployment), written)
+
+
+def topic(deployment: Deployment) -> str:
+    """Return where the state keeps them, each under its name."""
+    return f"first week of {deployment.name}"
+
+
+def _span(day: int, deployed: Deployed, hour_seconds: float) -> _Span | None:
+    """Return from when to when the day goes; the first begins when the database is warm."""
+    if not deployed.is_complete or deployed.ended_at is None:
+        return None
+    day_seconds = HOURS_OF_A_DAY * hour_seconds
+    begins = max(deployed.ended_at + (day - 1) * day_seconds, deployed.settled_at or 0.0)
+    return _Span(begins, max(deployed.ended_at + day * day_seconds, begins))
+
+
+def _told(findings: tuple[Finding, ...], outcome: Outcome) -> str:
+    """Return the evidence that decides."""
+    return listed([each.evidence for each in findings if each.outcome is outcome])
+
+
+def _answer(
+    pending: DayCheck,
+    check: Check,
+    span: _Span | None,
+    criteria: Mapping[str, Judged],
+    record: Record | None,
+    evidence: Evidence,
+) -> DayCheck:
+    if span and record and record.at >= span.begins:
+        return replace(pending, outcome=record.outcome, evidence=record.evidence, at=record.at)
+    sign_off = evidence.sign_offs.get(pending.name) if check.manual else None
+    if not sign_off and not (span and evidence.now >= span.begins):
+        return replace(pending, evidence=_not_due(pending.day, span, evidence.deployed))
+    findings = judge_check(pending.name, check, criteria, evidence)
+    outcome = worst(each.outcome for each in findings)
+    text = _told(findings, outcome)
+    if sign_off:
+        return replace(pending, outcome=outcome, evidence=text, at=sign_off.at)
+    if span and evidence.now >= span.ends:
+        text = f"the day ended without an answer; then: {text}"
+        return replace(pending, outcome=Outcome.INCONCLUSIVE, evidence=text, at=evidence.now)
+    if outcome is Outcome.INCONCLUSIVE:
+        return replace(pending, evidence=text)
+    return replace(pending, outcome=outcome, evidence=text, at=evidence.now)
+
+
+def _not_due(day: int, span: _Span | None, deployed: Deployed) -> str:
+    if span:
+        return f"due {moment(span.begins)}"
+    if deployed.is_complete:
+        return "it is not known when the deployment ended: loom-exporter deploy mark --at TIME"
+    return f"due on day {day} after the deployment"

@@ -1,0 +1,93 @@
+"""What of a metric is known now and can be trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from exporter.collect.board import Snapshot
+from exporter.redaction import redact
+from exporter.verdict.evidence import Evidence
+from exporter.verdict.wording import one_line, series_name
+
+LOOK_SECONDS = 5.0
+"""A value that was had so soon after a phase may have been asked for before it: a run may begin
+before the phase is applied and end after it, and clocks differ."""
+
+Labels = tuple[str, ...]
+Wanted = Mapping[str, tuple[str, ...]]
+"""The accepted values of each label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The series that can be trusted, and for what cannot, a line each that says why."""
+
+    label_names: tuple[str, ...]
+    series: dict[Labels, float]
+    doubts: tuple[str, ...]
+
+
+def look(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> Look:
+    """Return the series of a metric that match.
+
+    Where the labels tell each series, every one of them has to be there; else there has to be one
+    at least, and every query that feeds the metric must have answered, for it could hold more.
+
+    Args:
+        metric: its name.
+        wanted: accepted values by label; a label that is not named may have any.
+        since: Unix time; what was looked at before does not count.
+        evidence: what is known.
+    """
+    known = evidence.board.metrics.get(metric)
+    if known is None:
+        return Look((), {}, (f"{metric}: no query feeds it",))
+    series: dict[Labels, float] = {}
+    unanswered = []
+    for snapshot in evidence.board.feeders(metric):
+        reason = _distrust(snapshot, since, evidence.ticks)
+        if reason:
+            unanswered.append(f"query {snapshot.query} {reason}")
+        else:
+            samples = snapshot.fresh_samples(evidence.ticks).get(metric, {})
+            series.update(matching(known.labels, samples, wanted))
+    if wanted.keys() == set(known.labels):
+        why = "; ".join(unanswered) or "there is no such series"
+        doubts = [
+            f"{series_name(metric, known.labels, labels)}: {why}"
+            for labels in product(*(wanted[name] for name in known.labels))
+            if labels not in series
+        ]
+    else:
+        doubts = [f"{metric}: {each}" for each in unanswered]
+        if not series and not doubts:
+            doubts.append(f"{metric}: no series matches")
+    return Look(known.labels, series, tuple(doubts))
+
+
+def matching(
+    label_names: tuple[str, ...], series: Mapping[Labels, float], wanted: Wanted
+) -> dict[Labels, float]:
+    """Return the series of a metric whose labels have accepted values."""
+    return {
+        labels: value
+        for labels, value in series.items()
+        if all(
+            label in wanted.get(name, (label,))
+            for name, label in zip(label_names, labels, strict=True)
+        )
+    }
+
+
+def _distrust(snapshot: Snapshot, since: float, ticks: float) -> str | None:
+    """Return why what a query said does not count, if it does not."""
+    if snapshot.state is None:
+        return "has not run yet"
+    if not snapshot.state.is_success:
+        detail = one_line(redact(snapshot.detail))
+        return f"is {snapshot.state}" + (f" ({detail})" if detail else "")
+    if ticks > snapshot.expires:
+        return "has not answered for too long"
+    if since and (snapshot.last_success_at or 0.0) < since + LOOK_SECONDS:
+        return "has not looked since the phase was applied"
+    return None

@@ -1,0 +1,113 @@
+"""Numbers, times and series as people read them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from exporter.durations import format_duration
+
+_SHOWN = 3
+
+
+def number(value: float) -> str:
+    """Return a number, to twelve digits.
+
+    >>> number(17.0), number(0.25), number(1234567.0)
+    ('17', '0.25', '1234567')
+    """
+    return f"{value:.12g}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time as milliseconds.
+
+    >>> milliseconds(0.0123456), milliseconds(2.5)
+    ('12.3 ms', '2500 ms')
+    """
+    value = seconds * 1000
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+def moment(unix_seconds: float) -> str:
+    """Return a Unix time in UTC, to the second; PostgreSQL also has times without end.
+
+    >>> moment(1761055200.7), moment(math.inf)
+    ('2025-10-21 14:00:00 UTC', 'Unix time inf')
+    """
+    try:
+        return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError):
+        return f"Unix time {unix_seconds:g}"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, in two units at most.
+
+    >>> age(3723.4), age(-5.0), age(math.inf)
+    ('1h2m', '0s', 'for ever')
+    """
+    if seconds == math.inf:
+        return "for ever"
+    seconds = max(seconds, 0.0)
+    step = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
+    return format_duration(seconds // step * step)
+
+
+def series_name(metric: str, names: Sequence[str], values: Sequence[str]) -> str:
+    r"""Return a series as PromQL writes it, on one line.
+
+    >>> series_name("up", ["job"], ['a"b'])
+    'up{job="a\\"b"}'
+    """
+    labels = ",".join(
+        f'{name}="{_quoted(value)}"' for name, value in zip(names, values, strict=True)
+    )
+    return f"{metric}{{{labels}}}" if labels else metric
+
+
+def selector(metric: str, wanted: Mapping[str, Sequence[str]]) -> str:
+    """Return which series of a metric are meant, as PromQL writes it.
+
+    >>> selector("up", {"job": ["a"], "env": ["b", "c"]})
+    'up{job="a",env=~"b|c"}'
+    """
+    labels = ",".join(
+        f'{name}{"=" if len(values) == 1 else "=~"}"{_quoted("|".join(values))}"'
+        for name, values in wanted.items()
+    )
+    return f"{metric}{{{labels}}}" if labels else metric
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return the first of some texts, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"])
+    'a; b; c; and 1 more'
+    """
+    shown = list(texts[:_SHOWN])
+    if len(texts) > _SHOWN:
+        shown.append(f"and {len(texts) - _SHOWN} more")
+    return "; ".join(shown)
+
+
+def share(ratio: float) -> str:
+    """Return a share in percent.
+
+    >>> share(0.01), share(0.025)
+    ('1 %', '2.5 %')
+    """
+    return f"{100 * ratio:.3g} %"
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    r"""Return text of somebody else without line ends and control characters, cut if it is long.
+
+    >>> one_line("a\n b\x1b[1m")
+    'a b?[1m'
+    """
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _quoted(value: str) -> str:
+    return one_line(value.replace("\\", r"\\").replace('"', r"\""))

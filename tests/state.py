@@ -1,0 +1,50 @@
+"""What tests of the state share: a store that is closed again, looks at it, a disk that is full."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from typing import TYPE_CHECKING
+
+from exporter.state import Observation, StateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+METRIC = "loom_things_timestamp_seconds"
+
+
+@contextlib.contextmanager
+def opened(path: Path, *, read_only: bool = False, owner: bool = False) -> Iterator[StateStore]:
+    """Open the store at `path`, and close it."""
+    store = StateStore(path, read_only=read_only, owner=owner)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def look(store: StateStore, token: str, at: float | None = None, label: str = "a") -> float | None:
+    """Look at a metric, perhaps as the first; return the time of the token."""
+    (changed_at,) = store.observe("loom", METRIC, [Observation((label,), token, at)])
+    return changed_at
+
+
+def see(store: StateStore, token: str, at: float | None = None, label: str = "a") -> float:
+    """Look at a metric that was looked at before, when nothing was there."""
+    store.observe("loom", METRIC, [])
+    changed_at = look(store, token, at, label)
+    assert changed_at is not None
+    return changed_at
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow: what SQLite then sees is what a full disk shows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

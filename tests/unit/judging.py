@@ -1,0 +1,126 @@
+"""Evidence made by hand, for the tests of what is judged on it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exporter.baseline.deployed import Deployed, PhaseSeen
+from exporter.baseline.rule import Change
+from exporter.catalog import Deployment
+from exporter.collect.board import Board
+from exporter.database.outcome import State
+from exporter.verdict.evidence import Before, Evidence
+from tests.queries import make_query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Series = Mapping[Any, float]
+
+APPLIED_AT = time.time() - 7200
+MAX_AGE_SECONDS = 60.0
+
+PHASES = {
+    "one": {
+        "title": "The first",
+        "migrations": [{"version": "1", "name": "first"}],
+        "rollback": {"risk": "high", "advice": "Do not roll back."},
+    },
+    "two": {
+        "title": "The second",
+        "migrations": [{"version": "2", "name": "second"}],
+        "rollback": {"risk": "low", "advice": "Roll back."},
+    },
+}
+
+THINGS = {"labels": ["kind"], "value": "things", "baseline": True}
+QUERIES = (
+    make_query("things", {"loom_things": THINGS}),
+    make_query("more_things", {"loom_things": THINGS}),
+    make_query("number", {"loom_number": {"value": "number", "baseline": True}}),
+    make_query("steps", {"loom_steps": {"labels": ["name", "phase"], "value": "done"}}),
+    make_query(
+        "fresh",
+        {"loom_fresh_timestamp_seconds": {"type": "change_timestamp", "value": "token"}},
+    ),
+)
+
+DONE = Deployed(
+    {"one": PhaseSeen(True, APPLIED_AT - 60), "two": PhaseSeen(True, APPLIED_AT)},
+    has_begun=True,
+    began_at=APPLIED_AT - 60,
+    ended_at=APPLIED_AT,
+    settled_at=APPLIED_AT + 1800,
+)
+NOT_BEGUN = Deployed({"one": PhaseSeen(False), "two": PhaseSeen(False)}, has_begun=False)
+
+
+def half_done(settled_at: float) -> Deployed:
+    """Return a deployment whose second phase never came."""
+    return Deployed(
+        {"one": PhaseSeen(True, APPLIED_AT), "two": PhaseSeen(False)},
+        has_begun=True,
+        began_at=APPLIED_AT,
+        settled_at=settled_at,
+    )
+
+
+def make_deployment(text: str = "", **sections: Any) -> Deployment:
+    """Return a deployment of two phases; `text` is YAML of further sections."""
+    return Deployment.model_validate(
+        {
+            "name": "test",
+            "title": "Test deployment",
+            "warmup": "30m",
+            "phases": PHASES,
+            "classes": {"quick": {"relations": ["public.quick"]}},
+            **(yaml.safe_load(text) or {}),
+            **sections,
+        }
+    )
+
+
+def make_board(**samples: Mapping[str, Series]) -> Board:
+    """Return a board on which these queries have just said this; the others have not run."""
+    board = Board(QUERIES, {query.name: MAX_AGE_SECONDS for query in QUERIES})
+    for query, said in samples.items():
+        board.publish(query, State.OK if said else State.EMPTY, said)
+    return board
+
+
+def make_evidence(board: Board | None = None, *, later: float = 10.0, **changes: Any) -> Evidence:
+    """Return what is known some seconds from now: by default, of a deployment two hours ago."""
+    return replace(
+        Evidence(
+            time.time() + later,
+            time.monotonic() + later,
+            board or make_board(),
+            DONE,
+            Before({}, APPLIED_AT - 86400, APPLIED_AT - 3600),
+        ),
+        **changes,
+    )
+
+
+def before(**gauges: Series) -> Before:
+    """Return a baseline with these gauges."""
+    return Before(gauges, APPLIED_AT - 86400, APPLIED_AT - 3600)
+
+
+def make_change(ratio: float, lower: float, upper: float, calls: int = 1000) -> Change:
+    """Return how a class changed: a call took 10 ms before."""
+    expected = calls * 0.01
+    return Change(
+        ratio=ratio,
+        lower=lower,
+        upper=upper,
+        z=9.0 if ratio > 1 else -9.0,
+        z_raw=9.0 if ratio > 1 else -9.0,
+        calls=calls,
+        seconds=ratio * expected,
+        expected_seconds=expected,
+    )

@@ -1,0 +1,74 @@
+"""What `baseline show` prints can be read by somebody who knows databases, not statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+
+from exporter.baseline.description import describe
+from tests.baselines import BASELINE, baselines
+
+if TYPE_CHECKING:
+    from exporter.baseline.document import Baseline
+
+PAGE = """\
+Baseline of orders (times in UTC)
+
+source      automatic: collected hour by hour before the deployment
+window      2025-10-13 00:00:00 to 2025-10-20 00:00:00
+kept        167 buckets of 1h
+excluded    2025-10-14 06:00:00 to 2025-10-14 07:00:00: the server was restarted
+statements  2 with 12,004 calls; 2 more were too many to be kept
+evicted     3 entries of pg_stat_statements
+backtest    1 of 160 windows of its own would have paged
+created     2025-10-20 02:00:00 by loom-exporter 0.3.0
+database    loom (OID 16385)
+server      7432109876543210987, PostgreSQL 15.18, running since 2025-09-13 00:00:00
+extension   pg_stat_statements 1.10 in schema extensions
+settings    compute_query_id auto, max 5000, track top, track_planning off, track_utility on
+
+class     role            calls  mean ms  known within  hour to hour
+invoices  authenticated  12,000    2.508        ± 2.1%        ± 8.0%
+refunds   anon                0
+
+known within: how far the mean may be off by chance (one standard error)
+hour to hour: how far hours differ from each other though nothing changed (one standard deviation)
+
+gauge        taken                series
+orders_open  2025-10-20 00:00:00       2
+"""
+
+
+def test_page_says_what_the_baseline_is_and_how_far_it_can_be_trusted() -> None:
+    assert describe(BASELINE) == PAGE
+
+
+def test_empty_baseline_has_no_empty_tables() -> None:
+    window = BASELINE.window.model_copy(update={"excluded": ()})
+    bare = BASELINE.model_copy(
+        update={"statements": (), "classes": (), "gauges": (), "left_out": 0, "window": window}
+    )
+    page = describe(bare)
+    assert "role" not in page
+    assert "gauge" not in page
+    assert "excluded" not in page
+    assert "too many" not in page
+    assert "statements  0 with 0 calls\n" in page
+
+
+@given(baselines)
+@settings(max_examples=60, deadline=None)
+def test_any_baseline_can_be_described_without_moving_the_cursor(baseline: Baseline) -> None:
+    page = describe(baseline)
+    assert page.replace("\n", "").isprintable()
+    assert page.splitlines()[0].endswith("(times in UTC)")
+
+
+def test_names_cannot_pretend_to_be_lines() -> None:
+    excluded = BASELINE.window.excluded[0].model_copy(update={"reason": "\x1b[2J\r\nfake line"})
+    window = BASELINE.window.model_copy(update={"excluded": (excluded,)})
+    page = describe(BASELINE.model_copy(update={"window": window, "deployment": "a\nb"}))
+    assert "?[2J??fake line" in page
+    assert "\x1b" not in page
+    assert page.startswith("Baseline of a?b ")

@@ -1,0 +1,235 @@
+"""Each migration is remembered from when it first appeared, whatever becomes of the history."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.baseline.tracker import APPLIED, WRITTEN, Tracker, last_look, write_mark
+from exporter.catalog import Deployment
+from exporter.collect.board import Board
+from exporter.database.outcome import State
+from exporter.state import StateStore
+from exporter.statements.memory import Owner
+from tests.queries import make_query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from exporter.baseline.deployed import Deployed
+    from exporter.collect.snapshot import Samples
+
+OWNER = Owner("loom", 5, "7000")
+WARMUP_SECONDS = 1800.0
+ROLLBACK = {"risk": "low", "advice": "Roll back."}
+DEPLOYMENT = Deployment.model_validate(
+    {
+        "name": "test",
+        "title": "Test",
+        "warmup": "30m",
+        "phases": {
+            "one": {
+                "title": "One",
+                "migrations": [{"version": "1", "name": "a"}, {"version": "2", "name": "b"}],
+                "rollback": ROLLBACK,
+            },
+            "two": {
+                "title": "Two",
+                "migrations": [{"version": "3", "name": "c"}],
+                "rollback": ROLLBACK,
+            },
+        },
+    }
+)
+HISTORY = make_query(
+    "history",
+    {
+        APPLIED: {"labels": ["version", "name"], "value": "applied"},
+        WRITTEN: {"type": "change_timestamp", "labels": ["version"], "value": "token"},
+    },
+)
+
+
+class History:
+    """A database whose migrations a test applies, and a tracker that looks at them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.board = Board([HISTORY], {HISTORY.name: 45.0})
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew with what is written down."""
+        self.store = StateStore(self._path)
+        self.tracker = Tracker(self.store, "loom", DEPLOYMENT, 3600.0)
+
+    def look(self, *versions: str, owner: Owner = OWNER, **written: float) -> Deployed:
+        """Look while these versions are in the history; `written` are exact times, as `v1=...`."""
+        samples: Samples = {
+            APPLIED: {(version, "name"): float(version in versions) for version in "123"},
+            WRITTEN: {(name.removeprefix("v"),): at for name, at in written.items()},
+        }
+        self.board.publish(HISTORY.name, State.OK, samples)
+        return self.tracker.look(owner, self.board)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    made = History(tmp_path / "state.sqlite3")
+    yield made
+    made.store.close()
+
+
+def test_nothing_is_known_before_anybody_looked(history: History) -> None:
+    seen = history.tracker.look(OWNER, history.board)
+    assert seen.has_begun is None
+    assert {phase.is_applied for phase in seen.phases.values()} == {None}
+    assert seen.samples(time.time())["loom_deployment_warmup_active"] == {}
+
+
+def test_phase_is_applied_when_its_last_migration_is(history: History) -> None:
+    assert history.look().has_begun is False
+    before = time.time()
+    seen = history.look("1")
+    assert seen.has_begun
+    assert seen.began_at is not None
+    assert before <= seen.began_at <= time.time()
+    assert seen.phases["one"].is_applied is False
+    seen = history.look("1", "2")
+    assert seen.phases["one"].is_applied
+    assert seen.phases["two"].is_applied is False
+    assert (seen.is_complete, seen.ended_at) == (False, None)
+    seen = history.look("1", "2", "3")
+    assert seen.is_complete
+    assert seen.ended_at == seen.phases["two"].at
+
+
+def test_versions_may_be_applied_out_of_order(history: History) -> None:
+    history.look()
+    seen = history.look("3")
+    assert seen.has_begun
+    assert seen.phases["two"].is_applied
+    assert not seen.phases["one"].is_applied
+
+
+def test_time_is_exact_where_the_server_keeps_it(history: History) -> None:
+    history.look()
+    seen = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.5)
+    assert (seen.began_at, seen.ended_at) == (1000.0, 1020.5)
+    assert seen.phases["one"].at == 1010.0
+    assert seen.settled_at == 1020.5 + WARMUP_SECONDS
+
+
+def test_what_was_there_at_the_first_look_was_applied_at_some_time(history: History) -> None:
+    seen = history.look("1", "2", "3")
+    assert seen.is_complete
+    assert (seen.began_at, seen.ended_at, seen.settled_at) == (None, None, None)
+    shown = seen.samples(time.time())
+    assert shown["loom_deployment_timestamp_seconds"] == {}
+    assert shown["loom_deployment_warmup_active"] == {(): 0.0}
+
+
+def test_exact_time_is_taken_at_the_first_look_too(history: History) -> None:
+    assert history.look("1", v1=1000.0).began_at == 1000.0
+
+
+def test_repaired_history_is_no_new_deployment(history: History) -> None:
+    history.look()
+    first = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.0)
+    assert first.rewritten_at is None
+    gone = history.look("1", "2", v1=1000.0, v2=1010.0)
+    assert gone.is_complete, "what was applied was applied"
+    assert gone.rewritten_at is not None
+    again = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=99_000.0)
+    assert again.phases == first.phases
+    assert again.settled_at == first.settled_at
+    assert again.rewritten_at == gone.rewritten_at
+
+
+def test_all_that_was_seen_outlives_a_restart(history: History) -> None:
+    history.look()
+    first = history.look("1")
+    history.restart()
+    assert history.look("1") == first
+    history.restart()
+    gone = history.look()
+    assert gone.has_begun
+    assert gone.rewritten_at is not None
+
+
+def test_migration_applied_while_nobody_looked_is_dated_to_the_next_look(history: History) -> None:
+    history.look()
+    history.restart()
+    before = time.time()
+    began_at = history.look("1").began_at
+    assert began_at is not None
+    assert began_at >= before
+
+
+def test_another_database_has_a_history_of_its_own(history: History) -> None:
+    history.look()
+    history.look("1")
+    other = history.look(owner=Owner("loom", 6, "7000"))
+    assert other.has_begun is False
+    assert other.rewritten_at is None
+
+
+def test_mark_of_the_rollout_moves_the_warmup(history: History) -> None:
+    history.look()
+    seen = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.0)
+    assert write_mark(history.store, "loom", DEPLOYMENT, 5000.0)
+    marked = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.0)
+    assert (marked.began_at, marked.ended_at) == (1000.0, 5000.0)
+    assert marked.settled_at == 5000.0 + WARMUP_SECONDS
+    assert marked.phases == seen.phases
+
+
+def test_mark_alone_says_that_the_deployment_has_begun(history: History) -> None:
+    history.look()
+    write_mark(history.store, "loom", DEPLOYMENT, 5000.0)
+    seen = history.look()
+    assert (seen.has_begun, seen.began_at) == (True, 5000.0)
+    assert not seen.is_complete
+
+
+@pytest.mark.parametrize("state", [State.DENIED, State.ERROR, State.TIMEOUT, State.UNREACHABLE])
+def test_failed_look_changes_nothing_and_never_says_not_begun(
+    history: History, state: State
+) -> None:
+    history.board.fail(HISTORY.name, state, "")
+    assert history.tracker.look(OWNER, history.board).has_begun is None
+    history.look()
+    history.board.fail(HISTORY.name, state, "")
+    assert history.tracker.look(OWNER, history.board).has_begun is None
+    history.look("1")
+    history.board.fail(HISTORY.name, state, "")
+    seen = history.tracker.look(OWNER, history.board)
+    assert seen.has_begun
+    assert seen.rewritten_at is None
+
+
+def test_database_without_a_history_has_nothing_applied(history: History) -> None:
+    history.board.fail(HISTORY.name, State.ABSENT, "")
+    assert history.tracker.look(OWNER, history.board).has_begun is False
+    assert last_look(history.board) <= time.time() - 45.0
+    assert history.look("1").began_at is not None
+
+
+def test_warmup_is_shorter_where_an_hour_is(tmp_path: Path) -> None:
+    history = History(tmp_path / "state.sqlite3")
+    history.tracker = Tracker(history.store, "loom", DEPLOYMENT, 36.0)
+    seen = history.look("1", v1=1000.0)
+    assert seen.settled_at == 1018.0
+    assert seen.is_warming_up(1017.0)
+    assert not seen.is_warming_up(1018.0)
+    assert seen.samples(1017.0)["loom_deployment_warmup_active"] == {(): 1.0}
+
+
+def test_memory_that_cannot_be_read_is_begun_anew(history: History) -> None:
+    history.look()
+    history.store.save("loom", "deployment", {"test": '{"owner": 3}'})
+    history.restart()
+    assert history.look().has_begun is False
