@@ -10,7 +10,7 @@ import structlog
 from exporter.catalog import CatalogError
 from exporter.settings import SettingsError
 
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 60.0
 """Files may become usable without a change of theirs, such as of a folder above them."""
 
 _log = structlog.get_logger(__name__)
@@ -86,6 +86,14 @@ def stamp_of(paths: Iterable[Path]) -> tuple[object, ...]:
     Of what a symbolic link leads to: Kubernetes replaces a mounted ConfigMap by a new link.
     """
     return tuple(_stamp(path) for path in paths)
+
+
+def stamp_of_folder(folder: Path) -> object:
+    """Return what is unlike before if something changed in a folder, not counting its folders."""
+    try:
+        return stamp_of(sorted(folder.iterdir()))
+    except OSError as error:
+        return error.errno
 
 
 def _stamp(path: Path) -> object:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from exporter import catalog, daemon
+from exporter import daemon
 from exporter.commands.common import Config, Exit, Listen, Queries, fail, told_in_one_line
 from exporter.healthcheck import ask_health
 from exporter.logs import configure_logging
@@ -50,7 +50,7 @@ def serve(
             },
         )
         configure_logging(settings.log_format, settings.log_level)
-        daemon.serve(settings, catalog.load(settings.queries))
+        daemon.serve(settings)
 
 
 @app.command(epilog='Example: HEALTHCHECK CMD ["loom-exporter", "healthcheck"]')

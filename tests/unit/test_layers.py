@@ -82,6 +82,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("web.server", "web.web_files"),
     ("web.app",),
     ("parts",),
+    ("watch",),
     ("daemon", "once", "healthcheck"),
     (
         "demo.database",
