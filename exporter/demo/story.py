@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -92,6 +93,16 @@ def runs(page: str) -> dict[str, float]:
         for sample in family.samples
         if sample.name == "loom_exporter_query_runs_total"
     }
+
+
+def is_open(verdict: str) -> bool:
+    """Return whether something that nobody has to sign is not to be told yet.
+
+    Args:
+        verdict: what `loom-exporter verify --format json` says, or nothing if it failed.
+    """
+    criteria = json.loads(verdict)["criteria"] if verdict else []
+    return any(each["status"] == "inconclusive" and not each["manual"] for each in criteria)
 
 
 def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[Totals]]) -> str:
