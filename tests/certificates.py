@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A certificate and its key, in PEM form."""
@@ -49,6 +62,8 @@ class Authority:
         certificate = (
             _certificate(subject, subject, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS, critical=True)
+            .add_extension(self._identifier, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
@@ -63,6 +78,10 @@ class Authority:
         certificate = (
             _certificate(_name("Test"), _name(self.name), key)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier),
+                critical=False,
+            )
             .sign(self._key, hashes.SHA256())
         )
         return Certificate(
@@ -76,6 +95,10 @@ class Authority:
             ),
             certificate.serial_number,
         )
+
+    @property
+    def _identifier(self) -> x509.SubjectKeyIdentifier:
+        return x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
 
     def client(self, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         """Return how a client speaks that trusts us, and may have a certificate of its own."""
