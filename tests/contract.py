@@ -208,6 +208,8 @@ PROCESS = {
 ADDED = {
     "loom_exporter_state_persistent": _gauge(),
     "loom_exporter_state_set_aside_timestamp_seconds": _gauge(),
+    "loom_exporter_config_last_reload_successful": _gauge("what"),
+    "loom_exporter_config_last_reload_success_timestamp_seconds": _gauge("what"),
 }
 
 OF_A_DATABASE: dict[str, Promise] = {
