@@ -4,7 +4,7 @@
 PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
-CODE     := $(wildcard exporter tests bench)
+CODE     := $(wildcard exporter alerts tests bench)
 SCENARIO ?= healthy
 ARGS     ?=
 
@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema requirements bench clean
+.PHONY: help venv demo test lint types format schema alerts requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,10 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
 schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
+
+alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
+	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml
+	@mv $(VENV)/prometheusrule.yaml alerts/prometheusrule.yaml
 
 bench: $(VENV)/.dev ## Run the benchmarks.
 	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
