@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
-
-import yaml
 
 from tests.alert_rules import RULE_FILES
 
@@ -64,5 +63,6 @@ def write_test(
         "evaluation_interval": f"{evaluate_minutes or step_minutes}m",
         "tests": [test],
     }
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    # JSON is YAML, and written much faster.
+    path.write_text(json.dumps(document), encoding="utf-8")
     return path
