@@ -4,7 +4,7 @@
 PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
-CODE     := $(wildcard exporter alerts tests bench)
+CODE     := $(wildcard exporter alerts grafana deploy tests bench)
 SCENARIO ?= healthy
 ARGS     ?=
 
@@ -74,6 +74,8 @@ requirements: $(VENV)/.python ## Pin the requirements anew (UPGRADE=1 for the ne
 	@$(COMPILE) --output-file requirements/run.txt pyproject.toml
 	@$(COMPILE) --extra demo --build-deps-for editable --constraint requirements/run.txt \
 		--output-file requirements/demo.txt pyproject.toml
+	@$(COMPILE) --only-build-deps --build-deps-for wheel --constraint requirements/demo.txt \
+		--output-file requirements/build.txt pyproject.toml
 	@$(BIN)/python -c '$(DEV_GROUP)' > $(VENV)/dev.in
 	@cd requirements && $(COMPILE) --output-file dev.txt demo.txt - < ../$(VENV)/dev.in
 	@sed -e 's/-r -$$/loom-exporter (pyproject.toml:dev)/' requirements/dev.txt > $(VENV)/dev.txt
