@@ -4,7 +4,7 @@
 PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
-CODE     := $(wildcard exporter tests bench)
+CODE     := $(wildcard exporter grafana tests bench)
 SCENARIO ?= healthy
 ARGS     ?=
 
@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema requirements bench clean
+.PHONY: help venv demo test lint types format schema dashboards requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
 schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
+
+dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
+	@$(BIN)/python -m grafana.build
 
 bench: $(VENV)/.dev ## Run the benchmarks.
 	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
