@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.baseline.rule import SLOWER
 from exporter.catalog.criteria import ALL
-from grafana.board import FIRING, Row
+from grafana.board import FIRING, LOOM_ALERTS, Row
 from grafana.judged import classes_by_phase
 from grafana.looks import GREEN, ORANGE, RED, STATUS, STATUS_STEPS, Word, bad_from
 from grafana.tables import Label, Value, rows
@@ -124,6 +124,12 @@ def _criteria(deployment: Deployment) -> table.Panel:
     )
 
 
+_FIRING_SINCE = f"""
+    max by (alertname, severity, phase) (ALERTS_FOR_STATE{{{LOOM_ALERTS}}}) * 1000
+    and on (alertname, severity, phase) {FIRING}
+"""
+
+
 def _firing() -> table.Panel:
     return rows(
         "Firing alerts",
@@ -144,7 +150,7 @@ def _firing() -> table.Panel:
                 width=100,
             ),
         ],
-        [Value("Firing", FIRING, words={"1": Word("yes")})],
+        [Value("Since", _FIRING_SINCE, unit="dateTimeFromNow")],
         width=10,
         height=11,
         no_value="nothing, or no rules",

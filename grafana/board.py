@@ -142,11 +142,12 @@ def _annotations() -> list[dict[str, Any]]:
 _DEPLOYED = "loom_deployment_timestamp_seconds{@}"
 _REWRITTEN = "loom_deployment_history_rewritten_timestamp_seconds{@}"
 
-FIRING = """
-    max by (alertname, severity, phase)
-    (ALERTS{alertstate="firing", alertname=~"Loom.+", database=~"$database|"})
-"""
+LOOM_ALERTS = 'alertname=~"Loom.+", database=~"$database|"'
 """An alert need not have the labels of a scrape, nor be about a database."""
+
+FIRING = f"""
+    max by (alertname, severity, phase) (ALERTS{{alertstate="firing", {LOOM_ALERTS}}})
+"""
 
 
 def _mark(name: str, colour: str, expression: str, title: str) -> dict[str, Any]:

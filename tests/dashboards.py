@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ class Target:
 
     ref: str
     expression: str
+    legend: str
     is_range: bool
 
     def filled(self, variables: Mapping[str, str]) -> str:
@@ -50,7 +52,7 @@ class Panel:
     @cached_property
     def targets(self) -> Sequence[Target]:
         return [
-            Target(each["refId"], each["expr"], bool(each["range"]))
+            Target(each["refId"], each["expr"], each["legendFormat"], bool(each["range"]))
             for each in self.json["targets"]
         ]
 
@@ -86,6 +88,16 @@ class Panel:
             (float("-inf") if step["value"] is None else step["value"], step["color"])
             for step in thresholds["steps"]
         )
+
+    def is_only_compared_with(self, target: Target) -> bool:
+        """Return whether a query is drawn dashed, beside the one that matters."""
+        overrides = self.json["fieldConfig"]["overrides"]
+        dashed = [
+            each["matcher"]["options"].strip("/")
+            for each in overrides
+            if each["matcher"]["id"] == "byRegexp"
+        ]
+        return any(re.search(pattern, target.legend) for pattern in dashed)
 
     def unit(self, target: Target) -> str | None:
         """Return the unit of the values of this query."""
