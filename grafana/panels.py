@@ -105,6 +105,7 @@ def lines(
         .thresholds(thresholds(steps))
         .no_value("no data")
         .interval(_MIN_STEP)
+        .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .axis_soft_min(0)
         .fill_opacity(30 if stacked else 0)
         .legend(
