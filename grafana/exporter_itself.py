@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UID = "loom-exporter"
 
 MOST_CONNECTIONS = 2
+
 _COLOURS = {
     State.OK: GREEN,
     State.EMPTY: GREEN,
