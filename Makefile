@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema alerts requirements bench clean
+.PHONY: help venv demo test lint types format schema alerts dashboards requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
 	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml
 	@mv $(VENV)/prometheusrule.yaml alerts/prometheusrule.yaml
+
+dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
+	@$(BIN)/python -m grafana.build
 
 bench: $(VENV)/.dev ## Run the benchmarks.
 	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
