@@ -40,8 +40,9 @@ ORDERS = make_query(
 CATALOG = Catalog(DEPLOYMENT, (HISTORY, ORDERS))
 
 NOW = time.time()
-START = NOW - NOW % HOUR - 6 * HOUR
-"""When the collecting begins; after six hours and a bit, so does the deployment."""
+START = NOW - NOW % HOUR - 5 * HOUR
+"""When the collecting begins; after six hours and a half, and always later than now, so does the
+deployment."""
 BEGAN = START + 6.5 * HOUR
 SETTLED = BEGAN + HOUR / 2
 PLACE = ("invoices", "anon")
