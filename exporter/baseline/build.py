@@ -1,25 +1,22 @@
 """Makes a baseline of the hours that were collected before the deployment."""
 
-from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal
 
 from exporter import __version__
 from exporter.baseline import document
 from exporter.baseline.backtest import backtest
-from exporter.baseline.buckets import Bucket, Statement
+from exporter.baseline.buckets import Bucket
 from exporter.baseline.estimate import Profile, noise, profile
 from exporter.baseline.expectations import Expectations
 from exporter.baseline.rhythm import hour_of_day, hour_of_week
 from exporter.baseline.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
-from exporter.catalog.deployment import OTHER, Deployment
+from exporter.baseline.survey import Hours, Name, Survey, hours_of, moment, survey_of
+from exporter.catalog.deployment import Deployment
 from exporter.statements.counters import Delta, combine
-
-MOST_STATEMENTS = 1_000
-"""Beyond these, the ones of classes first and then those that took most time, none is kept."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
@@ -28,26 +25,12 @@ ENOUGH_CALLS = 30
 Source = Literal["automatic", "captured", "since_reset"]
 
 
-@dataclass(slots=True)
-class _Hours:
-    """The hours of one statement, as numbers in a row: there may be many."""
-
-    numbers: "array[float]" = field(default_factory=lambda: array("d"))
-
-    def append(self, start: float, delta: Delta) -> None:
-        self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))
-
-    def __iter__(self) -> Iterator[tuple[float, Delta]]:
-        numbers = iter(self.numbers)
-        for start, calls, seconds, squared in zip(numbers, numbers, numbers, numbers, strict=True):
-            yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
-
-
 def build(
     buckets: Callable[[], Iterable[Bucket]],
     deployment: Deployment,
     *,
     bucket_seconds: float,
+    hour_seconds: float,
     identity: document.Identity,
     source: Source,
     texts: Mapping[str, str],
@@ -58,75 +41,54 @@ def build(
     Args:
         buckets: yields the hours in their order, and is called twice.
         deployment: the one that the baseline is made for.
-        bucket_seconds: how long an hour is.
+        bucket_seconds: how long each of these is.
+        hour_seconds: how long an hour is, 3600 but for a rehearsal.
         identity: of the database.
         source: how the hours came about.
         texts: of statements, by identity, as far as they may be shown.
         gauges: as they were.
     """
-    window, kept, left_out = _survey(buckets(), bucket_seconds)
-    hours: dict[Statement, _Hours] = {statement: _Hours() for statement in kept}
-    for bucket in buckets():
-        if not bucket.excluded:
-            for statement in hours.keys() & bucket.statements.keys():
-                hours[statement].append(bucket.start, bucket.statements[statement])
-    profiles = {
-        statement: profile([delta for _, delta in each]) for statement, each in hours.items()
-    }
+    survey = survey_of(buckets(), bucket_seconds)
+    hours = hours_of(buckets(), survey)
+    profiles = {name: profile([delta for _, delta in each]) for name, each in hours.items()}
     statements = tuple(
-        _statement(statement, profiles[statement], hours[statement], bucket_seconds, texts)
-        for statement in hours
+        _statement(name, survey.classes[name], profiles[name], each, bucket_seconds, texts)
+        for name, each in hours.items()
     )
+    now = datetime.now(UTC)
     bare = document.Baseline(
         tool_version=__version__,
-        created_at=datetime.now(UTC),
+        created_at=now,
         source=source,
         deployment=deployment.name,
         identity=identity,
-        window=window,
+        window=_window(survey, bucket_seconds, now),
         statements=statements,
         classes=(),
         gauges=tuple(gauges),
-        left_out=left_out,
+        left_out=survey.left_out,
         backtest=document.Backtest(windows=0, pages=0),
     )
-    return bare.model_copy(update=_noise(bare, profiles, hours))
+    return bare.model_copy(update=_noise(bare, profiles, hours, bucket_seconds / hour_seconds))
 
 
-def _survey(
-    buckets: Iterable[Bucket], bucket_seconds: float
-) -> tuple[document.Window, list[Statement], int]:
-    """Return which time is covered, the statements that are kept, and how many are not."""
-    seconds: defaultdict[Statement, float] = defaultdict(float)
-    times: list[float] = []
-    excluded: list[document.Excluded] = []
-    evictions = 0
-    for bucket in buckets:
-        evictions += bucket.evictions
-        if bucket.excluded:
-            start, end = (_moment(bucket.start), _moment(bucket.start + bucket_seconds))
-            excluded.append(document.Excluded(start=start, end=end, reason=bucket.excluded))
-            continue
-        times.append(bucket.start)
-        for statement, delta in bucket.statements.items():
-            seconds[statement] += delta.seconds
-    first, last = (times[0], times[-1] + bucket_seconds) if times else (0.0, 0.0)
-    window = document.Window(
-        start=_moment(first),
-        end=_moment(last),
+def _window(survey: Survey, bucket_seconds: float, now: datetime) -> document.Window:
+    starts = survey.starts
+    return document.Window(
+        start=moment(starts[0]) if starts else now,
+        end=moment(starts[-1] + bucket_seconds) if starts else now,
         bucket_seconds=bucket_seconds,
-        buckets=len(times),
-        excluded=tuple(excluded),
-        evictions=evictions,
+        buckets=len(starts),
+        excluded=tuple(survey.excluded),
+        evictions=survey.evictions,
     )
-    ranked = sorted(seconds, key=lambda each: (each.class_name == OTHER, -seconds[each], each))
-    return window, ranked[:MOST_STATEMENTS], len(ranked[MOST_STATEMENTS:])
 
 
 def _statement(
-    statement: Statement,
+    name: Name,
+    class_name: str,
     whole: Profile,
-    hours: _Hours,
+    hours: Hours,
     bucket_seconds: float,
     texts: Mapping[str, str],
 ) -> document.Statement:
@@ -138,10 +100,10 @@ def _statement(
         by_day[hour_of_day(week)].append(delta)
     total = combine(delta for _, delta in hours)
     return document.Statement(
-        id=statement.identity,
-        role=statement.role,
-        class_name=statement.class_name,
-        text=texts.get(statement.identity),
+        id=name.identity,
+        role=name.role,
+        class_name=class_name,
+        text=texts.get(name.identity),
         calls=total.calls,
         seconds=total.seconds,
         squared_deviation=total.squared_deviation,
@@ -163,25 +125,32 @@ def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
 
 def _noise(
     bare: document.Baseline,
-    profiles: Mapping[Statement, Profile],
-    hours: Mapping[Statement, _Hours],
+    profiles: Mapping[Name, Profile],
+    hours: Mapping[Name, Hours],
+    hours_each: float,
 ) -> dict[str, object]:
     """Return `classes` and `backtest`: how far the hours differ from what was to be expected."""
     expectations = Expectations(bare, ())
     sums: defaultdict[tuple[str, str], dict[float, Sums]] = defaultdict(dict)
     of_place: defaultdict[tuple[str, str], list[Profile]] = defaultdict(list)
-    for statement, each in hours.items():
+    for statement in bare.statements:
+        name = Name(statement.id, statement.role)
         place = (statement.class_name, statement.role)
-        of_place[place].append(profiles[statement])
-        for start, delta in each:
-            expected = expectations.expected(statement.identity, statement.role, start)
+        of_place[place].append(profiles[name])
+        for start, delta in hours[name]:
+            expected = expectations.expected(*name, start)
             if expected:
                 so_far = sums[place].get(start, Sums())
                 sums[place][start] = so_far.plus(contribution(delta, *expected))
-    noises = {place: noise(of_place[place], each.values()) for place, each in sums.items()}
+    noises = {
+        place: noise(of_place[place], each.values(), hours_each) for place, each in sums.items()
+    }
     classes = tuple(_class(place, of_place[place], noises[place]) for place in sorted(noises))
     windows = {
-        name: _windows([(sums[place], noises[place]) for place in noises if place[0] == name])
+        name: _windows(
+            [(sums[place], noises[place]) for place in noises if place[0] == name],
+            bare.window.bucket_seconds,
+        )
         for name in sorted({place[0] for place in noises})
     }
     floor = EXCESS_FLOOR_SECONDS * bare.window.bucket_seconds / 3600
@@ -207,15 +176,17 @@ def _class(
 
 
 def _windows(
-    roles: Sequence[tuple[Mapping[float, Sums], Noise]],
+    roles: Sequence[tuple[Mapping[float, Sums], Noise]], bucket_seconds: float
 ) -> list[tuple[Sums, Noise, float]]:
-    """Return the hours of a class, all roles together; every statement in them has a baseline."""
+    """Return the hours of a class, all roles together; every statement in them has a baseline.
+
+    Where one or more are missing, there is an empty one.
+    """
     starts = sorted({start for hours, _ in roles for start in hours})
-    return [
-        (*pooled((hours.get(start, Sums()), noise) for hours, noise in roles), 1.0)
-        for start in starts
-    ]
-
-
-def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+    windows: list[tuple[Sums, Noise, float]] = []
+    for before, start in pairwise([starts[0], *starts]):
+        if start - before > 1.5 * bucket_seconds:
+            windows.append((Sums(), Noise(), 1.0))
+        sums, noise = pooled((hours.get(start, Sums()), noise) for hours, noise in roles)
+        windows.append((sums, noise, 1.0))
+    return windows

@@ -60,7 +60,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("baseline.deployed", "baseline.document", "baseline.files", "baseline.rhythm"),
     ("baseline.buckets", "baseline.encoding", "baseline.description", "baseline.gauges"),
     ("baseline.fit", "baseline.rule", "baseline.tracker"),
-    ("baseline.backtest", "baseline.estimate", "baseline.expectations"),
+    ("baseline.backtest", "baseline.estimate", "baseline.expectations", "baseline.survey"),
     ("baseline.build", "baseline.comparison"),
     ("baseline.samples",),
     ("baseline.keeper",),
