@@ -134,8 +134,8 @@ class Buckets:
             return None
         watched, excluded, evictions, rows = json.loads(text)
         statements = {
-            Statement(*statement): Delta(calls, seconds, squared, 0, 0, 0)
-            for *statement, calls, seconds, squared in rows
+            Statement(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
+            for identity, role, class_name, calls, seconds, squared in rows
         }
         return Bucket(start, watched, statements, excluded, evictions)
 
