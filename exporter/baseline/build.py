@@ -1,8 +1,7 @@
 """Makes a baseline of the hours that were collected before the deployment."""
 
-from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -12,7 +11,8 @@ from exporter.baseline import document
 from exporter.baseline.backtest import backtest
 from exporter.baseline.buckets import Bucket, Statement
 from exporter.baseline.estimate import Profile, noise, profile
-from exporter.baseline.expectations import Expectations
+from exporter.baseline.expectations import by_hour
+from exporter.baseline.hours import Hours, collect
 from exporter.baseline.rhythm import hour_of_day, hour_of_week
 from exporter.baseline.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
 from exporter.catalog.deployment import OTHER, Deployment
@@ -21,26 +21,26 @@ from exporter.statements.counters import Delta, combine
 MOST_STATEMENTS = 1_000
 """Beyond these, the ones of classes first and then those that took most time, none is kept."""
 
+MOST_BY_HOUR = 100
+"""So many of them, the first, have expectations of their own for hours of the week and the day: in
+memory and in the document, these are a hundred times as much as all else of a statement."""
+
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
 """An hour of the week or day has expectations of its own from so many hours with so many calls."""
+
+_AT_ONCE = 250
+"""So many statements are worked on at once; all of their hours are in memory."""
 
 Source = Literal["automatic", "captured", "since_reset"]
 
 
 @dataclass(slots=True)
-class _Hours:
-    """The hours of one statement, as numbers in a row: there may be many."""
+class _Place:
+    """What a class is as one role: the profiles of its statements, and the sums of each hour."""
 
-    numbers: "array[float]" = field(default_factory=lambda: array("d"))
-
-    def append(self, start: float, delta: Delta) -> None:
-        self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))
-
-    def __iter__(self) -> Iterator[tuple[float, Delta]]:
-        numbers = iter(self.numbers)
-        for start, calls, seconds, squared in zip(numbers, numbers, numbers, numbers, strict=True):
-            yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
+    profiles: list[Profile] = field(default_factory=list)
+    hours: dict[float, Sums] = field(default_factory=dict)
 
 
 def build(
@@ -56,7 +56,7 @@ def build(
     """Return the baseline; it may know nothing, if there are no hours that count.
 
     Args:
-        buckets: yields the hours in their order, and is called twice.
+        buckets: yields the hours in their order; called once, and again for each few statements.
         deployment: the one that the baseline is made for.
         bucket_seconds: how long an hour is.
         identity: of the database.
@@ -65,32 +65,33 @@ def build(
         gauges: as they were.
     """
     window, kept, left_out = _survey(buckets(), bucket_seconds)
-    hours: dict[Statement, _Hours] = {statement: _Hours() for statement in kept}
-    for bucket in buckets():
-        if not bucket.excluded:
-            for statement in hours.keys() & bucket.statements.keys():
-                hours[statement].append(bucket.start, bucket.statements[statement])
-    profiles = {
-        statement: profile([delta for _, delta in each]) for statement, each in hours.items()
-    }
-    statements = tuple(
-        _statement(statement, profiles[statement], hours[statement], bucket_seconds, texts)
-        for statement in hours
-    )
-    bare = document.Baseline(
+    statements: list[document.Statement] = []
+    places: defaultdict[tuple[str, str], _Place] = defaultdict(_Place)
+    for first in range(0, len(kept), _AT_ONCE):
+        group = kept[first : first + _AT_ONCE]
+        for statement, hours in collect(buckets(), group, window.buckets).items():
+            whole = profile([delta for _, delta in hours])
+            known = _statement(statement, whole, hours, texts)
+            if len(statements) < MOST_BY_HOUR:
+                known = known.model_copy(update=_cells_by_hour(hours, bucket_seconds))
+            statements.append(known)
+            place = places[statement.class_name, statement.role]
+            place.profiles.append(whole)
+            _add(place.hours, known, hours, bucket_seconds)
+    noises = {place: noise(each.profiles, each.hours.values()) for place, each in places.items()}
+    return document.Baseline(
         tool_version=__version__,
         created_at=datetime.now(UTC),
         source=source,
         deployment=deployment.name,
         identity=identity,
         window=window,
-        statements=statements,
-        classes=(),
+        statements=tuple(statements),
+        classes=tuple(_class(place, places[place], noises[place]) for place in sorted(places)),
         gauges=tuple(gauges),
         left_out=left_out,
-        backtest=document.Backtest(windows=0, pages=0),
+        backtest=_backtest(places, noises, bucket_seconds),
     )
-    return bare.model_copy(update=_noise(bare, profiles, hours))
 
 
 def _survey(
@@ -124,18 +125,8 @@ def _survey(
 
 
 def _statement(
-    statement: Statement,
-    whole: Profile,
-    hours: _Hours,
-    bucket_seconds: float,
-    texts: Mapping[str, str],
+    statement: Statement, whole: Profile, hours: Hours, texts: Mapping[str, str]
 ) -> document.Statement:
-    by_week: defaultdict[int, list[Delta]] = defaultdict(list)
-    by_day: defaultdict[int, list[Delta]] = defaultdict(list)
-    for start, delta in hours:
-        week = hour_of_week(start, bucket_seconds)
-        by_week[week].append(delta)
-        by_day[hour_of_day(week)].append(delta)
     total = combine(delta for _, delta in hours)
     return document.Statement(
         id=statement.identity,
@@ -146,9 +137,17 @@ def _statement(
         seconds=total.seconds,
         squared_deviation=total.squared_deviation,
         variance=whole.variance,
-        hours_of_week=_cells(by_week),
-        hours_of_day=_cells(by_day),
     )
+
+
+def _cells_by_hour(hours: Hours, bucket_seconds: float) -> dict[str, dict[int, document.Cell]]:
+    by_week: defaultdict[int, list[Delta]] = defaultdict(list)
+    by_day: defaultdict[int, list[Delta]] = defaultdict(list)
+    for start, delta in hours:
+        week = hour_of_week(start, bucket_seconds)
+        by_week[week].append(delta)
+        by_day[hour_of_day(week)].append(delta)
+    return {"hours_of_week": _cells(by_week), "hours_of_day": _cells(by_day)}
 
 
 def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
@@ -161,49 +160,40 @@ def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
     return cells
 
 
-def _noise(
-    bare: document.Baseline,
-    profiles: Mapping[Statement, Profile],
-    hours: Mapping[Statement, _Hours],
-) -> dict[str, object]:
-    """Return `classes` and `backtest`: how far the hours differ from what was to be expected."""
-    expectations = Expectations(bare, ())
-    sums: defaultdict[tuple[str, str], dict[float, Sums]] = defaultdict(dict)
-    of_place: defaultdict[tuple[str, str], list[Profile]] = defaultdict(list)
-    for statement, each in hours.items():
-        place = (statement.class_name, statement.role)
-        of_place[place].append(profiles[statement])
-        for start, delta in each:
-            expected = expectations.expected(statement.identity, statement.role, start)
-            if expected:
-                so_far = sums[place].get(start, Sums())
-                sums[place][start] = so_far.plus(contribution(delta, *expected))
-    noises = {place: noise(of_place[place], each.values()) for place, each in sums.items()}
-    classes = tuple(_class(place, of_place[place], noises[place]) for place in sorted(noises))
-    windows = {
-        name: _windows([(sums[place], noises[place]) for place in noises if place[0] == name])
-        for name in sorted({place[0] for place in noises})
-    }
-    floor = EXCESS_FLOOR_SECONDS * bare.window.bucket_seconds / 3600
-    tried = backtest(windows, floor)
-    return {
-        "classes": classes,
-        "backtest": document.Backtest(windows=tried.windows, pages=tried.pages),
-    }
+def _add(
+    sums: dict[float, Sums], known: document.Statement, hours: Hours, bucket_seconds: float
+) -> None:
+    """Add to the sums of each hour how far a statement was from what was to be expected of it."""
+    expected = by_hour(known)
+    for start, delta in hours:
+        new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
+        sums[start] = sums.get(start, Sums()).plus(new)
 
 
-def _class(
-    place: tuple[str, str], profiles: Iterable[Profile], noise: Noise
-) -> document.StatementClass:
-    known = list(profiles)
+def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.StatementClass:
     return document.StatementClass(
         class_name=place[0],
         role=place[1],
-        calls=sum(each.calls for each in known),
-        seconds=sum(each.calls * each.mean_seconds for each in known),
+        calls=sum(each.calls for each in known.profiles),
+        seconds=sum(each.calls * each.mean_seconds for each in known.profiles),
         relative_error=noise.relative_error,
         hour_log_stddev=noise.hour_log_stddev,
     )
+
+
+def _backtest(
+    places: Mapping[tuple[str, str], _Place],
+    noises: Mapping[tuple[str, str], Noise],
+    bucket_seconds: float,
+) -> document.Backtest:
+    windows = {
+        name: _windows(
+            [(places[place].hours, noises[place]) for place in places if place[0] == name]
+        )
+        for name in sorted({name for name, _ in places})
+    }
+    tried = backtest(windows, EXCESS_FLOOR_SECONDS * bucket_seconds / 3600)
+    return document.Backtest(windows=tried.windows, pages=tried.pages)
 
 
 def _windows(

@@ -58,7 +58,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("baseline",),
     ("baseline.deployed", "baseline.document", "baseline.files", "baseline.rhythm"),
     ("baseline.buckets", "baseline.encoding", "baseline.description", "baseline.gauges"),
-    ("baseline.fit", "baseline.rule", "baseline.tracker"),
+    ("baseline.fit", "baseline.hours", "baseline.rule", "baseline.tracker"),
     ("baseline.backtest", "baseline.estimate", "baseline.expectations"),
     ("baseline.build", "baseline.comparison"),
     ("baseline.samples",),
