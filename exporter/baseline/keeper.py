@@ -70,7 +70,9 @@ class Keeper:
         self._version: int | None = None
         self._is_written = False
         self._comparison: Comparison | None = None
+        self._document = ""
         self.baseline: Baseline | None = None
+        """Without its statements: they are many, and in the comparison."""
         self.refusal: RefusedError | None = None
 
     @property
@@ -98,7 +100,7 @@ class Keeper:
             self._deployed = deployed
             self._look_for_document(facts)
             if self.baseline and not self._is_written:
-                self._write(dumps(self.baseline))
+                self._write(self._document)
             if self._started not in (None, facts.postmaster_start):
                 self._buckets.exclude("the server was restarted")
             self._started = facts.postmaster_start
@@ -185,7 +187,8 @@ class Keeper:
         self._adopt(baseline, text)
 
     def _adopt(self, baseline: Baseline, text: str) -> None:
-        self.baseline = baseline
+        self._document = text
+        self.baseline = baseline.model_copy(update={"statements": ()})
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._comparison = Comparison(baseline, digest, self._catalog.deployment)
         written = self._store.read(self._database, COMPARISON, self._catalog.deployment.name)
