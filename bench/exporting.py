@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.memory import own_mib, peak_mib, resident_mib
+from bench.memory import anonymous_mib, peak_mib, resident_mib
 from bench.telling import progress
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def memory(exporter: ExporterProcess, moment: str) -> float:
     peak = peak_mib(exporter.pid)
     print(
         f"  {moment:28} {peak:7.1f} at most {resident_mib(exporter.pid):7.1f} now"
-        f" {own_mib(exporter.pid):7.1f} of its own",
+        f" {anonymous_mib(exporter.pid):7.1f} anonymous",
         flush=True,
     )
     return peak

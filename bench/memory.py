@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
-
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
 
 
-def own_mib(pid: int) -> float:
-    """Return what would be free if the process ended: pages shared with others do not count."""
-    return float(psutil.Process(pid).memory_full_info().uss) / 2**20
+def anonymous_mib(pid: int) -> float:
+    """Return what is no page of a file: those come and go with what else the machine does."""
+    return _status_mib(pid, "RssAnon")
 
 
 def resident_mib(pid: int) -> float:
-    """Return what the process has in memory, as a container counts it."""
-    return float(psutil.Process(pid).memory_info().rss) / 2**20
+    """Return what the process has in memory, be it that others have it as well."""
+    return _status_mib(pid, "VmRSS")
 
 
 def peak_mib(pid: int) -> float:
     """Return the most that was resident at once since the last time that this was asked."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    peak = _status_mib(pid, "VmHWM")
     Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
+    return peak
+
+
+def _status_mib(pid: int, name: str) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 1024
