@@ -4,7 +4,7 @@
 PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
-CODE     := $(wildcard exporter tests bench)
+CODE     := $(wildcard exporter alerts grafana deploy tests bench)
 SCENARIO ?= healthy
 ARGS     ?=
 
@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema requirements bench clean
+.PHONY: help venv demo test lint types format schema alerts dashboards requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,13 @@ schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
 
+alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
+	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml
+	@mv $(VENV)/prometheusrule.yaml alerts/prometheusrule.yaml
+
+dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
+	@$(BIN)/python -m grafana.build
+
 bench: $(VENV)/.dev ## Run the benchmarks.
 	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
 
@@ -70,6 +77,8 @@ requirements: $(VENV)/.python ## Pin the requirements anew (UPGRADE=1 for the ne
 	@$(COMPILE) --output-file requirements/run.txt pyproject.toml
 	@$(COMPILE) --extra demo --build-deps-for editable --constraint requirements/run.txt \
 		--output-file requirements/demo.txt pyproject.toml
+	@$(COMPILE) --only-build-deps --build-deps-for wheel --constraint requirements/demo.txt \
+		--output-file requirements/build.txt pyproject.toml
 	@$(BIN)/python -c '$(DEV_GROUP)' > $(VENV)/dev.in
 	@cd requirements && $(COMPILE) --output-file dev.txt demo.txt - < ../$(VENV)/dev.in
 	@sed -e 's/-r -$$/loom-exporter (pyproject.toml:dev)/' requirements/dev.txt > $(VENV)/dev.txt

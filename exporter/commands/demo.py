@@ -43,7 +43,7 @@ def demo(
     """Take a Loom database on a PostgreSQL of its own through its deployment, and watch it."""
     with told_in_one_line():
         try:
-            from exporter.demo import CALM, FAST, DemoError, Plan, play
+            from exporter.demo.play import CALM, FAST, DemoError, Plan, play
         except ModuleNotFoundError as missing:
             fail(f"the demo needs {missing.name}: pip install 'loom-exporter[demo]'", Exit.USAGE)
         pace = FAST if fast else CALM

@@ -5,12 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
+from exporter.web.access import Access
 from exporter.web.exposition import Exposition
+from exporter.web.web_config import WebConfig
+
+_HEALTHY = ("/-/healthy", "/healthz")
+_READY = ("/-/ready", "/readyz")
+
+HEALTH_PATHS = frozenset((*_HEALTHY, *_READY))
+"""What probes ask, who have no password."""
 
 _LANDING = """\
 <!doctype html>
@@ -36,8 +45,20 @@ class Health:
     is_ready: Callable[[], bool]
 
 
-def build_app(exposition: Exposition, health: Health, database: str) -> Starlette:
-    """Return the ASGI application: /, /metrics, /-/healthy and /-/ready (/healthz, /readyz)."""
+def build_app(
+    exposition: Exposition,
+    health: Health,
+    database: str,
+    web_config: Callable[[], WebConfig] | None = None,
+) -> Starlette:
+    """Return the ASGI application: /, /metrics, /-/healthy and /-/ready (/healthz, /readyz).
+
+    Args:
+        exposition: /metrics.
+        health: what the probes ask.
+        database: the name on the landing page.
+        web_config: returns what is asked of clients now; None: nothing.
+    """
 
     async def landing(_: Request) -> Response:
         page = _LANDING.format(database=html.escape(database), version=__version__)
@@ -64,13 +85,15 @@ def build_app(exposition: Exposition, health: Health, database: str) -> Starlett
             "not every query has been tried yet, or the exporter is stopping",
         )
 
+    guard = Middleware(Access, config=web_config, open_paths=HEALTH_PATHS) if web_config else None
     return Starlette(
         routes=[
             Route("/", landing),
             Route("/metrics", metrics),
-            *(Route(path, healthy) for path in ("/-/healthy", "/healthz")),
-            *(Route(path, ready) for path in ("/-/ready", "/readyz")),
-        ]
+            *(Route(path, healthy) for path in _HEALTHY),
+            *(Route(path, ready) for path in _READY),
+        ],
+        middleware=[guard] if guard else [],
     )
 
 

@@ -48,7 +48,7 @@ def test_source_archive_can_be_tested(built: Path) -> None:
     assert {"Makefile", "LICENSE", "exporter", "queries", "requirements", "tests"} <= tops
 
 
-@pytest.mark.parametrize("name", ["run", "demo", "dev"])
+@pytest.mark.parametrize("name", ["build", "run", "demo", "dev"])
 def test_requirements_pin_every_package_by_hash_and_name_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     assert not re.search(r"://|^-|--(index|extra|find|trusted)", text, re.MULTILINE)
@@ -58,13 +58,14 @@ def test_requirements_pin_every_package_by_hash_and_name_no_address(name: str) -
         assert re.match(r"[a-z0-9-]+==\S+ \\\n {4}--hash=sha256:[0-9a-f]{64}", block)
 
 
-@pytest.mark.parametrize("name", ["run", "demo", "dev"])
+@pytest.mark.parametrize("name", ["build", "run", "demo", "dev"])
 def test_requirements_are_what_the_project_asks_for(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = list(project["project"]["dependencies"])
+    wanted = [] if name == "build" else list(project["project"]["dependencies"])
     if name != "run":
-        wanted += project["project"]["optional-dependencies"]["demo"]
         wanted += project["build-system"]["requires"]
+    if name in ("demo", "dev"):
+        wanted += project["project"]["optional-dependencies"]["demo"]
     if name == "dev":
         wanted += project["dependency-groups"]["dev"]
     text = (ROOT / "requirements" / f"{name}.txt").read_text()

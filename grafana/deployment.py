@@ -1,0 +1,173 @@
+"""The dashboard for whoever decides: do we keep it, what is wrong, and whose phase is it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grafana.before_after import before_and_after
+from grafana.blame import blame
+from grafana.board import Board, Row
+from grafana.looks import (
+    GREEN,
+    ORANGE,
+    PLAIN,
+    RED,
+    STATUS,
+    STATUS_STEPS,
+    Step,
+    Word,
+    bad_below,
+    bad_from,
+)
+from grafana.panels import Query, lines, number
+from grafana.tables import Label, Value, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grafana_foundation_sdk.builders import stat, table, timeseries
+
+    from exporter.catalog import Deployment
+
+UID = "loom-deployment"
+
+
+def deployment_board(deployment: Deployment) -> Board:
+    """Return the dashboard about the deployment as a whole."""
+    return Board(
+        UID,
+        "Loom / Deployment",
+        f"{deployment.title}: may we keep it? What fails, which phase is to blame, what to do.",
+        [
+            Row(None, [_verdict(), _age(), _warmup(), _reached(), _freshness()]),
+            *blame(deployment),
+            before_and_after(deployment),
+            Row("First week", [_first_week(deployment), _rollbacks()]),
+        ],
+        since="now-24h",
+    )
+
+
+def _verdict() -> stat.Panel:
+    return number(
+        "Verdict",
+        """Whether the deployment can stay. NO-GO: a criterion fails, see below which and whose
+        phase. Inconclusive: nothing fails, but something is not known or not signed yet
+        (loom-exporter verify says what).""",
+        Query(
+            """max(loom_deployment_verdict{@, verdict="inconclusive"})
+            + 2 * max(loom_deployment_verdict{@, verdict="no_go"})""",
+            "verdict",
+        ),
+        unit="none",
+        width=6,
+        steps=STATUS_STEPS,
+        words={
+            "0": Word("GO", GREEN),
+            "1": Word("INCONCLUSIVE", ORANGE),
+            "2": Word("NO-GO", RED),
+        },
+    )
+
+
+def _age() -> stat.Panel:
+    return number(
+        "Since the deployment",
+        """Time since the last phase was applied; no data until then. The first hour and the first
+        week are those to watch.""",
+        Query("time() - max(loom_deployment_timestamp_seconds{@})", "since the last phase"),
+        unit="s",
+        width=5,
+    )
+
+
+def _warmup() -> stat.Panel:
+    return number(
+        "Warm-up",
+        """While caches fill and plans settle, speed is not judged. What is slow after it is
+        slow.""",
+        Query("max(loom_deployment_warmup_active{@})", "warm-up"),
+        unit="none",
+        width=4,
+        words={"0": Word("over"), "1": Word("still on", ORANGE)},
+        steps=(Step(None, PLAIN), Step(1, ORANGE)),
+    )
+
+
+def _reached() -> stat.Panel:
+    return number(
+        "Watched",
+        """Whether Prometheus reaches the exporter, and the exporter the database. If one of them
+        does not, nothing else here is current: begin there.""",
+        Query("min(up{@process})", "exporter"),
+        Query("min(loom_database_up{@})", "database"),
+        unit="none",
+        width=5,
+        steps=bad_below(1),
+        words={"0": Word("down", RED), "1": Word("up", GREEN)},
+    )
+
+
+def _freshness() -> stat.Panel:
+    return number(
+        "Oldest answer",
+        """Age of the oldest answer, in intervals of its query. Below 2 is good. From 3 on values
+        are dropped and panels empty themselves; the Exporter dashboard names the query.""",
+        Query(
+            """max(
+              (time() - max by (query) (loom_exporter_query_last_success_timestamp_seconds{@}))
+              / on (query) max by (query) (loom_exporter_query_interval_seconds{@})
+              unless on (query) max by (query) (loom_exporter_query_state{@, state="absent"}) == 1
+            )""",
+            "intervals",
+        ),
+        unit="none",
+        width=4,
+        steps=bad_from(3, orange=2),
+    )
+
+
+def _first_week(deployment: Deployment) -> table.Panel:
+    checks = dict(_checks(deployment))
+    return rows(
+        "Day by day",
+        """The checklist's daily checks of the first week. Each is answered once, on its day, and
+        the answer stays. What a person must answer stays pending until signed
+        (loom-exporter sign-off).""",
+        [Label("day", "Day", width=60), Label("check", "Check", checks)],
+        [
+            Value(
+                "Status",
+                """max by (day, check) (loom_daily_check_status{@, status="inconclusive"})
+                + 2 * max by (day, check) (loom_daily_check_status{@, status="fail"})
+                - max by (day, check) (loom_daily_check_status{@, status="pending"})""",
+                steps=(Step(None, PLAIN), Step(0, GREEN), Step(1, ORANGE), Step(2, RED)),
+                words={"-1": Word("pending"), **STATUS},
+            )
+        ],
+        width=12,
+        height=9,
+    )
+
+
+def _checks(deployment: Deployment) -> Iterator[tuple[str, Word]]:
+    for day in deployment.first_week.values():
+        for name, check in day.checks.items():
+            yield name, Word(check.title)
+
+
+def _rollbacks() -> timeseries.Panel:
+    return lines(
+        "Transactions rolled back",
+        """The share of transactions that end in a rollback: the database's part of the
+        application's error rate. It should be as before the deployment's mark; if not, read the
+        application's log from that moment on.""",
+        Query(
+            """sum(rate(loom_database_transactions_total{@, outcome="rollback"}[$__rate_interval]))
+            / sum(rate(loom_database_transactions_total{@}[$__rate_interval]))""",
+            "rolled back",
+        ),
+        unit="percentunit",
+        width=12,
+        height=9,
+    )

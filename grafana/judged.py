@@ -1,0 +1,37 @@
+"""The numbers by which deployment.yaml judges, so that no dashboard has others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporter.catalog.criteria import conditions_with_places
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exporter.catalog import Deployment
+    from exporter.catalog.criteria import Condition
+
+
+def condition_on(deployment: Deployment, metric: str) -> Condition:
+    """Return the first condition on the metric.
+
+    Raises:
+        LookupError: there is none, so nothing says what would be bad.
+    """
+    for _, condition in conditions_with_places(deployment.criteria, deployment.first_week):
+        if condition.metric == metric:
+            return condition
+    raise LookupError(f"deployment.yaml: no condition on {metric}, which a dashboard judges by it")
+
+
+def classes_by_phase(deployment: Deployment) -> Mapping[str, Sequence[str]]:
+    """Return which classes of statements each phase may make slower; no metric says it."""
+    classes: dict[str, list[str]] = {}
+    for criterion in deployment.criteria.values():
+        for condition in criterion.conditions:
+            if condition.class_name:
+                classes.setdefault(condition.phase or criterion.phase, []).append(
+                    condition.class_name
+                )
+    return classes

@@ -1,0 +1,245 @@
+"""A real Prometheus and a real Alertmanager on loopback, in fast motion, and who is woken."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import threading
+import urllib.parse
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import yaml
+
+from exporter.demo.processes import free_port
+from exporter.durations import format_duration
+from tests.alert_rules import ALERTS, RULE_FILES
+from tests.e2e.observers import eventually
+from tests.rehearsal import SCRAPE_SECONDS, routes_in_fast_motion, rules_in_fast_motion
+from tests.tools import require_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HOST = "127.0.0.1"
+
+
+class Notified(NamedTuple):
+    """One alert of one notification."""
+
+    receiver: str
+    status: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+class Hook(ThreadingHTTPServer):
+    """Whoever is woken: takes what Alertmanager posts to /<receiver>, and remembers it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((HOST, 0), _Handler)
+        self.notified: list[Notified] = []
+
+    @property
+    def url(self) -> str:
+        """Where to post to."""
+        return f"http://{HOST}:{self.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def firing(self, receiver: str, **labels: str) -> list[Notified]:
+        """Return what a receiver was told of alerts that fire with these labels."""
+        return [
+            each
+            for each in self.notified
+            if each.receiver == receiver
+            and each.status == "firing"
+            and labels.items() <= each.labels.items()
+        ]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        for alert in body["alerts"]:
+            self.server.notified.append(
+                Notified(
+                    self.path.strip("/"), alert["status"], alert["labels"], alert["annotations"]
+                )
+            )
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Alerting:
+    """Prometheus scrapes exporters, Alertmanager tells the hook, by the shipped rules and routes.
+
+    Args:
+        targets: ports of exporters, by the value that the label `database` gets.
+    """
+
+    def __init__(self, targets: Mapping[str, int]) -> None:
+        self._programs = [
+            require_tool(name, f"LOOM_TEST_{name.upper().replace('-', '_')}")
+            for name in ("prometheus", "prometheus-alertmanager")
+        ]
+        self._targets = targets
+        self._prometheus, self._alertmanager = free_port(), free_port()
+        self._stack = contextlib.ExitStack()
+        self.hook = Hook()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loom-alerts-")))
+            stack.enter_context(self.hook)
+            self._write_configuration(folder)
+            prometheus, alertmanager = self._programs
+            stack.enter_context(
+                _running(
+                    folder / "alertmanager.log",
+                    alertmanager,
+                    f"--config.file={folder / 'alertmanager.yaml'}",
+                    f"--storage.path={folder / 'alertmanager'}",
+                    f"--web.listen-address={HOST}:{self._alertmanager}",
+                    "--cluster.listen-address=",
+                )
+            )
+            stack.enter_context(
+                _running(
+                    folder / "prometheus.log",
+                    prometheus,
+                    f"--config.file={folder / 'prometheus.yaml'}",
+                    f"--storage.tsdb.path={folder / 'prometheus'}",
+                    f"--web.listen-address={HOST}:{self._prometheus}",
+                    "--rules.alert.resend-delay=5s",
+                )
+            )
+            for port in (self._alertmanager, self._prometheus):
+                _wait_until_ready(port)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def query(self, expression: str) -> list[dict[str, str]]:
+        """Return the labels of the series that an expression gives now."""
+        query = urllib.parse.urlencode({"query": expression})
+        answer = _get(f"http://{HOST}:{self._prometheus}/api/v1/query?{query}")
+        return [result["metric"] for result in answer["data"]["result"]]
+
+    def firing(self, database: str) -> set[str]:
+        """Return the alerts of a database that fire now, as Prometheus sees it."""
+        found = self.query(f'ALERTS{{alertstate="firing", database="{database}"}}')
+        return {each["alertname"] for each in found}
+
+    def post(self, *alerts: Mapping[str, str]) -> None:
+        """Send alerts with these labels, as Prometheus does."""
+        request = urllib.request.Request(
+            f"http://{HOST}:{self._alertmanager}/api/v2/alerts",
+            json.dumps([{"labels": dict(labels)} for labels in alerts]).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def inhibited(self) -> list[Mapping[str, str]]:
+        """Return the labels of the alerts that Alertmanager keeps back because of others."""
+        alerts = _get(f"http://{HOST}:{self._alertmanager}/api/v2/alerts")
+        return [alert["labels"] for alert in alerts if alert["status"]["inhibitedBy"]]
+
+    def _write_configuration(self, folder: Path) -> None:
+        rules = folder / "rules"
+        rules.mkdir()
+        for path in RULE_FILES:
+            _dump(rules / path.name, rules_in_fast_motion(_load(path)))
+        routes = _load(ALERTS / "alertmanager.yaml")
+        _dump(folder / "alertmanager.yaml", routes_in_fast_motion(routes, self.hook.url))
+        every = format_duration(SCRAPE_SECONDS)
+        _dump(
+            folder / "prometheus.yaml",
+            {
+                "global": {"scrape_interval": every, "scrape_timeout": every},
+                "rule_files": ["rules/*.yaml"],
+                "alerting": {
+                    "alertmanagers": [
+                        {"static_configs": [{"targets": [f"{HOST}:{self._alertmanager}"]}]}
+                    ]
+                },
+                "scrape_configs": [
+                    _scrape_config(name, port) for name, port in self._targets.items()
+                ],
+            },
+        )
+
+
+def _scrape_config(database: str, port: int) -> dict[str, Any]:
+    return {
+        "job_name": f"loom-exporter-{database}",
+        "static_configs": [{"targets": [f"{HOST}:{port}"]}],
+        # All of them call their database the same.
+        "metric_relabel_configs": [
+            {"source_labels": ["database"], "regex": ".+", "target_label": "database",
+             "replacement": database}
+        ],
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _running(log: Path, *command: object) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(port: int) -> None:
+    def is_ready() -> bool:
+        url = f"http://{HOST}:{port}/-/ready"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    eventually(f"what listens on port {port} is ready", is_ready, within_seconds=30)
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def _load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _dump(path: Path, document: Any) -> None:
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""Pages arrive, with what whoever is woken needs, and nobody is woken for nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.e2e.alerting import Alerting
+from tests.e2e.observers import eventually
+from tests.e2e.test_demo import Demo
+from tests.tools import require_postgres, require_tool
+from tests.watching import MONITOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.alerting import Hook, Notified
+    from tests.loom_database import LoomDatabase
+
+WITHIN_SECONDS = 300.0
+"""A page must arrive so soon after the index is lost, in fast motion or not."""
+
+UNDER_LOAD = "under load, after it"
+"""What the demo tells when all is done to its database."""
+
+DEFECTS = {
+    "LoomFunctionWithoutSearchPath",
+    "LoomFunctionExecutableByApi",
+    "LoomRelationExposed",
+    "LoomRlsPolicyCycle",
+    "LoomMfaDiscrepancies",
+    "LoomMfaViewMisleads",
+    "LoomVerdictNoGo",
+    "LoomDailyCheckFailed",
+}
+"""As in alerts/tests/published.yaml, where they are told by phase."""
+
+
+def test_exporter_that_is_killed_is_missed_and_speaks_for_all_others(
+    monitored: LoomDatabase,
+) -> None:
+    with (
+        Daemon(monitored.dsn(MONITOR)) as daemon,
+        Alerting({"loom": daemon.port}) as alerting,
+    ):
+        hook = alerting.hook
+        eventually("it is scraped", lambda: alerting.query("loom_users"), within_seconds=30)
+        eventually("the heart beats", lambda: hook.firing("heartbeat"), within_seconds=30)
+        assert not hook.firing("pager")
+
+        daemon.stop(signal.SIGKILL)
+        page = eventually(
+            "its own alert arrives",
+            lambda: hook.firing("pager", alertname="LoomExporterDown", database="loom"),
+            within_seconds=60,
+        )[0]
+        assert page.labels["phase"] == "all"
+        assert page.annotations["runbook_url"].endswith("/LoomExporterDown.md")
+        assert "rollback" in page.annotations
+
+        others = {"alertname": "LoomRlsDisabled", "severity": "critical", "phase": "rls"}
+        alerting.post({**others, "database": "loom"}, {**others, "database": "other"})
+        eventually(
+            "that of another database arrives",
+            lambda: hook.firing("pager", alertname="LoomRlsDisabled", database="other"),
+            within_seconds=30,
+        )
+        assert {**others, "database": "loom"} in alerting.inhibited()
+        assert not hook.firing("pager", alertname="LoomRlsDisabled", database="loom")
+        beats = len(hook.firing("heartbeat"))
+        eventually(
+            "the heart beats on", lambda: len(hook.firing("heartbeat")) > beats, within_seconds=30
+        )
+
+
+@pytest.mark.timeout(600)
+def test_pages_for_a_lost_index_arrive_and_none_where_all_is_well() -> None:
+    with (
+        _demo("regression") as (regression, slow_port),
+        _demo("healthy") as (healthy, port),
+        Alerting({"regression": slow_port, "healthy": port}) as alerting,
+    ):
+        hook = alerting.hook
+        regression.until_told(UNDER_LOAD)
+        lost_at = time.monotonic()
+        healthy.until_told(UNDER_LOAD)
+        deployed_at = time.monotonic()
+        assert not hook.firing("pager")
+
+        for name in ("LoomStatementRegressionFast", "LoomStatementRegression"):
+            page = _page(hook, name, within_seconds=lost_at + WITHIN_SECONDS - time.monotonic())
+            assert page.labels["class"] == "mfa_status"
+            assert page.labels["phase"] == "mfa"
+            assert page.annotations["rollback"].startswith("Low risk.")
+            assert page.annotations["runbook_url"] == f"/alerts/runbooks/{name}.md"
+            assert "class mfa_status on regression" in page.annotations["description"]
+
+        took_seconds = time.monotonic() - lost_at
+        eventually(
+            "all is well for as long",
+            lambda: time.monotonic() - deployed_at > took_seconds,
+            within_seconds=WITHIN_SECONDS,
+        )
+        judged = alerting.query(
+            'loom:slower:bool{database="healthy", class="mfa_status", window="1h"} == 0'
+        )
+        assert judged, "the rules have not looked at it"
+        assert hook.firing("pager", database="healthy") == []
+
+
+@pytest.mark.timeout(300)
+def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others() -> None:
+    with _demo("published") as (demo, port), Alerting({"published": port}) as alerting:
+        demo.until_told(UNDER_LOAD)
+        eventually(
+            "the defects are told",
+            lambda: alerting.firing("published") >= DEFECTS,
+            within_seconds=120,
+        )
+        assert alerting.firing("published") == DEFECTS
+        pages = {each.labels["alertname"] for each in alerting.hook.firing("pager")}
+        assert pages == {"LoomRlsPolicyCycle", "LoomRelationExposed"}
+
+
+@contextlib.contextmanager
+def _demo(scenario: str) -> Iterator[tuple[Demo, int]]:
+    """Play a scenario, and stay under load; return it, and the port of its exporter."""
+    require_postgres(18)
+    require_tool("prometheus-alertmanager", "LOOM_TEST_PROMETHEUS_ALERTMANAGER")
+    with Demo("--scenario", scenario, "--fast", "--after", f"{2 * WITHIN_SECONDS:g}") as demo:
+        yield demo, int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
+
+
+def _page(hook: Hook, alertname: str, *, within_seconds: float) -> Notified:
+    return eventually(
+        f"the page {alertname} arrives",
+        lambda: hook.firing("pager", alertname=alertname, database="regression"),
+        within_seconds=within_seconds,
+    )[0]

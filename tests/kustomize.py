@@ -1,0 +1,69 @@
+"""Kubernetes manifests as kubectl would apply them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.tools import missing, require_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).parents[1]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+
+Manifest = dict[str, Any]
+
+
+def render(folder: Path) -> list[Manifest]:
+    """Return the objects of a folder; without kubectl and kustomize, skip the test."""
+    if shutil.which("kubectl"):
+        command = ["kubectl", "kustomize", str(folder)]
+    else:
+        command = [str(require_tool("kustomize", "LOOM_TEST_KUSTOMIZE")), "build", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def render_overlay(name: str) -> list[Manifest]:
+    """Return the objects of one of our overlays."""
+    folder = KUBERNETES / "overlays" / name
+    if name == "operator" and not (ROOT / "alerts" / "prometheusrule.yaml").is_file():
+        missing("alerts/prometheusrule.yaml has not been made")
+    return render(folder)
+
+
+def compose(folder: Path, components: Sequence[str], root: Path = KUBERNETES) -> list[Manifest]:
+    """Return the objects of the base with these components, put together in `folder`."""
+    up = Path(*[".."] * (len(folder.resolve().parts) - 1)) / root.resolve().relative_to("/")
+    overlay = {
+        "resources": [str(up / "base")],
+        "components": [str(up / "components" / name) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    return render(folder)
+
+
+def of_kind(objects: Sequence[Manifest], kind: str) -> list[Manifest]:
+    """Return the objects of a kind."""
+    return [each for each in objects if each["kind"] == kind]
+
+
+def pod_templates(objects: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Yield the name and the pod template of each object that makes pods."""
+    for each in objects:
+        spec = each.get("spec", {})
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+        if template:
+            yield each["metadata"]["name"], template
+
+
+def selects(labels: Manifest, template: Manifest) -> bool:
+    """Return whether a selector's labels are among those of a pod."""
+    return bool(labels.items() <= template["metadata"]["labels"].items())

@@ -1,0 +1,269 @@
+"""What every alert owes to whoever it wakes, and to whoever it lets sleep."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pgparse
+import promql_parser
+import pytest
+import yaml
+
+from exporter.catalog import load
+from exporter.durations import parse_duration
+from exporter.settings import packaged_queries
+from tests.alert_rules import ALERTING, ALERTS, CASES, GROUPS, INPUT_SERIES, RECORDING, RUNBOOKS
+from tests.contract import ALL, OF_A_DATABASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.alert_rules import Rule
+
+DEPLOYMENT = load(packaged_queries()).deployment
+NAMES = {rule.name for rule in ALERTING}
+RECORDED = {rule.name for rule in RECORDING}
+SEVERITIES = {"critical", "warning", "info"}
+HEARTBEAT = "LoomWatchdog"
+DASHBOARDS = {
+    "/d/loom-deployment",
+    "/d/loom-query-performance",
+    "/d/loom-integrity-security",
+    "/d/loom-exporter",
+}
+# Labels that Prometheus adds when it scrapes, and those that the recording rules add.
+TARGET_LABELS = {"job", "instance"}
+LABELS_OF_RULES = {"window", "phase", "of"}
+NOT_OURS = {"up"}
+
+SPEAKS_INSTEAD = {
+    "LoomStatementRegression": "LoomStatementCallsMissing",
+    "LoomStatementRegressionFast": "LoomStatementCallsMissing",
+    "LoomStatementRegressionDay": "LoomStatementCallsMissing",
+    "LoomStatementCoverageLow": "LoomStatementCallsMissing",
+    "LoomStatementCallsMissing": "LoomBaselineRefused",  # what it divides by is the baseline's own
+    "LoomRowsLost": "LoomBaselineRefused",
+    "LoomRollbacksUp": "LoomDatabaseDown",
+    "LoomConnectionsNearLimit": "LoomDatabaseDown",
+    "LoomSequentialScans": "LoomQueryFailing",  # without a scan there is none that is too slow
+}
+"""Alerts on a ratio, and who speaks when its denominator is gone."""
+
+each_alert = pytest.mark.parametrize("rule", ALERTING, ids=lambda rule: rule.name)
+each_rule = pytest.mark.parametrize("rule", [*ALERTING, *RECORDING], ids=lambda rule: rule.name)
+
+
+def _divisions(rule: Rule) -> Iterator[Any]:
+    for node in rule.nodes:
+        if isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/":
+            yield node
+
+
+def _is_comparison(node: Any) -> bool:
+    return isinstance(node, promql_parser.BinaryExpr) and str(node.op) in {
+        "==", "!=", ">", "<", ">=", "<=",
+    }  # fmt: skip
+
+
+def _cannot_be_zero(node: Any) -> bool:
+    if isinstance(node, promql_parser.ParenExpr):
+        return _cannot_be_zero(node.expr)
+    if isinstance(node, promql_parser.NumberLiteral):
+        return bool(node.val)
+    if isinstance(node, promql_parser.Call):
+        return str(node.func.name) in {"clamp", "clamp_min"}
+    if _is_comparison(node):
+        filters = node.modifier is None or not node.modifier.return_bool
+        return str(node.op) == ">" and filters
+    return str(node.op) == "^" and _cannot_be_zero(node.lhs)
+
+
+@cache
+def _basis(name: str) -> frozenset[str]:
+    """Return all rules on which the rule rests, itself included."""
+    rules = [rule for rule in [*ALERTING, *RECORDING] if rule.name == name]
+    used = {str(selector.name) for rule in rules for selector in rule.selectors()} & RECORDED
+    return frozenset({name}).union(*(_basis(other) for other in used - {name}))
+
+
+@each_alert
+def test_alert_is_seen_to_fire_and_to_keep_silent(rule: Rule) -> None:
+    cases = [case for case in CASES if case["alertname"] == rule.name]
+    assert any(case.get("exp_alerts") for case in cases), "it never fires in alerts/tests"
+    if rule.name != HEARTBEAT:
+        assert any(not case.get("exp_alerts") for case in cases), "it always fires in alerts/tests"
+
+
+def test_tests_name_only_alerts_that_exist() -> None:
+    """promtool takes it for granted that an alert which does not exist keeps silent."""
+    assert {case["alertname"] for case in CASES} == NAMES
+
+
+@each_rule
+def test_rule_uses_only_metrics_and_labels_that_exist(rule: Rule) -> None:
+    for selector in rule.selectors():
+        _assert_known(selector)
+
+
+def test_tests_use_only_metrics_and_labels_that_exist() -> None:
+    for series in INPUT_SERIES:
+        _assert_known(promql_parser.parse(series))
+
+
+def _assert_known(selector: Any) -> None:
+    name = str(selector.name)
+    used = {matcher.name for matcher in selector.matchers.matchers}
+    if name in RECORDED:
+        known = LABELS_OF_RULES | {"database", "class", "role"}
+    elif name in NOT_OURS:
+        known = TARGET_LABELS
+    elif name.endswith("_baseline"):
+        metric = load(packaged_queries()).metrics()[name.removesuffix("_baseline")]
+        assert metric.baseline, f"{name}: the metric is not remembered"
+        known = {"database", *metric.labels, *TARGET_LABELS}
+    else:
+        assert name in ALL, f"no such metric: {name}"
+        known = {*ALL[name].labels, *TARGET_LABELS}
+    assert used <= known, f"{name} has no label {used - known}"
+
+
+@each_alert
+def test_labels_that_are_told_are_there(rule: Rule) -> None:
+    told = set(re.findall(r"\$labels\.(\w+)", " ".join(rule.annotations.values())))
+    known = {label for promise in ALL.values() for label in promise.labels}
+    assert told <= known | LABELS_OF_RULES | TARGET_LABELS
+    for label in told:
+        assert re.search(rf"\b{label}\b", rule.raw["expr"]) or _comes_from_a_rule(rule, label)
+
+
+def _comes_from_a_rule(rule: Rule, label: str) -> bool:
+    return any(
+        label in other.labels or re.search(rf"\b{label}\b", other.raw["expr"])
+        for other in RECORDING
+        if other.name in _basis(rule.name)
+    )
+
+
+@each_alert
+def test_expression_has_a_comparison(rule: Rule) -> None:
+    assert any(_is_comparison(node) for node in rule.nodes)
+
+
+@each_rule
+def test_nothing_is_divided_by_what_can_be_zero(rule: Rule) -> None:
+    for division in _divisions(rule):
+        assert _cannot_be_zero(division.rhs), f"{division.rhs.prettify()} can be 0"
+
+
+def test_somebody_speaks_when_the_denominator_of_an_alert_is_gone() -> None:
+    divided = {rule.name for rule in [*ALERTING, *RECORDING] if any(_divisions(rule))}
+    on_a_ratio = {rule.name for rule in ALERTING if _basis(rule.name) & divided}
+    assert set(SPEAKS_INSTEAD) == on_a_ratio
+    assert set(SPEAKS_INSTEAD.values()) <= NAMES
+    for alert, other in SPEAKS_INSTEAD.items():
+        assert not _basis(alert) & _basis(other) & divided
+
+
+@each_alert
+def test_labels_route_the_alert(rule: Rule) -> None:
+    if rule.name == HEARTBEAT:
+        assert rule.labels["severity"] == "none"
+    else:
+        assert rule.labels["severity"] in SEVERITIES
+    # Some have it from the series: then a recording rule says which.
+    phases = {rule.labels["phase"]} if "phase" in rule.labels else _recorded_phases(rule)
+    assert phases
+    assert phases <= {*DEPLOYMENT.phases, "all"}
+    assert not any("$value" in value for value in rule.labels.values())
+
+
+def _recorded_phases(rule: Rule) -> set[str]:
+    basis = _basis(rule.name)
+    return {
+        other.labels["phase"]
+        for other in RECORDING
+        if other.name in basis and "phase" in other.labels
+    }
+
+
+@each_alert
+def test_annotations_tell_what_is_and_where_to_look(rule: Rule) -> None:
+    assert re.fullmatch(r"[A-Z][^{}]*\.", rule.annotations["summary"])
+    assert rule.annotations["description"].rstrip("}\"'").endswith(".")
+    assert rule.annotations["dashboard_url"] in DASHBOARDS
+    assert rule.annotations["runbook_url"] == f"/alerts/runbooks/{rule.name}.md"
+    assert (RUNBOOKS / f"{rule.name}.md").is_file()
+
+
+@each_alert
+def test_page_tells_the_risk_of_rolling_back(rule: Rule) -> None:
+    told = rule.annotations.get("rollback")
+    if rule.labels["severity"] != "critical":
+        assert told is None
+        return
+    assert told
+    phases = {rule.labels["phase"]} if "phase" in rule.labels else _recorded_phases(rule)
+    for name in phases - {"all"}:
+        rollback = DEPLOYMENT.phases[name].rollback
+        assert f"{rollback.risk.capitalize()} risk. {rollback.advice}" in told
+    if "all" in phases:
+        for name, each in DEPLOYMENT.phases.items():
+            assert re.search(rf"\b{name} (is )?{each.rollback.risk}( risk)?\b", told)
+
+
+def test_every_class_of_the_deployment_is_judged() -> None:
+    judged = [rule.labels["class"] for rule in RECORDING if rule.name == "loom:class:phase"]
+    assert sorted(judged) == sorted(DEPLOYMENT.classes)
+
+
+@each_alert
+def test_absence_is_no_alert_at_once(rule: Rule) -> None:
+    if "absent" in rule.raw["expr"]:
+        assert parse_duration(rule.raw["for"]) >= 60
+
+
+def test_groups_are_evaluated_within_the_memory_of_a_query() -> None:
+    """A recorded value is seen for five minutes."""
+    names = [group["name"] for group in GROUPS]
+    assert len(names) == len(set(names))
+    assert all(parse_duration(group["interval"]) <= 300 for group in GROUPS)
+
+
+def test_every_runbook_belongs_to_an_alert() -> None:
+    assert {page.stem for page in RUNBOOKS.glob("Loom*.md")} == NAMES
+
+
+@each_alert
+def test_runbook_answers_what_is_asked_at_night(rule: Rule) -> None:
+    page = (RUNBOOKS / f"{rule.name}.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    assert headings == [rule.name, "What it means", "Look", "Do", "Roll back?", "Silence"]
+    assert rule.annotations["summary"] in page
+    assert f"alertname={rule.name}" in page
+    for metric in re.findall(r"\bloom_[a-z_0-9]+", page):
+        known = metric in ALL or metric.removesuffix("_baseline") in OF_A_DATABASE
+        assert known or metric in {"loom_monitor"}, f"no such metric: {metric}"
+    for recorded in re.findall(r"\bloom:[a-z_0-9:]+", page):
+        assert recorded in RECORDED
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page):
+        assert (RUNBOOKS / link).is_file(), f"leads nowhere: {link}"
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
+def test_sql_of_a_runbook_is_sql(page: Path) -> None:
+    for block in re.findall(r"```sql\n(.+?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        pgparse.parse(block)
+
+
+def test_resource_for_the_operator_is_current() -> None:
+    made = subprocess.run(
+        [sys.executable, ALERTS / "build.py"], capture_output=True, text=True, check=True
+    ).stdout
+    current = (ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8")
+    assert current == made, "run `make alerts`"
+    assert yaml.safe_load(current)["spec"]["groups"] == GROUPS

@@ -1,0 +1,79 @@
+"""What each component adds to the base."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from exporter import catalog
+from tests.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_supabase_checks_the_certificate_with_the_file_that_is_mounted() -> None:
+    objects = render_overlay("supabase")
+    example = (KUBERNETES / "overlays/supabase/secret.example.yaml").read_text()
+    urls = [e["stringData"].get("url", "") for e in yaml.safe_load_all(example)]
+    for _, template in pod_templates(objects):
+        (container,) = template["spec"]["containers"]
+        (ca,) = (m["mountPath"] for m in container["volumeMounts"] if m["name"] == "ca")
+        assert f"sslmode=verify-full&sslrootcert={ca}/ca.crt" in urls[0]
+
+
+@pytest.mark.parametrize("inconclusive", ["0", "3"])
+@pytest.mark.parametrize("code", range(5))
+def test_verify_job_fails_at_once_on_no_go_and_on_inconclusive_as_configured(
+    code: int, inconclusive: str, tmp_path: Path
+) -> None:
+    (job,) = of_kind(compose(tmp_path, ["verify"]), "CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert {each["name"]: each["value"] for each in container["env"]} == {"INCONCLUSIVE": "0"}
+    (fake := tmp_path / "loom-exporter").write_text(
+        f'#!/bin/sh\n[ "$*" = verify ] && exit {code}\n'
+    )
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [*container["command"], *container["args"]],
+        env={"PATH": f"{tmp_path}:{os.defpath}", "INCONCLUSIVE": inconclusive},
+        check=False,
+    )
+    assert done.returncode == (int(inconclusive) if code == 3 else code)
+    fail_at_once = spec["podFailurePolicy"]["rules"][0]
+    assert fail_at_once["action"] == "FailJob"
+    assert fail_at_once["onExitCodes"]["containerName"] == container["name"]
+    # 4, unreachable, is tried again.
+    assert fail_at_once["onExitCodes"]["values"] == [1, 2, 3]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_baseline_is_captured_only_when_somebody_asks_for_it(tmp_path: Path) -> None:
+    (job,) = of_kind(compose(tmp_path, ["baseline"]), "CronJob")
+    assert job["spec"]["suspend"] is True
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["baseline", "capture", "--for", "10m"]
+
+
+def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
+    (folder := tmp_path / "overlay").mkdir()
+    files = next(
+        each["data"]
+        for each in of_kind(compose(folder, ["own-queries"]), "ConfigMap")
+        if each["metadata"]["name"].startswith("loom-exporter-queries")
+    )
+    written = {path.name for path in (KUBERNETES / "components/own-queries/queries").iterdir()}
+    assert set(files) == written
+    # The kubelet writes into a folder with a date, and links to it twice.
+    (dated := tmp_path / "queries" / "..2026_01_01").mkdir(parents=True)
+    (tmp_path / "queries" / "..data").symlink_to(dated.name)
+    for name, text in files.items():
+        (dated / name).write_text(text)
+        (tmp_path / "queries" / name).symlink_to(f"..data/{name}")
+    loaded = catalog.load(tmp_path / "queries")
+    assert [query.name for query in loaded.queries] == ["orders_stuck"]

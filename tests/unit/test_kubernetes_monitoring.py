@@ -1,0 +1,105 @@
+"""What the Prometheus operator and Grafana's sidecar are given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import yaml
+
+from tests.kustomize import ROOT, compose, of_kind, render_overlay, selects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The fields of the operator's resources, release 0.93.
+SERVICE_MONITOR = {
+    *("selector", "namespaceSelector", "endpoints", "jobLabel", "targetLabels", "podTargetLabels"),
+    *("attachMetadata", "sampleLimit", "targetLimit", "labelLimit", "labelNameLengthLimit"),
+    *("labelValueLengthLimit", "bodySizeLimit", "keepDroppedTargets", "scrapeProtocols"),
+    *("fallbackScrapeProtocol", "scrapeClass", "scrapeNativeHistograms"),
+    *("scrapeClassicHistograms", "convertClassicHistogramsToNHCB", "selectorMechanism"),
+    "serviceDiscoveryRole",
+}
+ENDPOINT = {
+    *("port", "targetPort", "path", "scheme", "interval", "scrapeTimeout", "honorLabels"),
+    *("honorTimestamps", "params", "relabelings", "metricRelabelings", "basicAuth"),
+    *("authorization", "oauth2", "tlsConfig", "proxyUrl", "followRedirects", "filterRunning"),
+    "trackTimestampsStaleness",
+}
+RELABELING = {
+    *("action", "modulus", "regex", "replacement", "separator", "sourceLabels", "targetLabel"),
+}
+GROUP = {
+    *("name", "interval", "limit", "query_offset", "partial_response_strategy", "labels", "rules"),
+}
+RULE = {"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
+
+
+def test_service_monitor_has_the_operators_fields_and_finds_the_service(tmp_path: Path) -> None:
+    objects = compose(tmp_path, ["service-monitor"])
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    (service,) = of_kind(objects, "Service")
+    spec = monitor["spec"]
+    assert spec.keys() <= SERVICE_MONITOR
+    assert selects(spec["selector"]["matchLabels"], service)
+    (endpoint,) = spec["endpoints"]
+    assert endpoint.keys() <= ENDPOINT
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert int(endpoint["scrapeTimeout"][:-1]) < int(endpoint["interval"][:-1])
+    for relabeling in endpoint["relabelings"]:
+        assert relabeling.keys() <= RELABELING
+
+
+def test_series_outlive_the_pod(tmp_path: Path) -> None:
+    (monitor,) = of_kind(compose(tmp_path, ["service-monitor"]), "ServiceMonitor")
+    instance, dropped = monitor["spec"]["endpoints"][0]["relabelings"]
+    assert instance["targetLabel"] == "instance"
+    assert not [label for label in instance["sourceLabels"] if "pod" in label]
+    assert dropped["action"] == "labeldrop"
+    assert "pod" in dropped["regex"].split("|")
+
+
+def test_prometheus_rule_is_that_of_the_alerts() -> None:
+    objects = render_overlay("operator")
+    (rule,) = of_kind(objects, "PrometheusRule")
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    source = yaml.safe_load((ROOT / "alerts" / "prometheusrule.yaml").read_text())
+    assert rule["spec"] == source["spec"]
+    # One Prometheus must find both.
+    assert rule["metadata"]["labels"]["release"] == monitor["metadata"]["labels"]["release"]
+    for group in rule["spec"]["groups"]:
+        assert group.keys() <= GROUP
+        for each in group["rules"]:
+            assert each.keys() <= RULE
+
+
+def test_every_dashboard_is_listed_for_the_sidecar() -> None:
+    folder = ROOT / "grafana" / "dashboards"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["configMapGenerator"]
+    files = [file for generator in listed for file in generator["files"]]
+    assert sorted(files) == sorted(path.name for path in folder.glob("*.json"))
+    # Each in a ConfigMap of its own, as one may hold 1 MiB.
+    assert all(len(generator["files"]) == 1 for generator in listed)
+
+
+def test_sidecar_finds_a_dashboard_by_its_label(tmp_path: Path) -> None:
+    for name in ("deploy", "grafana"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    folder = tmp_path / "grafana" / "dashboards"
+    dashboard = json.dumps({"uid": "loom-new", "panels": []})
+    (folder / "new.json").write_text(dashboard)
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    kustomization["configMapGenerator"].append({"name": "loom-new", "files": ["new.json"]})
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (overlay := tmp_path / "overlay").mkdir()
+    objects = compose(overlay, ["dashboards"], tmp_path / "deploy" / "kubernetes")
+    labelled = {
+        each["metadata"]["name"]: each
+        for each in of_kind(objects, "ConfigMap")
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    }
+    assert labelled["loom-new"]["data"] == {"new.json": dashboard}
+    assert labelled["loom-new"]["metadata"]["annotations"] == {"grafana_folder": "Loom"}
+    assert len(labelled) == len(kustomization["configMapGenerator"])
