@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.simulation import After, Tally, pairs_judged, weeks_judged
+from bench.telling import claim, progress
 from bench.worlds import World
 from exporter.baseline.rule import CONFIDENCE_Z, FAST_PAGE
 
@@ -38,12 +39,6 @@ TWO = World(500, 1.0, 0.1, (0.001, 0.050), (0.9, 0.1))
 FALSE_PAGES = 0.001
 FOUND = 0.9
 EVER_WRONG = 0.05
-
-
-def claim(text: str, *, holds: bool) -> bool:
-    """Print whether a claim holds, and return it."""
-    print(f"claim: {text}: {'holds' if holds else 'DOES NOT HOLD'}", flush=True)
-    return holds
 
 
 def wilson(hits: int, count: int, z: float) -> float:
@@ -70,12 +65,6 @@ def cell(tally: Tally) -> str:
     windows = 2 * tally.pairs
     shares = (tally.slow_windows / windows, tally.window_pages / windows)
     return "/".join(f"{100 * share:.3g}" for share in (*shares, tally.pair_pages / tally.pairs))
-
-
-def progress(text: str) -> None:
-    """Say how far it is, to somebody who waits."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def table() -> Iterator[bool]:

@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from bench.application import CHARACTERS, SETTINGS, text_of
 from exporter.demo.programs import embedded_bin_dir
 from exporter.demo.server import PostgresServer
 from exporter.statements.classes import classify
@@ -43,21 +44,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STATEMENTS = 5_000
-CHARACTERS = 2_000
 ROUNDS = 60
 LIMIT_BARE = 1.2
 LIMIT_VIEW = 0.4
 
 COLUMNS = "userid, queryid, calls, total_exec_time, stddev_exec_time, rows, shared_blks_hit, "
-SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "6000"}
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
     """Run statements that differ in their operators, each with a text of `CHARACTERS`."""
     for number in range(STATEMENTS):
-        terms = "".join(f" {'-+'[number >> bit & 1]} 1" for bit in range(13))
-        text = f"SELECT 1{terms} /* */"
-        connection.execute(text.replace("/* */", f"/*{'x' * (CHARACTERS - len(text))}*/").encode())
+        connection.execute(text_of(number).encode())
 
 
 def timed(act: Callable[[], object]) -> float:

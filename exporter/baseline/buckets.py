@@ -165,8 +165,8 @@ class Buckets:
         try:
             watched, excluded, evictions, rows = json.loads(text or "")
             statements = {
-                Statement(*statement): Delta(calls, seconds, squared, 0, 0, 0)
-                for *statement, calls, seconds, squared in rows
+                Statement(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
+                for identity, role, class_name, calls, seconds, squared in rows
             }
         except (TypeError, ValueError):
             _log.warning("an hour of the baseline is lost", hour=name)

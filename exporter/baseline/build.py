@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
@@ -11,18 +12,34 @@ from exporter.baseline import document
 from exporter.baseline.backtest import backtest
 from exporter.baseline.buckets import Bucket
 from exporter.baseline.estimate import Profile, noise, profile
-from exporter.baseline.expectations import Expectations
+from exporter.baseline.expectations import by_hour
+from exporter.baseline.hours import Hours, collect
 from exporter.baseline.rhythm import hour_of_day, hour_of_week
 from exporter.baseline.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
-from exporter.baseline.survey import Hours, Name, Survey, hours_of, moment, survey_of
+from exporter.baseline.survey import Name, Survey, moment, survey_of
 from exporter.catalog.deployment import Deployment
 from exporter.statements.counters import Delta, combine
+
+MOST_BY_HOUR = 100
+"""So many of them, the first, have expectations of their own for hours of the week and the day: in
+memory and in the document, these are a hundred times as much as all else of a statement."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
 """An hour of the week or day has expectations of its own from so many hours with so many calls."""
 
+_AT_ONCE = 250
+"""So many statements are worked on at once; all of their hours are in memory."""
+
 Source = Literal["automatic", "captured", "since_reset"]
+
+
+@dataclass(slots=True)
+class _Place:
+    """What a class is as one role: the profiles of its statements, and the sums of each hour."""
+
+    profiles: list[Profile] = field(default_factory=list)
+    hours: dict[float, Sums] = field(default_factory=dict)
 
 
 def build(
@@ -39,7 +56,7 @@ def build(
     """Return the baseline; it may know nothing, if there are no hours that count.
 
     Args:
-        buckets: yields the hours in their order, and is called twice.
+        buckets: yields the hours in their order; called once, and again for each few statements.
         deployment: the one that the baseline is made for.
         bucket_seconds: how long each of these is.
         hour_seconds: how long an hour is, 3600 but for a rehearsal.
@@ -49,27 +66,41 @@ def build(
         gauges: as they were.
     """
     survey = survey_of(buckets(), bucket_seconds)
-    hours = hours_of(buckets(), survey)
-    profiles = {name: profile([delta for _, delta in each]) for name, each in hours.items()}
-    statements = tuple(
-        _statement(name, survey.classes[name], profiles[name], each, bucket_seconds, texts)
-        for name, each in hours.items()
-    )
+    kept = list(survey.classes)
+    statements: list[document.Statement] = []
+    places: defaultdict[tuple[str, str], _Place] = defaultdict(_Place)
+    for first in range(0, len(kept), _AT_ONCE):
+        group = kept[first : first + _AT_ONCE]
+        for name, hours in collect(buckets(), group, len(survey.starts)).items():
+            deltas = [delta for _, delta in hours]
+            if not deltas:  # its hours were lost meanwhile
+                continue
+            whole = profile(deltas)
+            known = _statement(name, survey.classes[name], whole, deltas, texts)
+            if len(statements) < MOST_BY_HOUR:
+                known = known.model_copy(update=_cells_by_hour(hours, bucket_seconds))
+            statements.append(known)
+            place = places[known.class_name, known.role]
+            place.profiles.append(whole)
+            _add(place.hours, known, hours, bucket_seconds)
+    noises = {
+        place: noise(each.profiles, each.hours.values(), bucket_seconds / hour_seconds)
+        for place, each in places.items()
+    }
     now = datetime.now(UTC)
-    bare = document.Baseline(
+    return document.Baseline(
         tool_version=__version__,
         created_at=now,
         source=source,
         deployment=deployment.name,
         identity=identity,
         window=_window(survey, bucket_seconds, now),
-        statements=statements,
-        classes=(),
+        statements=tuple(statements),
+        classes=tuple(_class(place, places[place], noises[place]) for place in sorted(places)),
         gauges=tuple(gauges),
         left_out=survey.left_out,
-        backtest=document.Backtest(windows=0, pages=0),
+        backtest=_backtest(places, noises, bucket_seconds),
     )
-    return bare.model_copy(update=_noise(bare, profiles, hours, bucket_seconds / hour_seconds))
 
 
 def _window(survey: Survey, bucket_seconds: float, now: datetime) -> document.Window:
@@ -88,17 +119,10 @@ def _statement(
     name: Name,
     class_name: str,
     whole: Profile,
-    hours: Hours,
-    bucket_seconds: float,
+    deltas: Iterable[Delta],
     texts: Mapping[str, str],
 ) -> document.Statement:
-    by_week: defaultdict[int, list[Delta]] = defaultdict(list)
-    by_day: defaultdict[int, list[Delta]] = defaultdict(list)
-    for start, delta in hours:
-        week = hour_of_week(start, bucket_seconds)
-        by_week[week].append(delta)
-        by_day[hour_of_day(week)].append(delta)
-    total = combine(delta for _, delta in hours)
+    total = combine(deltas)
     return document.Statement(
         id=name.identity,
         role=name.role,
@@ -108,9 +132,17 @@ def _statement(
         seconds=total.seconds,
         squared_deviation=total.squared_deviation,
         variance=whole.variance,
-        hours_of_week=_cells(by_week),
-        hours_of_day=_cells(by_day),
     )
+
+
+def _cells_by_hour(hours: Hours, bucket_seconds: float) -> dict[str, dict[int, document.Cell]]:
+    by_week: defaultdict[int, list[Delta]] = defaultdict(list)
+    by_day: defaultdict[int, list[Delta]] = defaultdict(list)
+    for start, delta in hours:
+        week = hour_of_week(start, bucket_seconds)
+        by_week[week].append(delta)
+        by_day[hour_of_day(week)].append(delta)
+    return {"hours_of_week": _cells(by_week), "hours_of_day": _cells(by_day)}
 
 
 def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
@@ -123,56 +155,41 @@ def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
     return cells
 
 
-def _noise(
-    bare: document.Baseline,
-    profiles: Mapping[Name, Profile],
-    hours: Mapping[Name, Hours],
-    hours_each: float,
-) -> dict[str, object]:
-    """Return `classes` and `backtest`: how far the hours differ from what was to be expected."""
-    expectations = Expectations(bare, ())
-    sums: defaultdict[tuple[str, str], dict[float, Sums]] = defaultdict(dict)
-    of_place: defaultdict[tuple[str, str], list[Profile]] = defaultdict(list)
-    for statement in bare.statements:
-        name = Name(statement.id, statement.role)
-        place = (statement.class_name, statement.role)
-        of_place[place].append(profiles[name])
-        for start, delta in hours[name]:
-            expected = expectations.expected(*name, start)
-            if expected:
-                so_far = sums[place].get(start, Sums())
-                sums[place][start] = so_far.plus(contribution(delta, *expected))
-    noises = {
-        place: noise(of_place[place], each.values(), hours_each) for place, each in sums.items()
-    }
-    classes = tuple(_class(place, of_place[place], noises[place]) for place in sorted(noises))
-    windows = {
-        name: _windows(
-            [(sums[place], noises[place]) for place in noises if place[0] == name],
-            bare.window.bucket_seconds,
-        )
-        for name in sorted({place[0] for place in noises})
-    }
-    floor = EXCESS_FLOOR_SECONDS * bare.window.bucket_seconds / 3600
-    tried = backtest(windows, floor)
-    return {
-        "classes": classes,
-        "backtest": document.Backtest(windows=tried.windows, pages=tried.pages),
-    }
+def _add(
+    sums: dict[float, Sums], known: document.Statement, hours: Hours, bucket_seconds: float
+) -> None:
+    """Add to the sums of each hour how far a statement was from what was to be expected of it."""
+    expected = by_hour(known)
+    for start, delta in hours:
+        new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
+        sums[start] = sums.get(start, Sums()).plus(new)
 
 
-def _class(
-    place: tuple[str, str], profiles: Iterable[Profile], noise: Noise
-) -> document.StatementClass:
-    known = list(profiles)
+def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.StatementClass:
     return document.StatementClass(
         class_name=place[0],
         role=place[1],
-        calls=sum(each.calls for each in known),
-        seconds=sum(each.calls * each.mean_seconds for each in known),
+        calls=sum(each.calls for each in known.profiles),
+        seconds=sum(each.calls * each.mean_seconds for each in known.profiles),
         relative_error=noise.relative_error,
         hour_log_stddev=noise.hour_log_stddev,
     )
+
+
+def _backtest(
+    places: Mapping[tuple[str, str], _Place],
+    noises: Mapping[tuple[str, str], Noise],
+    bucket_seconds: float,
+) -> document.Backtest:
+    windows = {
+        name: _windows(
+            [(places[place].hours, noises[place]) for place in places if place[0] == name],
+            bucket_seconds,
+        )
+        for name in sorted({name for name, _ in places})
+    }
+    tried = backtest(windows, EXCESS_FLOOR_SECONDS * bucket_seconds / 3600)
+    return document.Backtest(windows=tried.windows, pages=tried.pages)
 
 
 def _windows(

@@ -4,11 +4,13 @@ The mean of that hour of the week where the baseline has enough of it, else of t
 day, on a weekday or on a weekend, else overall.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from exporter.baseline.document import Baseline, Cell, Statement
-from exporter.baseline.rhythm import hour_of_day, hour_of_week
+from exporter.baseline.rhythm import HOURS_OF_WEEK, hour_of_day, hour_of_week
 from exporter.baseline.rule import Noise
 from exporter.catalog.deployment import Replacement
 from exporter.statements.text import identity
@@ -26,8 +28,9 @@ class Expectations:
 
     def __init__(self, baseline: Baseline, replacements: Iterable[Replacement]) -> None:
         self._hour_seconds = baseline.window.bucket_seconds
+        # Numbers in a row, because as tuples they take eight times the memory.
         self._statements = {
-            (statement.id, statement.role): _Expected(statement)
+            (statement.id, statement.role): array("d", chain.from_iterable(by_hour(statement)))
             for statement in baseline.statements
             if statement.calls
         }
@@ -45,28 +48,22 @@ class Expectations:
         that was there before is held against itself, whatever it replaces.
         """
         for name in (known_by, self._replaced.get(known_by)):
-            if name and (statement := self._statements.get((name, role))):
-                return statement.at(hour_of_week(at, self._hour_seconds))
+            if name and (numbers := self._statements.get((name, role))):
+                hour = hour_of_week(at, self._hour_seconds)
+                return Expectation(numbers[2 * hour], numbers[2 * hour + 1])
         return None
 
 
-class _Expected:
-    """The expectations of one statement as one role."""
-
-    __slots__ = ("_by_day", "_by_week", "_overall")
-
-    def __init__(self, statement: Statement) -> None:
-        self._overall = Expectation(statement.seconds / statement.calls, statement.variance)
-        self._by_week = _expectations(statement.hours_of_week)
-        self._by_day = _expectations(statement.hours_of_day)
-
-    def at(self, hour: int) -> Expectation:
-        return self._by_week.get(hour) or self._by_day.get(hour_of_day(hour)) or self._overall
-
-
-def _expectations(cells: Mapping[int, Cell]) -> dict[int, Expectation]:
-    return {
-        hour: Expectation(cell.seconds / cell.calls, cell.variance)
-        for hour, cell in cells.items()
-        if cell.calls
-    }
+def by_hour(statement: Statement) -> list[Expectation]:
+    """Return what a call of a statement, which has some, is expected to take, by hour of week."""
+    overall = Cell(statement.calls, statement.seconds, statement.variance)
+    expected = []
+    for hour in range(HOURS_OF_WEEK):
+        cells = (
+            statement.hours_of_week.get(hour),
+            statement.hours_of_day.get(hour_of_day(hour)),
+            overall,
+        )
+        known = next(cell for cell in cells if cell and cell.calls)
+        expected.append(Expectation(known.seconds / known.calls, known.variance))
+    return expected

@@ -65,8 +65,7 @@ class Poll:
     hidden: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """New calls of a statement: how many, their total time, and how that spread.
 
     `squared_deviation` is the sum of the squared deviations from the mean of these calls alone,
@@ -168,21 +167,19 @@ def combine(deltas: Iterable[Delta]) -> Delta:
 
     Squared deviations are about the common mean (Chan, Golub and LeVeque, 1979).
     """
-    total = NOTHING
+    calls = rows = blocks_hit = blocks_read = 0
+    seconds = squared = 0.0
     for delta in deltas:
-        squared = total.squared_deviation + delta.squared_deviation
-        if total.calls and delta.calls:
-            shift = delta.seconds / delta.calls - total.seconds / total.calls
-            squared += shift**2 * total.calls * delta.calls / (total.calls + delta.calls)
-        total = Delta(
-            total.calls + delta.calls,
-            total.seconds + delta.seconds,
-            squared,
-            total.rows + delta.rows,
-            total.blocks_hit + delta.blocks_hit,
-            total.blocks_read + delta.blocks_read,
-        )
-    return total
+        squared += delta.squared_deviation
+        if calls and delta.calls:
+            shift = delta.seconds / delta.calls - seconds / calls
+            squared += shift**2 * calls * delta.calls / (calls + delta.calls)
+        calls += delta.calls
+        seconds += delta.seconds
+        rows += delta.rows
+        blocks_hit += delta.blocks_hit
+        blocks_read += delta.blocks_read
+    return Delta(calls, seconds, squared, rows, blocks_hit, blocks_read)
 
 
 _UNBORN = Reading(0, 0.0, 0.0, 0, 0, 0)

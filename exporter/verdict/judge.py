@@ -78,9 +78,11 @@ class Judge:
             RunError: it is not known yet which database this is.
         """
         assessment = await self.assess(board)
+        # In a thread: the keeper may be busy with a poll.
+        of_baseline = await asyncio.to_thread(self._keeper.samples)
         samples = {
             **assessment.deployed.samples(assessment.at),
-            **self._keeper.samples(),
+            **of_baseline,
             **verdict_samples.make_samples(assessment),
         }
         return Answer(State.OK, samples)

@@ -1,0 +1,104 @@
+"""What a baseline adds to a poll of 5,000 statements, in processor time of the exporter.
+
+Three pollers ask one database in turn, each with a state of its own: one without a baseline, one
+that collects it, one that compares with it. Between two rounds each statement is called, so that
+each has changed at each poll. The claim: at most 1.5 times the time without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.application import application, call, connect, loom_database
+from bench.telling import claim, progress
+from exporter.baseline.capture import capture
+from exporter.baseline.deployed import Deployed
+from exporter.baseline.encoding import dumps
+from exporter.baseline.keeper import TOPIC, Keeper
+from exporter.catalog import load
+from exporter.collect.board import Board
+from exporter.database.database import Database
+from exporter.database.facts import read_facts
+from exporter.database.grants import ROLE
+from exporter.logs import configure_logging
+from exporter.settings import Settings, packaged_queries
+from exporter.state import StateStore
+from exporter.statements.poller import Poller
+
+if TYPE_CHECKING:
+    from exporter.catalog import Catalog
+
+STATEMENTS = 5_000
+ROUNDS = 10
+LIMIT = 1.5
+HOUR_SECONDS = 3600.0
+
+ALONE, COLLECTING, COMPARING = WAYS = ("without a baseline", "collecting it", "comparing with it")
+
+
+async def begin(folder: Path, database: Database, catalog: Catalog, way: str) -> Poller:
+    """Return a poller that has read all texts, and goes on in one of the ways."""
+    deployment = catalog.deployment
+    store = StateStore(folder / f"{WAYS.index(way)}.sqlite3")
+    keeper = None if way == ALONE else Keeper(store, database.name, catalog, HOUR_SECONDS)
+    poller = Poller(database, store, deployment, show_texts=True, follower=keeper, from_zero=True)
+    await poller.ask()
+    while poller.is_behind:
+        await poller.ask()
+    if way == COMPARING:
+        baseline = await capture(Settings(), catalog, database, seconds=None, tell=progress)
+        store.save(database.name, TOPIC, {deployment.name: dumps(baseline)})
+    if keeper:
+        board = Board(catalog.queries, {query.name: 60.0 for query in catalog.queries})
+        seen = Deployed({}, has_begun=way == COMPARING)
+        keeper.attend(await read_facts(database), seen, board)
+        if way == COMPARING and keeper.baseline is None:
+            raise SystemExit(f"the baseline is refused: {keeper.refusal}")
+    return poller
+
+
+async def cpu_seconds(poller: Poller) -> float:
+    """Return the processor time of one poll, in this process."""
+    gc.collect()
+    started = time.process_time()
+    await poller.ask()
+    return time.process_time() - started
+
+
+async def main() -> int:
+    """Run the benchmark; return 1 if the claim does not hold."""
+    catalog = load(packaged_queries())
+    statements = application(catalog, STATEMENTS)
+    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    configure_logging("console", "error")
+    with tempfile.TemporaryDirectory(prefix="loom-bench-") as name:
+        folder = Path(name)
+        progress("starting PostgreSQL")
+        with loom_database(folder, catalog) as loom, connect(loom) as connection:
+            call(connection, statements)
+            async with Database("loom", lambda: loom.dsn(ROLE)) as database:
+                pollers = {way: await begin(folder, database, catalog, way) for way in WAYS}
+                for number in range(ROUNDS):
+                    progress(f"round {number + 1} of {ROUNDS}")
+                    call(connection, statements)
+                    for way, poller in pollers.items():
+                        taken[way].append(await cpu_seconds(poller))
+    progress("")
+    medians = {way: statistics.median(seconds) for way, seconds in taken.items()}
+    print(f"ms of processor time for a poll of {STATEMENTS} statements, median of {ROUNDS}")
+    for way, seconds in medians.items():
+        print(f"  {way:20} {seconds * 1e3:7.1f}   ratio {seconds / medians[ALONE]:.2f}")
+    worst = max(medians.values()) / medians[ALONE]
+    holds = claim(f"at most {LIMIT:g} times the time without a baseline", holds=worst <= LIMIT)
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
