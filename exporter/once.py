@@ -74,12 +74,12 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    if store.problem:  # later it would be that nothing may be written, which nobody asked for
+        raise SettingsError(f"state: {store.problem}")
     parts = assemble(settings, catalog, database, store)
     async with database:
         await parts.judge.read_facts()  # a database that is away is found out at once
         for query in catalog.queries:
             await parts.runner.run(query)
         assessment = await parts.judge.assess(parts.board)
-    if store.problem:
-        raise SettingsError(f"state: {store.problem}")
     return Opinion(assessment, parts.keeper.refusal)

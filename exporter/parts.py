@@ -1,12 +1,11 @@
 """The parts of the exporter, put together around one database and one state."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from exporter.baseline.keeper import Keeper
 from exporter.catalog import Catalog
 from exporter.collect.board import Board
-from exporter.collect.feed import Job
+from exporter.collect.feed import Feed, Job
 from exporter.collect.runner import Runner
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.collect.telemetry import Telemetry
@@ -15,9 +14,6 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.judge import Judge
-
-if TYPE_CHECKING:
-    from exporter.collect.feed import Feed
 
 
 @dataclass(frozen=True, slots=True)

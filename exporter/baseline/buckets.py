@@ -1,7 +1,7 @@
 """How statements did, hour by hour, before the deployment.
 
 An hour is a document of its own, written anew with each poll, so that a process that is killed
-loses one poll. Hours that are over are not kept in memory.
+loses one poll. Hours that are over are not kept in memory, unless they cannot be written.
 """
 
 import json
@@ -23,9 +23,19 @@ TOPIC = "baseline hours"
 KEPT = 28 * 24
 """Four weeks of hours: what is older tells little of today."""
 
+KEPT_UNWRITTEN = 24
+"""So many hours are held in memory while the state cannot be written."""
+
+MOST_STATEMENTS = 5_000
+"""In an hour that has so many, further ones are left out if they are of no class."""
+
 _OWNER = "owner"
 
 _log = structlog.get_logger(__name__)
+
+
+class UnreadableError(Exception):
+    """The state cannot be read now, so it is not known what was collected."""
 
 
 class Statement(NamedTuple):
@@ -51,11 +61,14 @@ class Bucket:
         """Add new calls; those of which no text is known cannot be told apart later."""
         self.watched_seconds += window.seconds
         self.evictions += window.evictions
+        self.excluded = self.excluded or _disturbance(window)
         for known, delta in window.counted:
-            if known.identity is not None:
-                statement = Statement(known.identity, known.role, known.class_name)
-                before = self.statements.get(statement, NOTHING)
-                self.statements[statement] = combine((before, delta))
+            if known.identity is None:
+                continue
+            statement = Statement(known.identity, known.role, known.class_name)
+            before = self.statements.get(statement)
+            if before or known.class_name != OTHER or len(self.statements) < MOST_STATEMENTS:
+                self.statements[statement] = combine((before or NOTHING, delta))
 
 
 class Buckets:
@@ -66,25 +79,21 @@ class Buckets:
         self._store = store
         self._database = database
         self._hour_seconds = hour_seconds
+        self._owner: Owner | None = None
         self._starts: list[float] = []
         self._now: Bucket | None = None
         self._unwritten: dict[float, str] = {}
-        """Hours that the store could not take."""
+        self._is_in_step = False
+        """Whether it is known which hours the store has."""
+        self._disturbed: tuple[float, str] | None = None
 
     def begin(self, owner: Owner) -> None:
         """Go on with what was written down of this database; drop what is of another one."""
-        self._starts, self._now, self._unwritten = [], None, {}
-        written = self._store.read(self._database, TOPIC, _OWNER)
-        try:
-            if written and Owner(*json.loads(written)).is_same(owner):
-                names = set(self._store.names(self._database, TOPIC)) - {_OWNER}
-                self._starts = sorted(map(float, names))
-                self._now = self._read(self._starts[-1]) if self._starts else None
-                return
-        except (TypeError, ValueError) as error:
-            _log.error("the baseline so far cannot be read; it begins anew", reason=str(error))
-        if self._store.version(self._database, TOPIC) is not None:  # else: unreadable, not empty
-            self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
+        self._owner, self._starts, self._now = owner, [], None
+        self._unwritten, self._disturbed = {}, None
+        self._fall_in_step()
+        if self._starts:
+            self._now = self._read(self._starts[-1])
 
     def add(self, window: Window) -> None:
         """Add a window to the hour in which it began, and write that down.
@@ -94,31 +103,40 @@ class Buckets:
         """
         if window.seconds > self._hour_seconds:
             return
-        began_at = window.started_at.timestamp()
-        start = began_at - began_at % self._hour_seconds
-        if self._now is None or self._now.start < start:
-            self._now = Bucket(start)
-            self._starts.append(start)
+        start = self._hour_of(window.started_at.timestamp())
+        if self._now is None or self._now.start != start:
+            self._now = self._bucket(start)
         self._now.add(window)
         self._write(self._now)
 
-    def exclude(self, reason: str) -> None:
-        """Leave the hour that is going on out of the baseline."""
-        if self._now:
-            self._now.excluded = reason
-            self._write(self._now)
+    def exclude(self, at: float, reason: str) -> None:
+        """Leave the hour of a Unix time out of the baseline, be it that it is still to come."""
+        disturbed = (self._hour_of(at), reason)
+        if disturbed == self._disturbed:
+            return
+        self._disturbed = disturbed
+        start = disturbed[0]
+        if start in self._starts:
+            bucket = self._now if self._now and self._now.start == start else self._read(start)
+            if bucket and not bucket.excluded:
+                bucket.excluded = reason
+                self._write(bucket)
 
     def until(self, end: float) -> Iterator[Bucket]:
-        """Yield the hours that were over at this Unix time; one after the other, to save memory."""
+        """Yield the hours that were over at this Unix time; one after the other, to save memory.
+
+        Raises:
+            UnreadableError: nothing is known of an hour for now.
+        """
         for start in self._starts:
             if start + self._hour_seconds <= end and (bucket := self._read(start)):
                 yield bucket
 
     def clear(self) -> None:
         """Forget all hours."""
-        names: dict[str, str | None] = {_name(start): None for start in self._starts}
-        self._starts, self._now, self._unwritten = [], None, {}
-        self._store.save(self._database, TOPIC, names)
+        if self._starts:
+            self._starts, self._now, self._unwritten = [], None, {}
+            self._is_in_step = self._begin_anew()
 
     @property
     def watched_seconds(self) -> float:
@@ -127,16 +145,32 @@ class Buckets:
             return 0.0
         return (len(self._starts) - 1) * self._hour_seconds + self._now.watched_seconds
 
+    def _hour_of(self, at: float) -> float:
+        return at - at % self._hour_seconds
+
+    def _bucket(self, start: float) -> Bucket:
+        """Return an hour to add to; one that was there before, if the clock was set back."""
+        if start in self._starts and (bucket := self._read(start)):
+            return bucket
+        self._starts = sorted({*self._starts, start})
+        disturbed = self._disturbed
+        excluded = disturbed[1] if disturbed and disturbed[0] == start else None
+        return Bucket(start, excluded=excluded)
+
     def _read(self, start: float) -> Bucket | None:
-        text = self._unwritten.get(start) or self._store.read(self._database, TOPIC, _name(start))
-        if text is None:
-            _log.warning("an hour of the baseline is gone from the state", hour=_name(start))
+        name = _name(start)
+        text = self._unwritten.get(start) or self._store.read(self._database, TOPIC, name)
+        if text is None and self._store.version(self._database, TOPIC) is None:
+            raise UnreadableError
+        try:
+            watched, excluded, evictions, rows = json.loads(text or "")
+            statements = {
+                Statement(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
+                for identity, role, class_name, calls, seconds, squared in rows
+            }
+        except (TypeError, ValueError):
+            _log.warning("an hour of the baseline is lost", hour=name)
             return None
-        watched, excluded, evictions, rows = json.loads(text)
-        statements = {
-            Statement(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
-            for identity, role, class_name, calls, seconds, squared in rows
-        }
         return Bucket(start, watched, statements, excluded, evictions)
 
     def _write(self, bucket: Bucket) -> None:
@@ -145,23 +179,39 @@ class Buckets:
             for statement, delta in bucket.statements.items()
         ]
         content = [bucket.watched_seconds, bucket.excluded, bucket.evictions, rows]
-        text = json.dumps(content, separators=(",", ":"))
+        self._unwritten[bucket.start] = json.dumps(content, separators=(",", ":"))
+        if not self._is_in_step:
+            self._fall_in_step()
         changed: dict[str, str | None] = {_name(old): None for old in self._starts[:-KEPT]}
+        changed |= {_name(start): text for start, text in self._unwritten.items()}
         self._starts = self._starts[-KEPT:]
-        if self._store.save(self._database, TOPIC, {**changed, _name(bucket.start): text}):
-            self._unwritten.pop(bucket.start, None)
-        else:
-            self._unwritten[bucket.start] = text
+        if self._is_in_step and self._store.save(self._database, TOPIC, changed):
+            self._unwritten = {}
+            return
+        self._is_in_step = False
+        for start in sorted(self._unwritten)[:-KEPT_UNWRITTEN]:
+            del self._unwritten[start]
+            self._starts = [other for other in self._starts if other != start]
 
+    def _fall_in_step(self) -> None:
+        """Find out which hours the store has: the file may be another one than before."""
+        if self._store.version(self._database, TOPIC) is None:
+            return  # unreadable, not empty
+        written = self._store.read(self._database, TOPIC, _OWNER)
+        try:
+            if written and self._owner and Owner(*json.loads(written)).is_same(self._owner):
+                names = set(self._store.names(self._database, TOPIC)) - {_OWNER}
+                self._starts = sorted({*map(float, names), *self._unwritten})
+                self._is_in_step = True
+                return
+        except (TypeError, ValueError) as error:
+            _log.error("the baseline so far cannot be read; it begins anew", reason=str(error))
+        self._starts = sorted(self._unwritten)
+        self._is_in_step = self._begin_anew()
 
-def disturbance(window: Window) -> str | None:
-    """Return why a window says nothing of how things usually are, if it does not.
-
-    Evictions matter where they hit a statement of a class: others come and go all the time.
-    """
-    if window.resets:
-        return "statistics were reset"
-    return "entries of statements were thrown out" if window.lost - {OTHER} else None
+    def _begin_anew(self) -> bool:
+        owner = {_OWNER: json.dumps(self._owner)}
+        return self._store.save(self._database, TOPIC, owner, replace=True)
 
 
 def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
@@ -171,6 +221,16 @@ def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
         for known, _ in counted
         if known.identity and known.shown and known.class_name != OTHER
     }
+
+
+def _disturbance(window: Window) -> str | None:
+    """Return why a window says nothing of how things usually are, if it does not.
+
+    Evictions matter where they hit a statement of a class: others come and go all the time.
+    """
+    if window.resets:
+        return "statistics were reset"
+    return "entries of statements were thrown out" if window.lost - {OTHER} else None
 
 
 def _name(start: float) -> str:

@@ -4,26 +4,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal
 
 from exporter import __version__
 from exporter.baseline import document
 from exporter.baseline.backtest import backtest
-from exporter.baseline.buckets import Bucket, Statement
+from exporter.baseline.buckets import Bucket
 from exporter.baseline.estimate import Profile, noise, profile
 from exporter.baseline.expectations import by_hour
-from exporter.baseline.hours import Hours, collect
 from exporter.baseline.rhythm import hour_of_day, hour_of_week
 from exporter.baseline.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
-from exporter.catalog.deployment import OTHER, Deployment
+from exporter.baseline.survey import Hours, Name, Survey, hours_of, moment, survey_of
+from exporter.catalog.deployment import Deployment
 from exporter.statements.counters import Delta, combine
 
-MOST_STATEMENTS = 1_000
-"""Beyond these, the ones of classes first and then those that took most time, none is kept."""
-
 MOST_BY_HOUR = 100
-"""So many of them, the first, have expectations of their own for hours of the week and the day: in
-memory and in the document, these are a hundred times as much as all else of a statement."""
+"""So many, the first, have expectations of their own for hours of the week and the day: in memory
+and in the document, these are a hundred times as much as all else of a statement."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
@@ -33,11 +31,13 @@ _AT_ONCE = 250
 """So many statements are worked on at once; all of their hours are in memory."""
 
 Source = Literal["automatic", "captured", "since_reset"]
+Place = tuple[str, str]
+"""Class and role."""
 
 
 @dataclass(slots=True)
-class _Place:
-    """What a class is as one role: the profiles of its statements, and the sums of each hour."""
+class _Known:
+    """What is known of a place: the profiles of its statements, and the sums of each hour."""
 
     profiles: list[Profile] = field(default_factory=list)
     hours: dict[float, Sums] = field(default_factory=dict)
@@ -48,6 +48,7 @@ def build(
     deployment: Deployment,
     *,
     bucket_seconds: float,
+    hour_seconds: float,
     identity: document.Identity,
     source: Source,
     texts: Mapping[str, str],
@@ -58,81 +59,69 @@ def build(
     Args:
         buckets: yields the hours in their order; called once, and again for each few statements.
         deployment: the one that the baseline is made for.
-        bucket_seconds: how long an hour is.
+        bucket_seconds: how long each of these is.
+        hour_seconds: how long an hour is, 3600 but for a rehearsal.
         identity: of the database.
         source: how the hours came about.
         texts: of statements, by identity, as far as they may be shown.
         gauges: as they were.
     """
-    window, kept, left_out = _survey(buckets(), bucket_seconds)
+    survey = survey_of(buckets(), bucket_seconds)
+    names = list(survey.classes)
     statements: list[document.Statement] = []
-    places: defaultdict[tuple[str, str], _Place] = defaultdict(_Place)
-    for first in range(0, len(kept), _AT_ONCE):
-        group = kept[first : first + _AT_ONCE]
-        for statement, hours in collect(buckets(), group, window.buckets).items():
+    places: defaultdict[Place, _Known] = defaultdict(_Known)
+    for first in range(0, len(names), _AT_ONCE):
+        for name, hours in hours_of(buckets(), names[first : first + _AT_ONCE]).items():
             whole = profile([delta for _, delta in hours])
-            known = _statement(statement, whole, hours, texts)
+            statement = _statement(name, survey.classes[name], whole, hours, texts)
             if len(statements) < MOST_BY_HOUR:
-                known = known.model_copy(update=_cells_by_hour(hours, bucket_seconds))
-            statements.append(known)
-            place = places[statement.class_name, statement.role]
-            place.profiles.append(whole)
-            _add(place.hours, known, hours, bucket_seconds)
-    noises = {place: noise(each.profiles, each.hours.values()) for place, each in places.items()}
+                statement = statement.model_copy(update=_cells_by_hour(hours, bucket_seconds))
+            statements.append(statement)
+            known = places[statement.class_name, statement.role]
+            known.profiles.append(whole)
+            _compare(known.hours, statement, hours, bucket_seconds)
+    hours_each = bucket_seconds / hour_seconds
+    noises = {
+        place: noise(known.profiles, known.hours.values(), hours_each)
+        for place, known in places.items()
+    }
+    now = datetime.now(UTC)
     return document.Baseline(
         tool_version=__version__,
-        created_at=datetime.now(UTC),
+        created_at=now,
         source=source,
         deployment=deployment.name,
         identity=identity,
-        window=window,
+        window=_window(survey, bucket_seconds, now),
         statements=tuple(statements),
         classes=tuple(_class(place, places[place], noises[place]) for place in sorted(places)),
         gauges=tuple(gauges),
-        left_out=left_out,
+        left_out=survey.left_out,
         backtest=_backtest(places, noises, bucket_seconds),
     )
 
 
-def _survey(
-    buckets: Iterable[Bucket], bucket_seconds: float
-) -> tuple[document.Window, list[Statement], int]:
-    """Return which time is covered, the statements that are kept, and how many are not."""
-    seconds: defaultdict[Statement, float] = defaultdict(float)
-    times: list[float] = []
-    excluded: list[document.Excluded] = []
-    evictions = 0
-    for bucket in buckets:
-        evictions += bucket.evictions
-        if bucket.excluded:
-            start, end = (_moment(bucket.start), _moment(bucket.start + bucket_seconds))
-            excluded.append(document.Excluded(start=start, end=end, reason=bucket.excluded))
-            continue
-        times.append(bucket.start)
-        for statement, delta in bucket.statements.items():
-            seconds[statement] += delta.seconds
-    first, last = (times[0], times[-1] + bucket_seconds) if times else (0.0, 0.0)
-    window = document.Window(
-        start=_moment(first),
-        end=_moment(last),
+def _window(survey: Survey, bucket_seconds: float, now: datetime) -> document.Window:
+    starts = survey.starts
+    return document.Window(
+        start=moment(starts[0]) if starts else now,
+        end=moment(starts[-1] + bucket_seconds) if starts else now,
         bucket_seconds=bucket_seconds,
-        buckets=len(times),
-        excluded=tuple(excluded),
-        evictions=evictions,
+        buckets=len(starts),
+        excluded=tuple(survey.excluded),
+        evictions=survey.evictions,
     )
-    ranked = sorted(seconds, key=lambda each: (each.class_name == OTHER, -seconds[each], each))
-    return window, ranked[:MOST_STATEMENTS], len(ranked[MOST_STATEMENTS:])
 
 
 def _statement(
-    statement: Statement, whole: Profile, hours: Hours, texts: Mapping[str, str]
+    name: Name, class_name: str, whole: Profile, hours: Hours, texts: Mapping[str, str]
 ) -> document.Statement:
     total = combine(delta for _, delta in hours)
     return document.Statement(
-        id=statement.identity,
-        role=statement.role,
-        class_name=statement.class_name,
-        text=texts.get(statement.identity),
+        id=name.identity,
+        role=name.role,
+        class_name=class_name,
+        text=texts.get(name.identity),
         calls=total.calls,
         seconds=total.seconds,
         squared_deviation=total.squared_deviation,
@@ -160,17 +149,17 @@ def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
     return cells
 
 
-def _add(
-    sums: dict[float, Sums], known: document.Statement, hours: Hours, bucket_seconds: float
+def _compare(
+    sums: dict[float, Sums], statement: document.Statement, hours: Hours, bucket_seconds: float
 ) -> None:
-    """Add to the sums of each hour how far a statement was from what was to be expected of it."""
-    expected = by_hour(known)
+    """Add to the sums of each hour what a statement did, against what was to be expected of it."""
+    expected = by_hour(statement)
     for start, delta in hours:
         new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
         sums[start] = sums.get(start, Sums()).plus(new)
 
 
-def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.StatementClass:
+def _class(place: Place, known: _Known, noise: Noise) -> document.StatementClass:
     return document.StatementClass(
         class_name=place[0],
         role=place[1],
@@ -182,13 +171,12 @@ def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.Stat
 
 
 def _backtest(
-    places: Mapping[tuple[str, str], _Place],
-    noises: Mapping[tuple[str, str], Noise],
-    bucket_seconds: float,
+    places: Mapping[Place, _Known], noises: Mapping[Place, Noise], bucket_seconds: float
 ) -> document.Backtest:
     windows = {
         name: _windows(
-            [(places[place].hours, noises[place]) for place in places if place[0] == name]
+            [(places[place].hours, noises[place]) for place in places if place[0] == name],
+            bucket_seconds,
         )
         for name in sorted({name for name, _ in places})
     }
@@ -197,15 +185,17 @@ def _backtest(
 
 
 def _windows(
-    roles: Sequence[tuple[Mapping[float, Sums], Noise]],
+    roles: Sequence[tuple[Mapping[float, Sums], Noise]], bucket_seconds: float
 ) -> list[tuple[Sums, Noise, float]]:
-    """Return the hours of a class, all roles together; every statement in them has a baseline."""
+    """Return the hours of a class, all roles together; every statement in them has a baseline.
+
+    Where one or more are missing, there is an empty one.
+    """
     starts = sorted({start for hours, _ in roles for start in hours})
-    return [
-        (*pooled((hours.get(start, Sums()), noise) for hours, noise in roles), 1.0)
-        for start in starts
-    ]
-
-
-def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+    windows: list[tuple[Sums, Noise, float]] = []
+    for before, start in pairwise([starts[0], *starts]):
+        if start - before > 1.5 * bucket_seconds:
+            windows.append((Sums(), Noise(), 1.0))
+        sums, noise = pooled((hours.get(start, Sums()), noise) for hours, noise in roles)
+        windows.append((sums, noise, 1.0))
+    return windows

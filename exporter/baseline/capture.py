@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.baseline.buckets import Bucket, disturbance, shown_texts
+from exporter.baseline.buckets import Bucket, shown_texts
 from exporter.baseline.build import build
 from exporter.baseline.document import Baseline
 from exporter.baseline.fit import identity_of
-from exporter.baseline.gauges import take
-from exporter.baseline.keeper import gauges_of, owner_of, rules_digest
+from exporter.baseline.gauges import gauges_of, take
+from exporter.baseline.keeper import rules_digest
 from exporter.baseline.tracker import APPLIED, Tracker
 from exporter.catalog import Catalog, Metric
 from exporter.collect.board import Board
@@ -23,7 +23,7 @@ from exporter.database.database import Database
 from exporter.database.facts import ServerFacts, read_facts
 from exporter.settings import Settings
 from exporter.state import StateStore
-from exporter.statements.memory import Owner
+from exporter.statements.memory import Owner, owner_of
 from exporter.statements.poller import INTERVAL_SECONDS, Poller
 from exporter.statements.window import Window
 
@@ -32,6 +32,9 @@ SHORTEST_SECONDS = 60.0
 
 _BUCKETS = 20
 _LEAST_INTERVAL_SECONDS = 2.0
+_NOTHING_SEEN = (
+    "no statement was called in a time that counts; watch for longer, while the application is used"
+)
 
 
 class CaptureError(Exception):
@@ -42,8 +45,8 @@ class CaptureError(Exception):
 class _Collector:
     """Follows the polls, and sorts what was called into buckets."""
 
-    bucket_seconds: float = 0.0
-    """How long each is; 0 for one that holds everything since the last reset."""
+    bucket_seconds: float | None
+    """How long each is; None for one that holds everything since the last reset."""
     buckets: dict[float, Bucket] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -55,9 +58,7 @@ class _Collector:
         if window:
             self.ended_at = window.ended_at.timestamp()
             self.texts.update(shown_texts(window.counted))
-            bucket = self._bucket(window)
-            bucket.add(window)
-            bucket.excluded = bucket.excluded or disturbance(window)
+            self._bucket(window).add(window)
         return NO_SAMPLES
 
     def _bucket(self, window: Window) -> Bucket:
@@ -89,7 +90,8 @@ async def capture(
         tell: is told how it goes, in a few words.
 
     Raises:
-        CaptureError: the deployment has begun, or it is not to be known whether it has.
+        CaptureError: the deployment has begun, or it is not to be known whether it has; or there
+            was nothing to be seen.
         RunError: with the state in which a look at the database ended.
     """
     facts = await read_facts(database)
@@ -98,14 +100,15 @@ async def capture(
         try:
             stage = _Stage(settings, catalog, database, store, facts)
             await stage.look()
-            collector = _Collector(max((seconds or 0.0) / _BUCKETS, 2 * _LEAST_INTERVAL_SECONDS))
             if seconds is None:
-                collector.bucket_seconds = 0.0
-                await stage.count_all(collector, tell)
+                collector = await stage.count_all(tell)
             else:
-                await stage.watch(collector, seconds, tell)
+                collector = await stage.watch(seconds, tell)
             await stage.look()
-            return await asyncio.to_thread(stage.build, collector, seconds)
+            baseline = await asyncio.to_thread(stage.build, collector)
+            if not baseline.statements:
+                raise CaptureError(_NOTHING_SEEN)
+            return baseline
         finally:
             tell("")
             store.close()
@@ -127,11 +130,13 @@ class _Stage:
         self._database = database
         self._store = store
         self._facts = facts
-        self._queries = [
+        wanted = [
             query
             for query in catalog.queries
             if APPLIED in query.metrics or any(each.baseline for each in query.metrics.values())
         ]
+        # The history last: what was asked before it is from before.
+        self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
         self._board = Board(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
@@ -151,21 +156,21 @@ class _Stage:
         if seen.has_begun:
             raise CaptureError("the deployment has begun; a baseline is of the time before it")
 
-    async def count_all(self, collector: _Collector, tell: Callable[[str], None]) -> None:
+    async def count_all(self, tell: Callable[[str], None]) -> _Collector:
         """Count all that was called since the last reset."""
+        collector = _Collector(None)
         poller = self._poller(collector, from_zero=True)
         tell("reading all statements")
         await poller.ask()
-        while poller.is_behind:
-            tell("reading more texts of statements")
-            await poller.ask()
+        await _catch_up(poller, tell)
+        return collector
 
-    async def watch(
-        self, collector: _Collector, seconds: float, tell: Callable[[str], None]
-    ) -> None:
+    async def watch(self, seconds: float, tell: Callable[[str], None]) -> _Collector:
         """Poll for so many seconds."""
+        bucket_seconds = max(seconds / _BUCKETS, 2 * _LEAST_INTERVAL_SECONDS)
+        collector = _Collector(bucket_seconds)
         poller = self._poller(collector, from_zero=False)
-        interval = min(max(collector.bucket_seconds / 2, _LEAST_INTERVAL_SECONDS), INTERVAL_SECONDS)
+        interval = min(bucket_seconds / 2, INTERVAL_SECONDS)
         started = time.monotonic()
         ends = started + seconds
         while True:
@@ -173,10 +178,12 @@ class _Stage:
             now = time.monotonic()
             tell(f"{min(now - started, seconds):.0f} of {seconds:.0f} s")
             if now >= ends:
-                return
+                break
             await asyncio.sleep(min(interval, ends - now))
+        await _catch_up(poller, tell)
+        return collector
 
-    def build(self, collector: _Collector, seconds: float | None) -> Baseline:
+    def build(self, collector: _Collector) -> Baseline:
         """Make the baseline of what was collected."""
         buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
         whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
@@ -185,8 +192,9 @@ class _Stage:
             lambda: buckets,
             self._catalog.deployment,
             bucket_seconds=collector.bucket_seconds or whole_seconds,
+            hour_seconds=self._settings.hour,
             identity=identity_of(self._facts, rules_digest(self._catalog.deployment)),
-            source="since_reset" if seconds is None else "captured",
+            source="captured" if collector.bucket_seconds else "since_reset",
             texts=collector.texts,
             gauges=gauges_of(each for each in taken if each),
         )
@@ -199,4 +207,12 @@ class _Stage:
             show_texts=self._settings.statement_text,
             follower=collector,
             from_zero=from_zero,
+            pause_seconds=0.0,  # once, and somebody waits for it
         )
+
+
+async def _catch_up(poller: Poller, tell: Callable[[str], None]) -> None:
+    """Poll until every call is known by its statement."""
+    while poller.is_behind:
+        tell("reading more texts of statements")
+        await poller.ask()

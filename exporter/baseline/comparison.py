@@ -39,10 +39,12 @@ class ClassChange(NamedTuple):
 class Comparison:
     """The sums of one baseline. Not to be used by two threads at once."""
 
-    def __init__(self, baseline: Baseline, digest: str, deployment: Deployment) -> None:
+    def __init__(
+        self, baseline: Baseline, digest: str, deployment: Deployment, hour_seconds: float
+    ) -> None:
         """Begin at zero; `digest` tells this baseline from any other."""
-        self._baseline = baseline
         self._digest = digest
+        self._hour_seconds = hour_seconds
         self._expectations = Expectations(baseline, deployment.replacements)
         self.matched: dict[Place, Sums] = dict.fromkeys(self._expectations.noise, Sums())
         """By class and role. Grows only, so that any stretch of it can be judged."""
@@ -87,7 +89,7 @@ class Comparison:
         )
 
     def take(self, window: Window, settled_at: float | None) -> None:
-        """Add a window.
+        """Add a window, unless it is counted: the process may have ended before its poll was kept.
 
         Args:
             window: what was called between two polls.
@@ -96,8 +98,10 @@ class Comparison:
         """
         if settled_at != self.since.at:
             self.since = Since(settled_at)
-        self.counted_at = window.ended_at.timestamp()
         started_at = window.started_at.timestamp()
+        if self.counted_at is not None and started_at < self.counted_at:
+            return
+        self.counted_at = window.ended_at.timestamp()
         is_judged = settled_at is not None and started_at >= settled_at
         if is_judged:
             self.since.watched_seconds += window.seconds
@@ -118,7 +122,7 @@ class Comparison:
 
     def changes(self, classes: Iterable[str]) -> dict[str, ClassChange]:
         """Return how each class compares since the deployment, all its roles together."""
-        hours = self.since.watched_seconds / self._baseline.window.bucket_seconds
+        hours = self.since.watched_seconds / self._hour_seconds
         return {name: self._change(name, hours) for name in classes}
 
     def _change(self, name: str, hours: float) -> ClassChange:

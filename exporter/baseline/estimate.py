@@ -54,7 +54,7 @@ def profile(hours: Sequence[Delta]) -> Profile:
     return Profile(whole.calls, whole.seconds / whole.calls, _variance(kept), _variance(whole))
 
 
-def noise(profiles: Iterable[Profile], hours: Iterable[Sums]) -> Noise:
+def noise(profiles: Iterable[Profile], hours: Iterable[Sums], hours_each: float = 1.0) -> Noise:
     """Return how uncertain the baseline of a class is.
 
         τ² = max(Q(ln R_b)² - median(v_raw_b/T_b²), 0)
@@ -68,14 +68,18 @@ def noise(profiles: Iterable[Profile], hours: Iterable[Sums]) -> Noise:
     Args:
         profiles: of the statements of the class.
         hours: for each hour, the sums of its calls against these profiles.
+        hours_each: how long each of them really is, in hours. The noise between minutes says
+            little of that between hours: parts of an hour are as good as their sum.
     """
+    hours_each = min(hours_each, 1.0)
     seen = [sums for sums in hours if sums.seconds > 0 and sums.expected_seconds > 0]
-    squared_stddev = _hour_variance([sums for sums in seen if sums.calls >= LEAST_CALLS])
+    enough = [sums for sums in seen if sums.calls >= LEAST_CALLS]
+    squared_stddev = _hour_variance(enough, hours_each)
     variance = expected = 0.0
     for known in profiles:
         variance += known.calls * known.whole_variance
         expected += known.calls * known.mean_seconds
-    squared_error = squared_stddev / max(len(seen), 1)
+    squared_error = squared_stddev / max(len(seen) * hours_each, 1.0)
     if expected > 0:
         squared_error += variance / expected**2
     return Noise(math.sqrt(squared_error), math.sqrt(squared_stddev))
@@ -97,9 +101,9 @@ def robust_stddev(values: Sequence[float]) -> float:
     return 2.2219 * correction * distances[half * (half - 1) // 2 - 1]
 
 
-def _hour_variance(hours: Sequence[Sums]) -> float:
+def _hour_variance(hours: Sequence[Sums], hours_each: float) -> float:
     """Return τ²: what is left of the hours' spread without that of their calls."""
-    least = DEFAULT_HOUR_LOG_STDDEV**2 if len(hours) < _ENOUGH_HOURS else 0.0
+    least = DEFAULT_HOUR_LOG_STDDEV**2 if len(hours) * hours_each < _ENOUGH_HOURS else 0.0
     if len(hours) < 2:
         return least
     stddev = robust_stddev([math.log(sums.seconds / sums.expected_seconds) for sums in hours])

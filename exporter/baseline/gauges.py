@@ -5,10 +5,13 @@ them applied: between two looks nobody knows.
 """
 
 import json
-from typing import NamedTuple
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import structlog
 
+from exporter.baseline import document
 from exporter.catalog import Catalog, Query
 from exporter.collect.board import Board, Snapshot
 from exporter.collect.snapshot import Samples
@@ -18,9 +21,9 @@ from exporter.statements.memory import Owner
 TOPIC = "baseline gauges"
 
 _RUN_SECONDS = 2.0
-"""A value is as old as the end of its run; what it says may have been read a little earlier."""
+"""A look is dated to the end of its run; the history may have been read that much earlier."""
 
-_OWNER = "owner"
+_NAME = "taken"
 
 _log = structlog.get_logger(__name__)
 
@@ -39,8 +42,10 @@ class Gauges:
         self._store = store
         self._database = database
         self._queries = catalog.queries
+        self._owner: Owner | None = None
         self._known: dict[str, Taken] = {}
         self._pending: dict[str, Taken] = {}
+        self._is_written = True
 
     @property
     def known(self) -> tuple[Taken, ...]:
@@ -48,17 +53,16 @@ class Gauges:
         return tuple(self._known.values())
 
     def begin(self, owner: Owner) -> None:
-        """Go on with what was written down of this database; drop what is of another one."""
-        self._known, self._pending = {}, {}
-        written = self._store.load(self._database, TOPIC)
+        """Go on with what was written down of this database; leave what is of another one."""
+        self._owner, self._known, self._pending, self._is_written = owner, {}, {}, True
+        text = self._store.read(self._database, TOPIC, _NAME)
         try:
-            if _OWNER in written and Owner(*json.loads(written.pop(_OWNER))).is_same(owner):
-                self._known = {query: _taken(text) for query, text in written.items()}
-                return
-        except (TypeError, ValueError) as error:
+            of, known = json.loads(text) if text else (None, {})
+            if of and Owner(*of).is_same(owner):
+                names = {query.name for query in self._queries}
+                self._known = {name: _taken(known[name]) for name in names & known.keys()}
+        except (AttributeError, TypeError, ValueError) as error:
             _log.error("gauges from before cannot be read", reason=str(error))
-        if self._store.version(self._database, TOPIC) is not None:  # else: unreadable, not empty
-            self._store.save(self._database, TOPIC, {_OWNER: json.dumps(owner)}, replace=True)
 
     def look(self, board: Board, clear_at: float) -> None:
         """Take in what the board shows.
@@ -67,20 +71,29 @@ class Gauges:
             board: with the latest snapshot of each query.
             clear_at: the Unix time of the last look that found no migration applied.
         """
-        changed: dict[str, str | None] = {}
         for query in self._queries:
             now = take(board[query.name], query)
-            if now is None:
+            if now is None or now == self._known.get(query.name):
                 continue
             # What waits is not replaced by what is newer, or it might wait for ever.
             waiting = self._pending.setdefault(query.name, now)
             sure = [each for each in (waiting, now) if each.at <= clear_at - _RUN_SECONDS]
             if sure:
-                self._known[query.name] = newest = max(sure, key=lambda taken: taken.at)
+                self._known[query.name] = max(sure, key=lambda taken: taken.at)
                 del self._pending[query.name]
-                changed[query.name] = _text(newest)
-        if changed:
-            self._store.save(self._database, TOPIC, changed)
+                self._is_written = False
+        if not self._is_written:
+            self._write()
+
+    def clear(self) -> None:
+        """Forget all values."""
+        if self._known:
+            self._known, self._pending = {}, {}
+            self._write()
+
+    def _write(self) -> None:
+        text = json.dumps([self._owner, {name: _row(taken) for name, taken in self._known.items()}])
+        self._is_written = self._store.save(self._database, TOPIC, {_NAME: text})
 
 
 def take(snapshot: Snapshot, query: Query) -> Taken | None:
@@ -95,13 +108,32 @@ def take(snapshot: Snapshot, query: Query) -> Taken | None:
     return Taken(snapshot.last_success_at or 0.0, samples)
 
 
-def _text(taken: Taken) -> str:
-    samples = {name: list(series.items()) for name, series in taken.samples.items()}
-    return json.dumps([taken.at, samples])
+def gauges_of(taken: Iterable[Taken]) -> tuple[document.Gauge, ...]:
+    """Return gauges as a baseline holds them; one that several queries feed is put together."""
+    series: dict[str, dict[tuple[str, ...], float]] = {}
+    taken_at: dict[str, float] = {}
+    for each in taken:
+        for metric, values in each.samples.items():
+            series.setdefault(metric, {}).update(values)
+            taken_at[metric] = min(each.at, taken_at.get(metric, each.at))
+    return tuple(
+        document.Gauge(
+            metric=metric,
+            series=tuple(
+                document.Series(labels=labels, value=value) for labels, value in values.items()
+            ),
+            taken_at=datetime.fromtimestamp(taken_at[metric], UTC),
+        )
+        for metric, values in series.items()
+    )
 
 
-def _taken(text: str) -> Taken:
-    at, samples = json.loads(text)
+def _row(taken: Taken) -> list[object]:
+    return [taken.at, {name: list(series.items()) for name, series in taken.samples.items()}]
+
+
+def _taken(row: list[Any]) -> Taken:
+    at, samples = row
     return Taken(
         at,
         {

@@ -3,20 +3,19 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
-from exporter.baseline import document
-from exporter.baseline.buckets import Buckets, disturbance, shown_texts
+from exporter.baseline.buckets import Buckets, UnreadableError, shown_texts
 from exporter.baseline.build import build
 from exporter.baseline.comparison import ClassChange, Comparison
 from exporter.baseline.deployed import Deployed
 from exporter.baseline.document import Baseline
 from exporter.baseline.encoding import RefusedError, dumps, loads
 from exporter.baseline.fit import check_fits, identity_of
-from exporter.baseline.gauges import Gauges, Taken
+from exporter.baseline.gauges import Gauges, gauges_of
 from exporter.baseline.samples import (
     MATCHED,
     Condition,
@@ -32,7 +31,7 @@ from exporter.collect.board import Board
 from exporter.collect.snapshot import Samples
 from exporter.database.facts import ServerFacts
 from exporter.state import StateStore
-from exporter.statements.memory import Owner, rules_of
+from exporter.statements.memory import Owner, owner_of, rules_of
 from exporter.statements.window import Window
 
 TOPIC = "baseline"
@@ -42,6 +41,9 @@ COMPARISON = "comparison"
 
 STALE_SECONDS = 600.0
 """What was counted longer ago tells nothing of now."""
+
+TEXTS_KEPT = 5_000
+"""Texts that wait for the baseline, the ones that were met last."""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,13 +68,11 @@ class Keeper:
         self._gauges = Gauges(store, database, catalog)
         self._texts: dict[str, str] = {}
         self._deployed: Deployed | None = None
-        self._started: datetime | None = None
-        self._version: int | None = None
+        self._checked: tuple[int | None, ServerFacts] | None = None
+        """Version of the document that was taken over or refused, and what it was held against."""
         self._is_written = False
         self._comparison: Comparison | None = None
-        self._document = ""
         self.baseline: Baseline | None = None
-        """Without its statements: they are many, and in the comparison."""
         self.refusal: RefusedError | None = None
 
     @property
@@ -99,15 +99,15 @@ class Keeper:
             self._begin(owner_of(facts))
             self._deployed = deployed
             self._look_for_document(facts)
-            if self.baseline and not self._is_written:
-                self._write(self._document)
-            if self._started not in (None, facts.postmaster_start):
-                self._buckets.exclude("the server was restarted")
-            self._started = facts.postmaster_start
-            if self.baseline is None and deployed.has_begun is False:
+            if self.baseline:
+                self._settle(facts)
+            elif deployed.has_begun is False:
+                started_at = facts.postmaster_start.timestamp()
+                self._buckets.exclude(started_at, "the server was restarted")
                 self._gauges.look(board, last_look(board))
-            elif self.baseline is None and deployed.began_at is not None:
-                self._freeze(facts, deployed.began_at)
+            elif deployed.began_at is not None:
+                with suppress(UnreadableError):  # the hours are worth waiting for
+                    self._freeze(facts, deployed.began_at)
 
     def changes(self) -> Mapping[str, ClassChange]:
         """Return how each class compares with the baseline since the deployment.
@@ -130,7 +130,7 @@ class Keeper:
                 self.refusal.reason if self.refusal else None,
                 self._buckets.watched_seconds,
             )
-            of_baseline = baseline_samples(self.baseline) if self.baseline else {}
+            of_baseline = baseline_samples(self.baseline, self._catalog) if self.baseline else {}
         return {**shown, **of_baseline, **change_samples(changes)}
 
     @property
@@ -150,30 +150,34 @@ class Keeper:
         """Go on with what is written down of this database, or begin anew with another one."""
         if self._owner and self._owner.is_same(owner):
             return
-        self._owner = owner
-        self._deployed = self._started = self._version = None
+        self._deployed = self._checked = None
+        self._texts = {}
         self._comparison = self.baseline = self.refusal = None
         self._buckets.begin(owner)
         self._gauges.begin(owner)
+        self._owner = owner
 
     def _collect(self, window: Window) -> None:
-        self._texts.update(shown_texts(window.counted))
+        for name, text in shown_texts(window.counted).items():
+            self._texts.pop(name, None)
+            self._texts[name] = text
+        for name in list(self._texts)[:-TEXTS_KEPT]:
+            del self._texts[name]
         self._buckets.add(window)
-        if reason := disturbance(window):
-            self._buckets.exclude(reason)
 
     def _look_for_document(self, facts: ServerFacts) -> None:
-        """Take over the document in the store, if somebody has put another one there."""
+        """Take over the document in the store, if it or the server is not as it was."""
         version = self._store.version(self._database, TOPIC)
-        if version is None or version == self._version:
+        if version is None or (version, facts) == self._checked:
             return
-        self._version = version
         deployment = self._catalog.deployment
         text = self._store.read(self._database, TOPIC, deployment.name)
         if text is None:
-            self._is_written = False  # or the state was lost meanwhile
+            self._is_written = False  # never was, or the state is lost
             return
-        self._comparison = self.baseline = self.refusal = None
+        before, self._comparison = self._comparison, None
+        self.baseline = self.refusal = None
+        self._checked = version, facts
         self._is_written = True
         try:
             baseline = loads(text)
@@ -184,14 +188,19 @@ class Keeper:
             return
         for warning in warnings:
             _log.warning("the baseline was made under other circumstances", detail=warning)
-        self._adopt(baseline, text)
+        self._adopt(baseline, text, before)
 
-    def _adopt(self, baseline: Baseline, text: str) -> None:
-        self._document = text
-        self.baseline = baseline.model_copy(update={"statements": ()})
+    def _adopt(self, baseline: Baseline, text: str, before: Comparison | None = None) -> None:
+        """Compare with this baseline from now on; what was counted so far stays counted."""
+        deployment = self._catalog.deployment
+        self.baseline = baseline
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._comparison = Comparison(baseline, digest, self._catalog.deployment)
-        written = self._store.read(self._database, COMPARISON, self._catalog.deployment.name)
+        self._comparison = Comparison(baseline, digest, deployment, self._hour_seconds)
+        written = (
+            before.dumps()
+            if before
+            else self._store.read(self._database, COMPARISON, deployment.name)
+        )
         try:
             if written:
                 self._comparison.restore(written)
@@ -202,25 +211,29 @@ class Keeper:
         """Make the baseline of what was collected, but for the hour before the deployment.
 
         In that one somebody may have been preparing it.
+
+        Raises:
+            UnreadableError: it is not known for now what was collected.
         """
         until = began_at - self._hour_seconds
-        if not self._gauges.known and next(iter(self._buckets.until(until)), None) is None:
+        gauges = [taken for taken in self._gauges.known if taken.at <= began_at]
+        if not gauges and next(self._buckets.until(until), None) is None:
             return
         baseline = build(
             lambda: self._buckets.until(until),
             self._catalog.deployment,
             bucket_seconds=self._hour_seconds,
+            hour_seconds=self._hour_seconds,
             identity=identity_of(facts, rules_digest(self._catalog.deployment)),
             source="automatic",
             texts=self._texts,
-            gauges=gauges_of(self._gauges.known),
+            gauges=gauges_of(gauges),
         )
         text = dumps(baseline)
         self.refusal = None
         self._adopt(baseline, text)
-        self._write(text)
-        if self._is_written:
-            self._buckets.clear()
+        self._write(text, facts)
+        self._settle(facts)
         _log.info(
             "the deployment has begun; the baseline is frozen",
             hours=baseline.window.buckets,
@@ -229,37 +242,22 @@ class Keeper:
             would_have_paged=baseline.backtest.pages,
         )
 
-    def _write(self, text: str) -> None:
+    def _settle(self, facts: ServerFacts) -> None:
+        """See to it that the baseline outlives the process, and nothing that it was made of."""
+        if self.baseline and not self._is_written:
+            self._write(dumps(self.baseline), facts)
+        if self._is_written and self._deployed and self._deployed.has_begun:
+            self._buckets.clear()
+            self._gauges.clear()
+            self._texts.clear()
+
+    def _write(self, text: str, facts: ServerFacts) -> None:
         written = {self._catalog.deployment.name: text}
         self._is_written = self._store.save(self._database, TOPIC, written)
-        self._version = self._store.version(self._database, TOPIC)
-
-
-def owner_of(facts: ServerFacts) -> Owner:
-    """Return what tells this database from others."""
-    return Owner(facts.database_name, facts.database_oid, facts.system_identifier)
+        if self._is_written:
+            self._checked = self._store.version(self._database, TOPIC), facts
 
 
 def rules_digest(deployment: Deployment) -> str:
     """Return a hash of what decides on the class of a statement."""
     return rules_of(deployment, show=False)
-
-
-def gauges_of(taken: Iterable[Taken]) -> tuple[document.Gauge, ...]:
-    """Return gauges as a baseline holds them; one that several queries feed is put together."""
-    series: dict[str, dict[tuple[str, ...], float]] = {}
-    taken_at: dict[str, float] = {}
-    for each in taken:
-        for metric, values in each.samples.items():
-            series.setdefault(metric, {}).update(values)
-            taken_at[metric] = min(each.at, taken_at.get(metric, each.at))
-    return tuple(
-        document.Gauge(
-            metric=metric,
-            series=tuple(
-                document.Series(labels=labels, value=value) for labels, value in values.items()
-            ),
-            taken_at=datetime.fromtimestamp(taken_at[metric], UTC),
-        )
-        for metric, values in series.items()
-    )

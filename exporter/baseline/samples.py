@@ -122,7 +122,19 @@ def condition_samples(
     }
 
 
-def baseline_samples(baseline: Baseline) -> Samples:
+def gauges_before(baseline: Baseline, catalog: Catalog) -> Samples:
+    """Return the gauges as they were, by metric; none that has other labels by now."""
+    now = catalog.metrics()
+    return {
+        gauge.metric: {each.labels: each.value for each in gauge.series}
+        for gauge in baseline.gauges
+        if (metric := now.get(gauge.metric))
+        and metric.baseline
+        and all(len(each.labels) == len(metric.labels) for each in gauge.series)
+    }
+
+
+def baseline_samples(baseline: Baseline, catalog: Catalog) -> Samples:
     """Return what a baseline says."""
     window = baseline.window
     by_place = {
@@ -148,8 +160,8 @@ def baseline_samples(baseline: Baseline) -> Samples:
             for number, name in enumerate(_BY_PLACE)
         },
         **{
-            remembered(gauge.metric): {each.labels: each.value for each in gauge.series}
-            for gauge in baseline.gauges
+            remembered(metric): series
+            for metric, series in gauges_before(baseline, catalog).items()
         },
     }
 

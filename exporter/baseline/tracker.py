@@ -54,19 +54,24 @@ class Tracker:
         self._deployment = deployment
         self._warmup_seconds = deployment.warmup * hour_seconds / 3600
         self._memory: _Memory | None = None
+        self._kept: _Memory | None = None
+        """What the store has of it, in the version of the topic that follows."""
+        self._version: int | None = None
 
     def look(self, owner: Owner, board: Board) -> Deployed:
         """Return how far the deployment has come, as the board shows it."""
-        memory = self._memory
-        if memory is None or not memory.owner.is_same(owner):
-            memory = self._recall(owner)
+        memory = self._memory if self._memory and self._memory.owner.is_same(owner) else None
+        version = self._store.version(self._database, TOPIC)
+        if version is not None and (memory is None or version != self._version):
+            self._version, self._kept = version, self._recall(owner)
+            memory = self._kept or memory
         written = _migrations(board)
         if written is not None:
             now = time.time()
-            seen = _note(memory or _Memory(owner), written, None if memory is None else now, now)
-            if seen != memory:
-                self._write(seen)
-            memory = seen
+            memory = _note(memory or _Memory(owner), written, None if memory is None else now, now)
+            # What cannot be read now may say more than what we know, and is not to be overwritten.
+            if version is not None and memory != self._kept:
+                self._write(memory)
         self._memory = memory
         return self._deployed(memory, is_known=written is not None)
 
@@ -83,7 +88,9 @@ class Tracker:
             return None
 
     def _write(self, memory: _Memory) -> None:
-        self._store.save(self._database, TOPIC, {self._deployment.name: json.dumps(asdict(memory))})
+        text = json.dumps(asdict(memory))
+        if self._store.save(self._database, TOPIC, {self._deployment.name: text}):
+            self._kept, self._version = memory, self._store.version(self._database, TOPIC)
 
     def _deployed(self, memory: _Memory | None, *, is_known: bool) -> Deployed:
         marked_at = read_mark(self._store, self._database, self._deployment)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from exporter.catalog.deployment import Deployment
+from exporter.database.facts import ServerFacts
 from exporter.statements.counters import Delta, Key, Poll, Reading
 from exporter.statements.tally import Known, Tally, Totals
 from exporter.statements.text import ALGORITHM
@@ -27,6 +28,11 @@ class Owner(NamedTuple):
         """Return whether these are one database, as far as can be told."""
         systems = {self.system, other.system} - {None}
         return self[:2] == other[:2] and len(systems) < 2
+
+
+def owner_of(facts: ServerFacts) -> Owner:
+    """Return what tells this database from others."""
+    return Owner(facts.database_name, facts.database_oid, facts.system_identifier)
 
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:

@@ -17,7 +17,7 @@ from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import StateStore
 from exporter.statements.counters import Advance, Key, Poll, advance
-from exporter.statements.memory import TOPIC, Owner, documents, restore, rules_of
+from exporter.statements.memory import TOPIC, Owner, documents, owner_of, restore, rules_of
 from exporter.statements.reading import (
     EXTENSION,
     Extension,
@@ -77,6 +77,7 @@ class Poller:
         show_texts: bool,
         follower: Follower | None = None,
         from_zero: bool = False,
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         """Prepare.
 
@@ -86,8 +87,8 @@ class Poller:
             deployment: says what is told apart.
             show_texts: whether statements are shown with their text.
             follower: is told of each window.
-            from_zero: count what was called before the first poll as well, and read all texts at
-                once; for one look at everything there is.
+            from_zero: count what was called before the first poll as well.
+            pause_seconds: how long to wait between two readings of many texts.
         """
         self._database = database
         self._store = store
@@ -95,6 +96,7 @@ class Poller:
         self._show_texts = show_texts
         self._follower = follower
         self._from_zero = from_zero
+        self._pause_seconds = pause_seconds
         self._rules = rules_of(deployment, show=show_texts)
         self._found: _Found | None = None
         self._owner: Owner | None = None
@@ -176,8 +178,7 @@ class Poller:
         facts = await read_facts(self._database)
         if not facts.is_preloaded:  # found out without an error in the server's log
             raise RunError(State.ABSENT, f"{NAME} is not in shared_preload_libraries")
-        owner = Owner(facts.database_name, facts.database_oid, facts.system_identifier)
-        return _Found(extension, owner, time.monotonic() + _DISCOVERY_SECONDS)
+        return _Found(extension, owner_of(facts), time.monotonic() + _DISCOVERY_SECONDS)
 
     async def _entries(self, extension: Extension) -> Poll:
         rows = await self._database.ask(
@@ -198,8 +199,7 @@ class Poller:
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
         """Return those whose text is read now: the server goes through all of its texts for it."""
-        is_early = time.monotonic() < self._texts_read_at + PAUSE_SECONDS
-        if len(unread) > FEW and is_early and not self._from_zero:
+        if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
             return ()
         return unread[:BATCH]
 
@@ -217,7 +217,7 @@ class Poller:
             self._tally, self._is_written = restored
         elif self._from_zero:
             epoch = datetime.fromtimestamp(0, UTC)
-            self._tally.poll = Poll(epoch, epoch, {})
+            self._tally.poll = Poll(epoch, epoch, {}, dealloc=0)
         self._owner = owner
 
     def _take(

@@ -31,8 +31,8 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """How long the window is."""
-        return (self.ended_at - self.started_at).total_seconds()
+        """How long the window is; 0 if the server's clock was set back in it."""
+        return max((self.ended_at - self.started_at).total_seconds(), 0.0)
 
 
 class Follower(Protocol):

@@ -9,7 +9,7 @@ from functools import partial
 from exporter.baseline import deployed
 from exporter.baseline import samples as baseline_samples
 from exporter.baseline.document import Baseline
-from exporter.baseline.keeper import Keeper, owner_of
+from exporter.baseline.keeper import Keeper
 from exporter.baseline.tracker import Tracker
 from exporter.catalog import Catalog, Metric
 from exporter.collect.board import Board
@@ -18,6 +18,7 @@ from exporter.database.database import Database
 from exporter.database.facts import ServerFacts, read_facts
 from exporter.database.outcome import RunError, State
 from exporter.state import StateStore
+from exporter.statements.memory import owner_of
 from exporter.verdict import samples as verdict_samples
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.evidence import Before, Evidence
@@ -123,7 +124,7 @@ class Judge:
             ticks,
             board,
             seen,
-            _before(self._keeper.baseline),
+            _before(self._keeper.baseline, self._catalog),
             self._keeper.changes(),
             load_sign_offs(self._store, name, deployment),
         )
@@ -135,11 +136,9 @@ class Judge:
         return assessment
 
 
-def _before(baseline: Baseline | None) -> Before | None:
+def _before(baseline: Baseline | None, catalog: Catalog) -> Before | None:
     if baseline is None:
         return None
-    gauges = {
-        gauge.metric: {each.labels: each.value for each in gauge.series}
-        for gauge in baseline.gauges
-    }
-    return Before(gauges, baseline.window.start.timestamp(), baseline.window.end.timestamp())
+    start, end = baseline.window.start, baseline.window.end
+    gauges = baseline_samples.gauges_before(baseline, catalog)
+    return Before(gauges, start.timestamp(), end.timestamp())

@@ -233,3 +233,33 @@ def test_memory_that_cannot_be_read_is_begun_anew(history: History) -> None:
     history.store.save("loom", "deployment", {"test": '{"owner": 3}'})
     history.restart()
     assert history.look().has_begun is False
+
+
+def test_state_that_is_lost_is_written_again(history: History, tmp_path: Path) -> None:
+    history.look()
+    first = history.look("1", v1=1000.0)
+    for file in tmp_path.glob("state.sqlite3*"):
+        file.unlink()
+    for _ in range(2):  # the first save finds out that something is amiss
+        history.look("1", v1=1000.0)
+    history.restart()
+    assert history.look("1") == first
+
+
+def test_state_that_cannot_be_read_at_first_says_more_than_what_is_seen_meanwhile(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.state.store._RETRY_SECONDS", 0.0)
+    history.look()
+    first = history.look("1", v1=1000.0)
+    history.store.close()
+    file, away = tmp_path / "state.sqlite3", tmp_path / "away"
+    file.rename(away)
+    file.mkdir()
+    history.restart()
+    assert history.look("1").began_at is None, "it was there before this process"
+    file.rmdir()
+    away.rename(file)
+    assert history.look("1") == first
+    history.restart()
+    assert history.look("1") == first

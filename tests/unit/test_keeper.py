@@ -1,0 +1,509 @@
+"""The life of a baseline: collected, frozen when the deployment begins, compared with, kept."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.baseline.deployed import Deployed, PhaseSeen
+from exporter.baseline.encoding import Refusal, dumps, loads
+from exporter.baseline.gauges import Gauges
+from exporter.baseline.keeper import COMPARISON, TOPIC, Keeper
+from exporter.baseline.rule import Sums
+from exporter.baseline.samples import Condition
+from exporter.baseline.tracker import APPLIED
+from exporter.catalog import Catalog
+from exporter.collect.board import Board
+from exporter.database.outcome import State
+from exporter.state import StateStore
+from tests.queries import make_query
+from tests.state import full_disk, opened
+from tests.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from exporter.baseline.document import Baseline
+    from exporter.database.facts import ServerFacts
+
+HISTORY = make_query("history", {APPLIED: {"labels": ["version"], "value": "applied"}})
+ORDERS = make_query(
+    "orders", {"loom_orders": {"labels": ["kind"], "value": "orders", "baseline": True}}
+)
+CATALOG = Catalog(DEPLOYMENT, (HISTORY, ORDERS))
+
+NOW = time.time()
+START = NOW - NOW % HOUR - 5 * HOUR
+"""When the collecting begins; after six hours and a half, and always later than now, so does the
+deployment."""
+BEGAN = START + 6.5 * HOUR
+SETTLED = BEGAN + HOUR / 2
+PLACE = ("invoices", "anon")
+
+UNKNOWN = Deployed({"one": PhaseSeen()})
+BEFORE = Deployed({"one": PhaseSeen(False)}, has_begun=False)
+BEGUN = Deployed({"one": PhaseSeen(True, BEGAN)}, True, BEGAN, BEGAN, SETTLED)
+LONG_SINCE = Deployed({"one": PhaseSeen(True)}, has_begun=True)
+
+
+class Life:
+    """A keeper that can be restarted, on a file that others write and that can be lost."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.facts = FACTS
+        self.board = Board(CATALOG.queries, {"history": 60.0, "orders": 60.0})
+        self.store = StateStore(path)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew with what is written down."""
+        self.store.close()
+        self.store = StateStore(self.path)
+        self.keeper = Keeper(self.store, "loom", CATALOG, HOUR)
+
+    def attend(self, deployed: Deployed, facts: ServerFacts | None = None) -> None:
+        """See how far the deployment has come."""
+        self.facts = facts or self.facts
+        self.keeper.attend(self.facts, deployed, self.board)
+
+    def call(self, at: float, *times: float) -> None:
+        """Poll, half a minute after `at`, what was called since then."""
+        self.keeper.follow(OWNER, window(at, called(*times)))
+
+    def collect(self, hours: int = 6) -> None:
+        """Collect from the beginning, one call of 0.2 s and one of 0.3 s in each hour."""
+        self.attend(BEFORE)
+        for hour in range(hours):
+            self.call(START + hour * HOUR, 0.2, 0.3)
+
+    def freeze(self) -> Baseline:
+        """Collect, and see the deployment begin."""
+        self.collect()
+        self.attend(BEGUN)
+        assert self.keeper.baseline is not None
+        return self.keeper.baseline
+
+    def write(self, text: str) -> None:
+        """Write a document, as a command does it."""
+        with opened(self.path) as other:
+            assert other.save("loom", TOPIC, {"orders": text})
+
+    def written(self) -> str | None:
+        """Return the document that is in the state."""
+        return self.store.read("loom", TOPIC, "orders")
+
+    def condition(self) -> tuple[str, str | None]:
+        """Return the state that is shown, and the reason why the baseline is refused."""
+        samples = self.keeper.samples()
+        (state,) = (one for (one,), is_so in samples["loom_baseline_state"].items() if is_so)
+        reasons = [one for (one,), is_so in samples["loom_baseline_refused"].items() if is_so]
+        assert len(reasons) < 2
+        return state, reasons[0] if reasons else None
+
+    def matched(self) -> Sums:
+        """Return the sums of the class, as they are exposed."""
+        shown = self.keeper.follow(OWNER, None)
+        calls, *others = (series[PLACE] for series in shown.values())
+        return Sums(int(calls), *others)
+
+
+@pytest.fixture
+def life(path: Path) -> Iterator[Life]:
+    made = Life(path)
+    yield made
+    made.store.close()
+
+
+def calls(baseline: Baseline | None) -> int:
+    assert baseline is not None
+    return sum(statement.calls for statement in baseline.statements)
+
+
+def test_baseline_is_frozen_when_the_deployment_begins_without_the_hour_before(life: Life) -> None:
+    baseline = life.freeze()
+    assert calls(baseline) == 2 * 5, "hour 5 ends half an hour before"
+    (statement,) = baseline.statements
+    assert statement.seconds == pytest.approx(5 * 0.5)
+    assert statement.text == "select * from invoices"
+    assert (baseline.source, baseline.deployment) == ("automatic", "orders")
+    assert baseline.window.end.timestamp() == START + 5 * HOUR
+    assert life.condition() == (Condition.FROZEN, None)
+    assert loads(life.written() or "") == baseline
+
+
+def test_what_is_called_before_anybody_has_noticed_the_deployment_is_not_in_it(life: Life) -> None:
+    life.collect()
+    life.call(BEGAN, 9.0)
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 10
+
+
+@pytest.mark.parametrize("unsure", [None, UNKNOWN, LONG_SINCE])
+def test_nothing_is_collected_while_it_is_not_sure_that_nothing_has_begun(
+    life: Life, unsure: Deployed | None
+) -> None:
+    if unsure:
+        life.attend(unsure)
+    life.call(START, 9.0)
+    assert life.condition() == (Condition.MISSING, None)
+    life.attend(BEFORE)
+    assert life.condition() == (Condition.COLLECTING, None)
+    life.call(START + HOUR, 0.2)
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 1
+
+
+def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: Life) -> None:
+    life.attend(LONG_SINCE)
+    life.call(START, 0.2)
+    life.attend(LONG_SINCE)
+    assert life.condition() == (Condition.MISSING, None)
+    assert (life.keeper.baseline, life.written(), life.keeper.changes()) == (None, None, {})
+
+
+def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
+    life.collect(hours=0)
+    life.call(BEGAN - HOUR / 2, 0.2)
+    life.attend(BEGUN)
+    assert life.condition() == (Condition.MISSING, None)
+    assert life.written() is None
+
+
+def test_collected_time_is_shown(life: Life) -> None:
+    life.collect(hours=3)
+    samples = life.keeper.samples()
+    assert samples["loom_baseline_collected_seconds"] == {(): 2 * HOUR + 30.0}
+
+
+def test_counters_are_exact_after_the_deployment(life: Life) -> None:
+    life.freeze()
+    assert life.matched() == Sums()
+    life.call(BEGAN + 60, 0.5)
+    life.call(SETTLED, 0.3, 0.1)
+    mean = 0.25
+    found = life.matched()
+    assert (found.calls, found.seconds, found.expected_seconds) == pytest.approx((3, 0.9, 3 * mean))
+    assert found.deviation == pytest.approx(sum((x - mean) ** 2 for x in (0.5, 0.3, 0.1)))
+    change = life.keeper.changes()["invoices"].change
+    assert change is not None
+    assert (change.calls, change.seconds) == pytest.approx((2, 0.4)), "not in the warm-up"
+    ratio = life.keeper.samples()["loom_statement_change_ratio"]
+    assert ratio == {("invoices",): pytest.approx(0.4 / (2 * mean))}
+
+
+def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
+    life.freeze()
+    life.call(NOW - HOUR, 0.3)
+    assert life.keeper.changes() == {}
+    life.call(NOW, 0.3)
+    assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
+
+
+def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
+    """Live a whole life, and return what comes of it."""
+    life.attend(BEFORE)
+    steps: list[tuple[Deployed, Callable[[], None]]] = [
+        (BEFORE, lambda: life.call(START, 0.2, 0.3)),
+        (BEFORE, lambda: life.call(START + HOUR, 0.1)),
+        (BEGUN, lambda: life.attend(BEGUN)),
+        (BEGUN, lambda: life.call(BEGAN, 0.5)),
+        (BEGUN, lambda: life.call(SETTLED, 0.3)),
+        (BEGUN, lambda: life.attend(BEGUN)),
+        (BEGUN, lambda: life.call(SETTLED + 30, 0.1)),
+    ]
+    for number, (deployed, step) in enumerate(steps):
+        step()
+        if number == restart_after:
+            life.restart()
+            life.attend(deployed)
+    assert life.keeper.baseline is not None
+    # A text is known again only when its statement is called again.
+    statements = [
+        each.model_copy(update={"text": None}) for each in life.keeper.baseline.statements
+    ]
+    return statements, life.matched(), life.keeper.changes()
+
+
+@pytest.mark.parametrize("after", range(7))
+def test_restart_at_any_point_changes_nothing(life: Life, path: Path, after: int) -> None:
+    other = Life(path.with_name("other.sqlite3"))
+    assert _live(life, after) == _live(other, None)
+    other.store.close()
+
+
+def test_nothing_is_written_twice(life: Life) -> None:
+    life.freeze()
+    versions = [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
+    for _ in range(3):
+        life.attend(BEGUN)
+    life.restart()
+    life.attend(BEGUN)
+    assert versions == [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
+
+
+def test_hours_are_gone_once_the_baseline_is_written(life: Life) -> None:
+    life.freeze()
+    assert life.store.names("loom", "baseline hours") == ["owner"]
+
+
+def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Life) -> None:
+    life.collect()
+    hours = life.store.load("loom", "baseline hours")
+    life.attend(BEGUN)
+    before = life.written()
+    life.store.save("loom", "baseline hours", dict(hours))
+    life.restart()
+    life.attend(BEGUN)
+    assert life.written() == before
+    assert life.store.names("loom", "baseline hours") == ["owner"]
+
+
+def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: Life) -> None:
+    life.collect()
+    with full_disk(), capture_logs():  # the output of tests is a file, too
+        life.attend(BEGUN)
+        assert calls(life.keeper.baseline) == 10
+    assert life.written() is None
+    life.call(SETTLED, 0.3)
+    life.attend(BEGUN)
+    life.restart()
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 10
+    assert life.store.names("loom", "baseline hours") == ["owner"]
+    assert life.matched().calls == 1
+
+
+def test_state_that_is_lost_is_written_again(life: Life) -> None:
+    baseline = life.freeze()
+    life.call(SETTLED, 0.3)
+    for file in life.path.parent.iterdir():
+        file.unlink()
+    for _ in range(2):  # the first save finds out that something is amiss
+        life.attend(BEGUN)
+        life.call(SETTLED + 60, 0.3)
+    life.restart()
+    life.attend(BEGUN)
+    assert life.keeper.baseline == baseline
+    assert life.matched().calls == 2
+
+
+def test_hours_that_cannot_be_read_now_are_waited_for(life: Life) -> None:
+    life.collect()
+    folder = life.path.parent
+    folder.rename(folder.with_name("away"))
+    folder.write_text("in the way")
+    life.attend(BEGUN)
+    assert life.keeper.baseline is None
+    folder.unlink()
+    folder.with_name("away").rename(folder)
+    life.restart()
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 10
+
+
+def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
+    baseline = life.freeze()
+    life.call(SETTLED, 0.3)
+    statement = baseline.statements[0]
+    slower = statement.model_copy(update={"seconds": 2 * statement.seconds})
+    life.write(dumps(baseline.model_copy(update={"statements": (slower,), "source": "captured"})))
+    life.attend(BEGUN)
+    assert life.keeper.baseline is not None
+    assert life.keeper.baseline.source == "captured"
+    assert life.keeper.changes()["invoices"].change is None, "it begins anew"
+    life.call(SETTLED + 30, 0.3)
+    assert life.matched().expected_seconds == pytest.approx(0.25 + 0.5)
+
+
+def test_captured_baseline_is_not_replaced_by_what_was_collected(life: Life) -> None:
+    captured = life.freeze().model_copy(update={"source": "captured"})
+    life.write(dumps(captured))
+    life.store.save("loom", TOPIC, {"orders": None})
+    life.restart()
+    life.collect()
+    life.write(dumps(captured))
+    life.attend(BEGUN)
+    life.restart()
+    life.attend(BEGUN)
+    assert life.keeper.baseline == captured
+
+
+def _tampered(text: str) -> str:
+    return text.replace('"calls":10', '"calls":11')
+
+
+def _newer(text: str) -> str:
+    return text.replace("loom-exporter.baseline/1", "loom-exporter.baseline/2")
+
+
+def _foreign(text: str) -> str:
+    baseline = loads(text)
+    identity = baseline.identity.model_copy(update={"system_identifier": "7001"})
+    return dumps(baseline.model_copy(update={"identity": identity}))
+
+
+def _of_another_deployment(text: str) -> str:
+    return dumps(loads(text).model_copy(update={"deployment": "customers"}))
+
+
+REFUSED = [
+    (_tampered, Refusal.TAMPERED),
+    (lambda text: text[:-20], Refusal.TRUNCATED),
+    (lambda _: "[]", Refusal.MALFORMED),
+    (_newer, Refusal.NEWER_VERSION),
+    (_foreign, Refusal.OTHER_DATABASE),
+    (_of_another_deployment, Refusal.OTHER_DEPLOYMENT),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), REFUSED)
+def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
+    life: Life, spoil: Callable[[str], str], reason: Refusal
+) -> None:
+    spoilt = spoil(dumps(life.freeze()))
+    life.write(spoilt)
+    with capture_logs() as logs:
+        for _ in range(3):
+            life.attend(BEGUN)
+            life.call(SETTLED, 0.3)
+    assert [line["reason"] for line in logs if line["log_level"] == "error"] == [reason]
+    assert life.condition() == (Condition.REFUSED, reason)
+    assert (life.keeper.baseline, life.keeper.changes()) == (None, {})
+    assert life.keeper.follow(OWNER, None) == {}
+    assert life.written() == spoilt
+
+
+def test_while_a_baseline_is_refused_another_one_is_collected(life: Life) -> None:
+    life.write("{")
+    life.collect()
+    assert life.condition() == (Condition.REFUSED, Refusal.TRUNCATED)
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 10
+    assert life.condition() == (Condition.FROZEN, None)
+
+
+def test_baseline_is_used_again_when_the_server_is_as_it_was(life: Life) -> None:
+    baseline = life.freeze()
+    life.call(SETTLED, 0.3)
+    other = replace(FACTS, settings={**FACTS.settings, "pg_stat_statements.track": "all"})
+    life.attend(BEGUN, other)
+    assert life.condition() == (Condition.REFUSED, Refusal.OTHER_SETTINGS)
+    life.call(SETTLED + 30, 9.0)
+    life.attend(BEGUN, FACTS)
+    assert life.keeper.baseline == baseline
+    assert life.matched().calls == 1
+    life.call(SETTLED + 60, 0.3)
+    assert life.matched().calls == 2
+
+
+def test_counters_do_not_fall_when_the_server_is_restarted_while_the_disk_is_full(
+    life: Life,
+) -> None:
+    life.freeze()
+    with full_disk(), capture_logs():
+        life.call(SETTLED, 0.3)
+        life.attend(BEGUN, replace(FACTS, postmaster_start=datetime.now(UTC)))
+        assert life.matched().calls == 1
+
+
+def test_hour_in_which_the_server_was_restarted_is_excluded(life: Life) -> None:
+    life.collect(hours=3)
+    life.attend(BEFORE, replace(FACTS, postmaster_start=datetime.fromtimestamp(START + HOUR, UTC)))
+    life.call(START + 3 * HOUR, 0.2)
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 5
+    assert life.keeper.baseline is not None
+    (excluded,) = life.keeper.baseline.window.excluded
+    assert excluded.start.timestamp() == START + HOUR
+    assert excluded.reason == "the server was restarted"
+
+
+def test_another_database_begins_with_nothing(life: Life) -> None:
+    life.freeze()
+    life.call(SETTLED, 0.3)
+    other = replace(FACTS, database_oid=6)
+    life.attend(BEFORE, other)
+    assert life.condition() == (Condition.REFUSED, Refusal.OTHER_DATABASE)
+    assert life.keeper.baseline is None
+
+
+def test_sums_that_cannot_be_understood_begin_anew(life: Life) -> None:
+    life.freeze()
+    life.call(SETTLED, 0.3)
+    life.store.save("loom", COMPARISON, {"orders": '{"matched": 3}'})
+    life.restart()
+    life.attend(BEGUN)
+    assert life.matched() == Sums()
+
+
+def _remember_orders(life: Life, at_least: float) -> None:
+    """Have it known what the orders were, and when."""
+    gauges = Gauges(life.store, "loom", CATALOG)
+    gauges.begin(OWNER)
+    life.board.publish("orders", State.OK, {"loom_orders": {("web",): 1200.0}})
+    gauges.look(life.board, at_least)
+
+
+def test_gauges_are_frozen_and_shown_under_a_name_of_their_own(life: Life) -> None:
+    _remember_orders(life, time.time() + HOUR)
+    baseline = life.freeze()
+    (gauge,) = baseline.gauges
+    assert gauge.metric == "loom_orders"
+    shown = life.keeper.samples()
+    assert shown["loom_orders_baseline"] == {("web",): 1200.0}
+    assert life.store.read("loom", "baseline gauges", "taken") == '[["loom", 5, "7000"], {}]'
+
+
+def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life: Life) -> None:
+    _remember_orders(life, time.time() + HOUR)
+    life.collect()
+    marked_at = NOW - HOUR / 2
+    life.attend(replace(BEGUN, began_at=marked_at))
+    assert life.keeper.baseline is not None
+    assert life.keeper.baseline.gauges == ()
+
+
+def test_gauges_alone_are_worth_a_baseline(life: Life) -> None:
+    _remember_orders(life, time.time() + HOUR)
+    life.attend(BEGUN)
+    assert life.keeper.baseline is not None
+    assert (life.keeper.baseline.statements, len(life.keeper.baseline.gauges)) == ((), 1)
+
+
+def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
+    _remember_orders(life, time.time() + HOUR)
+    life.freeze()
+    for labels in ([], ["kind", "shop"]):
+        metric = {"labels": labels, "value": "orders", "baseline": True}
+        catalog = Catalog(DEPLOYMENT, (HISTORY, make_query("orders", {"loom_orders": metric})))
+        keeper = Keeper(life.store, "loom", catalog, HOUR)
+        keeper.attend(FACTS, BEGUN, life.board)
+        assert keeper.baseline is not None
+        assert "loom_orders_baseline" not in keeper.samples()
+
+
+def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twice(life: Life) -> None:
+    life.freeze()
+
+    def poll() -> None:
+        for number in range(100):
+            life.call(SETTLED + 30 * number, 0.2)
+
+    def look() -> None:
+        for minute in range(100):  # a server that is restarted has the document read anew
+            started = datetime.fromtimestamp(START + 60 * minute, UTC)
+            life.attend(BEGUN, replace(FACTS, postmaster_start=started))
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in (pool.submit(poll), pool.submit(look)):
+            done.result()
+    assert life.matched().calls == 100
+    assert life.keeper.changes()["invoices"].change is not None
