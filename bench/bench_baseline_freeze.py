@@ -37,7 +37,7 @@ from exporter.demo.processes import free_port
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
 from exporter.statements.counters import Delta
-from exporter.statements.memory import owner_of
+from exporter.statements.memory import Owner, owner_of
 from exporter.statements.tally import Counted, Known
 from exporter.statements.window import Window
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from exporter.catalog import Catalog
     from exporter.demo.database import DemoDatabase
-    from exporter.statements.memory import Owner
 
 STATEMENTS = 5_000
 REMEMBERED = 1_000

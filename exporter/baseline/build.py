@@ -13,16 +13,15 @@ from exporter.baseline.backtest import backtest
 from exporter.baseline.buckets import Bucket
 from exporter.baseline.estimate import Profile, noise, profile
 from exporter.baseline.expectations import by_hour
-from exporter.baseline.hours import Hours, collect
 from exporter.baseline.rhythm import hour_of_day, hour_of_week
 from exporter.baseline.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
-from exporter.baseline.survey import Name, Survey, moment, survey_of
+from exporter.baseline.survey import Hours, Name, Survey, hours_of, moment, survey_of
 from exporter.catalog.deployment import Deployment
 from exporter.statements.counters import Delta, combine
 
 MOST_BY_HOUR = 100
-"""So many of them, the first, have expectations of their own for hours of the week and the day: in
-memory and in the document, these are a hundred times as much as all else of a statement."""
+"""So many, the first, have expectations of their own for hours of the week and the day: in memory
+and in the document, these are a hundred times as much as all else of a statement."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
@@ -32,11 +31,13 @@ _AT_ONCE = 250
 """So many statements are worked on at once; all of their hours are in memory."""
 
 Source = Literal["automatic", "captured", "since_reset"]
+Place = tuple[str, str]
+"""Class and role."""
 
 
 @dataclass(slots=True)
-class _Place:
-    """What a class is as one role: the profiles of its statements, and the sums of each hour."""
+class _Known:
+    """What is known of a place: the profiles of its statements, and the sums of each hour."""
 
     profiles: list[Profile] = field(default_factory=list)
     hours: dict[float, Sums] = field(default_factory=dict)
@@ -66,26 +67,23 @@ def build(
         gauges: as they were.
     """
     survey = survey_of(buckets(), bucket_seconds)
-    kept = list(survey.classes)
+    names = list(survey.classes)
     statements: list[document.Statement] = []
-    places: defaultdict[tuple[str, str], _Place] = defaultdict(_Place)
-    for first in range(0, len(kept), _AT_ONCE):
-        group = kept[first : first + _AT_ONCE]
-        for name, hours in collect(buckets(), group, len(survey.starts)).items():
-            deltas = [delta for _, delta in hours]
-            if not deltas:  # its hours were lost meanwhile
-                continue
-            whole = profile(deltas)
-            known = _statement(name, survey.classes[name], whole, deltas, texts)
+    places: defaultdict[Place, _Known] = defaultdict(_Known)
+    for first in range(0, len(names), _AT_ONCE):
+        for name, hours in hours_of(buckets(), names[first : first + _AT_ONCE]).items():
+            whole = profile([delta for _, delta in hours])
+            statement = _statement(name, survey.classes[name], whole, hours, texts)
             if len(statements) < MOST_BY_HOUR:
-                known = known.model_copy(update=_cells_by_hour(hours, bucket_seconds))
-            statements.append(known)
-            place = places[known.class_name, known.role]
-            place.profiles.append(whole)
-            _add(place.hours, known, hours, bucket_seconds)
+                statement = statement.model_copy(update=_cells_by_hour(hours, bucket_seconds))
+            statements.append(statement)
+            known = places[statement.class_name, statement.role]
+            known.profiles.append(whole)
+            _compare(known.hours, statement, hours, bucket_seconds)
+    hours_each = bucket_seconds / hour_seconds
     noises = {
-        place: noise(each.profiles, each.hours.values(), bucket_seconds / hour_seconds)
-        for place, each in places.items()
+        place: noise(known.profiles, known.hours.values(), hours_each)
+        for place, known in places.items()
     }
     now = datetime.now(UTC)
     return document.Baseline(
@@ -116,13 +114,9 @@ def _window(survey: Survey, bucket_seconds: float, now: datetime) -> document.Wi
 
 
 def _statement(
-    name: Name,
-    class_name: str,
-    whole: Profile,
-    deltas: Iterable[Delta],
-    texts: Mapping[str, str],
+    name: Name, class_name: str, whole: Profile, hours: Hours, texts: Mapping[str, str]
 ) -> document.Statement:
-    total = combine(deltas)
+    total = combine(delta for _, delta in hours)
     return document.Statement(
         id=name.identity,
         role=name.role,
@@ -155,17 +149,17 @@ def _cells(hours: Mapping[int, Sequence[Delta]]) -> dict[int, document.Cell]:
     return cells
 
 
-def _add(
-    sums: dict[float, Sums], known: document.Statement, hours: Hours, bucket_seconds: float
+def _compare(
+    sums: dict[float, Sums], statement: document.Statement, hours: Hours, bucket_seconds: float
 ) -> None:
-    """Add to the sums of each hour how far a statement was from what was to be expected of it."""
-    expected = by_hour(known)
+    """Add to the sums of each hour what a statement did, against what was to be expected of it."""
+    expected = by_hour(statement)
     for start, delta in hours:
         new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
         sums[start] = sums.get(start, Sums()).plus(new)
 
 
-def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.StatementClass:
+def _class(place: Place, known: _Known, noise: Noise) -> document.StatementClass:
     return document.StatementClass(
         class_name=place[0],
         role=place[1],
@@ -177,9 +171,7 @@ def _class(place: tuple[str, str], known: _Place, noise: Noise) -> document.Stat
 
 
 def _backtest(
-    places: Mapping[tuple[str, str], _Place],
-    noises: Mapping[tuple[str, str], Noise],
-    bucket_seconds: float,
+    places: Mapping[Place, _Known], noises: Mapping[Place, Noise], bucket_seconds: float
 ) -> document.Backtest:
     windows = {
         name: _windows(

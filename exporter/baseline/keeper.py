@@ -72,10 +72,7 @@ class Keeper:
         """Version of the document that was taken over or refused, and what it was held against."""
         self._is_written = False
         self._comparison: Comparison | None = None
-        self.document = ""
-        """The baseline as it is written down, with all of its statements."""
         self.baseline: Baseline | None = None
-        """Without its statements: they are many, and in the comparison."""
         self.refusal: RefusedError | None = None
 
     @property
@@ -196,8 +193,7 @@ class Keeper:
     def _adopt(self, baseline: Baseline, text: str, before: Comparison | None = None) -> None:
         """Compare with this baseline from now on; what was counted so far stays counted."""
         deployment = self._catalog.deployment
-        self.document = text
-        self.baseline = baseline.model_copy(update={"statements": ()})
+        self.baseline = baseline
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._comparison = Comparison(baseline, digest, deployment, self._hour_seconds)
         written = (
@@ -249,7 +245,7 @@ class Keeper:
     def _settle(self, facts: ServerFacts) -> None:
         """See to it that the baseline outlives the process, and nothing that it was made of."""
         if self.baseline and not self._is_written:
-            self._write(self.document, facts)
+            self._write(dumps(self.baseline), facts)
         if self._is_written and self._deployed and self._deployed.has_begun:
             self._buckets.clear()
             self._gauges.clear()

@@ -1,10 +1,12 @@
 """Which statements a baseline is to know, of all that were called in the hours before it.
 
-The hours are gone through for that once, one after the other: together they would fill the memory.
+The hours are gone through one after the other: first to find out which statements matter, then
+again for each few of these, because the numbers of all would fill the memory.
 """
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from exporter.baseline import document
 from exporter.baseline.buckets import Bucket
 from exporter.catalog.deployment import OTHER
+from exporter.statements.counters import Delta
 
 MOST_STATEMENTS = 1_000
 """Beyond these, the ones of classes first and then those that took most time, none is kept."""
@@ -50,6 +53,22 @@ class Survey:
         self.classes = {name: self.classes[name] for name in ranked[:most]}
 
 
+@dataclass(slots=True)
+class Hours:
+    """The hours of one statement, as numbers in a row: there may be many."""
+
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def append(self, start: float, delta: Delta) -> None:
+        """Add the calls of the hour that began at a Unix time."""
+        self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))
+
+    def __iter__(self) -> Iterator[tuple[float, Delta]]:
+        numbers = iter(self.numbers)
+        for start, calls, seconds, squared in zip(numbers, numbers, numbers, numbers, strict=True):
+            yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
+
+
 def survey_of(buckets: Iterable[Bucket], bucket_seconds: float) -> Survey:
     """Find out which time is covered, and which statements are to be kept."""
     survey = Survey()
@@ -69,6 +88,18 @@ def survey_of(buckets: Iterable[Bucket], bucket_seconds: float) -> Survey:
             survey.keep(_SURVEYED // 2)
     survey.keep(MOST_STATEMENTS)
     return survey
+
+
+def hours_of(buckets: Iterable[Bucket], names: Iterable[Name]) -> dict[Name, Hours]:
+    """Return the hours of these statements."""
+    hours = {name: Hours() for name in names}
+    for bucket in buckets:
+        if not bucket.excluded:
+            for statement, delta in bucket.statements.items():
+                name = Name(statement.identity, statement.role)
+                if name in hours:
+                    hours[name].append(bucket.start, delta)
+    return {name: each for name, each in hours.items() if each.numbers}
 
 
 def moment(at: float) -> datetime:

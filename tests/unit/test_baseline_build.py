@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.baseline.buckets import Bucket
-from exporter.baseline.build import ENOUGH_CALLS, ENOUGH_HOURS, build
+from exporter.baseline.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, build
 from exporter.baseline.estimate import DEFAULT_HOUR_LOG_STDDEV, noise, profile
 from exporter.baseline.fit import identity_of
 from exporter.baseline.rule import Sums, contribution
@@ -123,6 +123,16 @@ def test_statements_of_a_class_are_kept_first_and_then_those_that_took_most_time
     assert (len(baseline.statements), baseline.left_out) == (MOST_STATEMENTS, 7)
     kept = sorted(each.seconds for each in baseline.statements[2:])
     assert kept == pytest.approx([5.0 + number * 1e-6 for number in many[7:]])
+
+
+def test_hours_are_told_apart_for_the_first_of_these_and_for_no_others() -> None:
+    statements = [*_strangers(range(MOST_BY_HOUR), 5.0), even(0.1)]
+    hours = [hour(week * 168, *statements * ENOUGH_CALLS) for week in range(ENOUGH_HOURS)]
+    baseline = built(*hours)
+    assert baseline.statements[0].class_name == "invoices"
+    told = [set(each.hours_of_week) == {0} for each in baseline.statements]
+    assert told == [True] * MOST_BY_HOUR + [False]
+    assert not baseline.statements[-1].hours_of_day
 
 
 def test_statements_that_come_and_go_cost_those_that_stay_nothing() -> None:
