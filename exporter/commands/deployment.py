@@ -166,5 +166,7 @@ def _moment(text: str) -> datetime:
             "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
         )
     if moment > now:
-        raise SettingsError("command line: --at: lies in the future")
+        raise SettingsError(
+            f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
+        )
     return moment.astimezone(UTC)
