@@ -218,7 +218,7 @@ def test_file_that_cannot_be_read_or_written_is_2(
         _assert_one_line(command("baseline", "export", str(path), env=env), 2, str(path))
 
 
-def test_capture_and_import_need_the_database(env: dict[str, str], tmp_path: Path) -> None:
+def test_capture_needs_the_database(env: dict[str, str]) -> None:
     _assert_one_line(command("baseline", "capture", "--since-reset", env=env), 4, "127.0.0.1")
 
 
