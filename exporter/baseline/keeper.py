@@ -184,7 +184,7 @@ class Keeper:
             warnings = check_fits(baseline, facts, deployment.name, rules_digest(deployment))
         except RefusedError as refused:
             self.refusal = refused
-            _log.error("the baseline is refused", reason=refused.reason, detail=str(refused))
+            _log.warning("the baseline is refused", reason=refused.reason, detail=str(refused))
             return
         for warning in warnings:
             _log.warning("the baseline was made under other circumstances", detail=warning)
