@@ -18,6 +18,7 @@ from exporter.state import StateStore
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
+from exporter.web.pages import Pages
 from exporter.web.server import bind, serving
 
 DRAIN_SECONDS = 3.0
@@ -59,11 +60,12 @@ async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) 
     )
     sources = Sources(parts.board, database, store, parts.interval_seconds)
     exposition = Exposition(build_registry(sources, parts.telemetry.registry), parts.board)
+    pages = Pages(parts.subject)
     health = Health(
         is_alive=lambda: schedule.is_alive,
         is_ready=lambda: parts.board.is_complete and not stop.is_set(),
     )
-    async with serving(build_app(exposition, health, database.name), listener):
+    async with serving(build_app(exposition, health, pages), listener):
         await database.open()
         schedule.start()
         _log.info(

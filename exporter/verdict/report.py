@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from exporter.verdict.assess import Assessment, Row
 from exporter.verdict.first_week import DayCheck
@@ -18,6 +20,11 @@ TIMES = (
     "have taken then, so that another mix of calls does not show as a change."
 )
 
+REPORT_STYLE = (
+    files("exporter.verdict").joinpath("templates", "report.css").read_text(encoding="utf-8")
+)
+"""The one style sheet of the HTML report, which a content security policy names by its hash."""
+
 _SPECIAL = re.compile(r"([\\`*\[\]|~])|(?<!\w)_|_(?!\w)")
 
 
@@ -29,6 +36,7 @@ def report_markdown(assessment: Assessment) -> str:
 def report_html(assessment: Assessment) -> str:
     """Return the report as one HTML page that needs nothing else."""
     return _template().render(
+        style=Markup(REPORT_STYLE),  # noqa: S704 - a file of ours
         assessment=assessment,
         facts=_facts(assessment),
         verdict=TITLES[assessment.verdict],
