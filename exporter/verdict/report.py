@@ -8,6 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from exporter.redaction import redact
 from exporter.verdict.assess import Assessment, Row
 from exporter.verdict.first_week import DayCheck
 from exporter.verdict.text import MARKS, TITLES, summary
@@ -49,11 +50,17 @@ def report_html(assessment: Assessment) -> str:
     )
 
 
+def without_secrets(value: object) -> object:
+    """Return what a template is about to show; after it is escaped, a secret is not seen as one."""
+    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("exporter.verdict", "templates"),
         autoescape=True,
+        finalize=without_secrets,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -176,6 +183,7 @@ def _escaped(text: str) -> str:
     >>> _escaped("a|b `c` <d>\n_e_ f_g")
     'a\\|b \\`c\\` &lt;d&gt;<br>\\_e\\_ f_g'
     """
+    text = redact(text)
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     return "<br>".join(_SPECIAL.sub(r"\\\g<0>", text).splitlines())

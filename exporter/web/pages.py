@@ -20,7 +20,7 @@ from exporter.verdict.assess import Assessment, Verdict
 from exporter.verdict.judge import Judge
 from exporter.verdict.judged import Judged
 from exporter.verdict.machine import verify_json
-from exporter.verdict.report import TIMES, report_html, report_markdown
+from exporter.verdict.report import TIMES, report_html, report_markdown, without_secrets
 from exporter.verdict.samples import PENDING
 from exporter.verdict.text import TITLES, summary
 from exporter.verdict.wording import age, moment
@@ -88,7 +88,7 @@ class Pages:
             loader=PackageLoader("exporter.web"),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=_redacted,
+            finalize=without_secrets,
             trim_blocks=True,
             lstrip_blocks=True,
         ).get_template("page.html")
@@ -110,13 +110,13 @@ class Pages:
 
     async def verdict(self) -> bytes | None:
         """Return the verdict as JSON, or None while there is none of now."""
-        return await self._said("verdict", verify_json)
+        return await self._said("verdict", lambda assessment: redact(verify_json(assessment)))
 
     async def _said(self, name: str, tell: Callable[[Assessment], str]) -> bytes | None:
         assessment = self._subject.judge.assessment
         if assessment is None or not self._subject.is_judged:
             return None
-        return await self._render(name, lambda: redact(tell(assessment)))
+        return await self._render(name, lambda: tell(assessment))
 
     async def _render(self, name: str, make: Callable[[], str]) -> bytes:
         async with self._rendering:  # one at a time, however many ask
@@ -132,10 +132,6 @@ class Pages:
 def report_forms() -> tuple[str, ...]:
     """Return the forms in which a report can be had, the usual one first."""
     return tuple(_REPORTS)
-
-
-def _redacted(value: object) -> object:
-    return value if isinstance(value, Markup) or not isinstance(value, str) else redact(value)
 
 
 def _view(subject: Subject) -> dict[str, Any]:
