@@ -8,18 +8,14 @@ import time
 
 import structlog
 
-from exporter.catalog import Catalog
-from exporter.collect.schedule import Schedule
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.parts import assemble
 from exporter.settings import Settings
 from exporter.state import StateStore
+from exporter.watch import Watch
 from exporter.web.app import Health, build_app
-from exporter.web.collectors import Sources, build_registry
-from exporter.web.exposition import Exposition
-from exporter.web.pages import Pages
 from exporter.web.server import bind, serving
+from exporter.web.web_files import WebFiles, load_web_files
 
 DRAIN_SECONDS = 3.0
 """Time for running queries to end once they are cancelled."""
@@ -30,56 +26,49 @@ _STACK_BYTES = 8 * 2**20
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings, catalog: Catalog) -> None:
+def serve(settings: Settings) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: the connection string is malformed, the address cannot be listened on, or
-            another daemon uses the state file.
+        CatalogError: the folder of queries cannot be used.
+        SettingsError: the connection string or the web config file cannot be used, the address
+            cannot be listened on, or another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
+    web = load_web_files(settings.web_config_file) if settings.web_config_file else None
     listener = bind(settings.listen)
     with listener:
-        asyncio.run(_serve(settings, catalog, listener))
+        asyncio.run(_serve(settings, listener, web))
 
 
-async def _serve(settings: Settings, catalog: Catalog, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
     read_conninfo = conninfo_reader(settings)
     read_conninfo()  # report a malformed one now, not at the first query
     stop = _stop_signal()
     database = Database(settings.database_name, read_conninfo)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
-    parts = assemble(settings, catalog, database, store)
-    schedule = Schedule(
-        catalog,
-        parts.runner,
-        database,
-        parts.telemetry,
-        settings.max_interval,
-        [parts.poll, parts.verdict],
-    )
-    sources = Sources(parts.board, database, store, parts.interval_seconds)
-    exposition = Exposition(build_registry(sources, parts.telemetry.registry), parts.board)
-    pages = Pages(parts.subject)
+    watch = Watch(settings, database, store, web.reloads if web else [])
     health = Health(
-        is_alive=lambda: schedule.is_alive,
-        is_ready=lambda: parts.board.is_complete and not stop.is_set(),
+        is_alive=lambda: watch.is_alive,
+        is_ready=lambda: watch.is_complete and not stop.is_set(),
     )
-    async with serving(build_app(exposition, health, pages), listener):
+    app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
+    tls = web.tls if web else None
+    async with serving(app, listener, tls.look if tls else None):
         await database.open()
-        schedule.start()
+        watch.start()
         _log.info(
             "serving",
-            address=_address(listener),
+            address=_address(listener, "https" if tls else "http"),
             database=database.name,
-            queries=len(catalog.queries),
-            deployment=catalog.deployment.name,
+            queries=len(watch.catalog.queries),
+            deployment=watch.catalog.deployment.name,
         )
         try:
             await stop.wait()
         finally:
             started = time.monotonic()
-            await schedule.stop(DRAIN_SECONDS)
+            await watch.stop(DRAIN_SECONDS)
             await database.close()
             store.close()
         # The web server is last, so that a scrape during all this was still answered.
@@ -104,6 +93,6 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

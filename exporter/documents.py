@@ -92,7 +92,7 @@ def plain_reason(kind: str, message: str) -> str:
         return "this key is required"
     if kind == "tuple_type":
         return "must be a list, such as [a, b]"
-    if kind == "dict_type":
+    if kind in ("dict_type", "model_type"):
         return "must hold `key: value` pairs"
     if kind == "too_short":
         return "must not be empty"

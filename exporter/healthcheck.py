@@ -1,22 +1,54 @@
 """Asks the daemon on this machine whether it is alive, for a container's HEALTHCHECK."""
 
 import http.client
+import ssl
 
 _TIMEOUT_SECONDS = 3.0
 
 
 def ask_health(listen: str) -> str | None:
-    """Ask /-/healthy of the daemon that listens on `listen`; return what is wrong, or None."""
+    """Ask /-/healthy of the daemon that listens on `listen`; return what is wrong, or None.
+
+    In plain HTTP, and with TLS if that is not understood: the health paths need no password.
+    """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     local = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    connection = http.client.HTTPConnection(local, int(port), timeout=_TIMEOUT_SECONDS)
+    try:
+        return _ask(http.client.HTTPConnection(local, int(port), timeout=_TIMEOUT_SECONDS))
+    except (ConnectionRefusedError, TimeoutError) as error:
+        return f"no answer: {error}"
+    except (OSError, http.client.HTTPException) as error:
+        return _ask_with_tls(local, int(port), error)
+
+
+def _ask_with_tls(host: str, port: int, plain_error: Exception) -> str | None:
+    # It is this machine: there is nobody to take it for, and no name for its certificate to have.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
+    try:
+        connection.connect()
+    except ssl.SSLError:
+        return f"no answer: {plain_error}"
+    except OSError as error:
+        return f"no answer: {error}"
+    try:
+        return _ask(connection)
+    except TimeoutError as error:
+        return f"no answer: {error}"
+    except (OSError, http.client.HTTPException):
+        # It wants a certificate, which we do not have: in TLS 1.3 it says so after its own part of
+        # the handshake, which it has to be alive for.
+        return None
+
+
+def _ask(connection: http.client.HTTPConnection) -> str | None:
     try:
         connection.request("GET", "/-/healthy")
         response = connection.getresponse()
         body = response.read(200).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        return f"no answer: {error}"
     finally:
         connection.close()
     return None if response.status == 200 else body

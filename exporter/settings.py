@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         ":10187", description="address and port of the web server"
     )
+    web_config_file: Path | None = Field(
+        None, description="TLS, users and limits of the web server, in the exporter-toolkit format"
+    )
     queries: Path = Field(default_factory=packaged_queries, description="folder of the queries")
     state_dir: Path = Field(
         default_factory=_state_home, description="folder of what outlives a restart"

@@ -82,18 +82,23 @@ AUDIT_LOG = {
     "loom_audit_last_event_timestamp_seconds": _gauge("event_type"),
 }
 
+MATCHED = (
+    "loom_statement_matched_calls_total",
+    "loom_statement_matched_exec_seconds_total",
+    "loom_statement_expected_exec_seconds_total",
+    "loom_statement_expected_exec_seconds_squared_total",
+    "loom_statement_expected_variance_seconds_squared_total",
+    "loom_statement_deviation_seconds_squared_total",
+)
+"""Counters that exist only with a baseline."""
+
 STATEMENTS = {
+    **{name: _counter("class", "role") for name in MATCHED},
     "loom_statement_calls_total": _counter("class", "role"),
     "loom_statement_exec_seconds_total": _counter("class", "role"),
     "loom_statement_rows_total": _counter("class", "role"),
     "loom_statement_shared_blocks_hit_total": _counter("class", "role"),
     "loom_statement_shared_blocks_read_total": _counter("class", "role"),
-    "loom_statement_matched_calls_total": _counter("class", "role"),
-    "loom_statement_matched_exec_seconds_total": _counter("class", "role"),
-    "loom_statement_expected_exec_seconds_total": _counter("class", "role"),
-    "loom_statement_expected_exec_seconds_squared_total": _counter("class", "role"),
-    "loom_statement_expected_variance_seconds_squared_total": _counter("class", "role"),
-    "loom_statement_deviation_seconds_squared_total": _counter("class", "role"),
     "loom_statements_slow": _gauge("class"),
     "loom_statement_slow_threshold_seconds": _gauge(),
     "loom_statement_mean_exec_seconds": _gauge("statement", "class", "role"),
@@ -203,6 +208,8 @@ PROCESS = {
 ADDED = {
     "loom_exporter_state_persistent": _gauge(),
     "loom_exporter_state_set_aside_timestamp_seconds": _gauge(),
+    "loom_exporter_config_last_reload_successful": _gauge("what"),
+    "loom_exporter_config_last_reload_success_timestamp_seconds": _gauge("what"),
 }
 
 OF_A_DATABASE: dict[str, Promise] = {
@@ -227,3 +234,17 @@ OF_A_DATABASE: dict[str, Promise] = {
 OF_A_DATABASE |= {f"{name}_baseline": OF_A_DATABASE[name] for name in REMEMBERED}
 
 ALL: dict[str, Promise] = {**OF_A_DATABASE, **PROCESS, **ADDED}
+
+WITH_A_BASELINE = frozenset(
+    {
+        *MATCHED,
+        *(
+            name
+            for name in BASELINE
+            if name not in ("loom_baseline_state", "loom_baseline_refused")
+        ),
+        *(f"{name}_baseline" for name in REMEMBERED),
+        *(name for name in VERDICT if name.startswith("loom_statement_change_")),
+    }
+)
+"""Metrics that have no sample until there is a baseline, or one is collected."""

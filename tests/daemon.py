@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.demo.processes import free_port
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 COMMAND = (sys.executable, "-m", "exporter")
@@ -104,6 +105,7 @@ class Daemon:
         url: the connection string, handed over in a file; None if `env` says where it is.
         arguments: more of the command line.
         env: more of the environment.
+        tls: what we speak to its web server with; None for plain HTTP.
         wait: whether `with` waits until the daemon serves.
     """
 
@@ -112,9 +114,11 @@ class Daemon:
         url: str | None,
         *arguments: str,
         env: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
         wait: bool = True,
     ) -> None:
         self.port = free_port()
+        self.tls = tls
         self.arguments = [*COMMAND, "serve", *arguments]
         self._folder = tempfile.TemporaryDirectory(prefix="loom-daemon-")
         folder = Path(self._folder.name)
@@ -181,11 +185,22 @@ class Daemon:
         self.process.wait(30)
         return time.monotonic() - started
 
-    def get(self, path: str, *, timeout_seconds: float = 10.0) -> Answer:
-        """Ask the web server for a path."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
+    def get(
+        self,
+        path: str,
+        *,
+        timeout_seconds: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask the web server for a path, on a new connection."""
+        address = ("127.0.0.1", self.port)
+        connection = (
+            http.client.HTTPSConnection(*address, timeout=timeout_seconds, context=self.tls)
+            if self.tls
+            else http.client.HTTPConnection(*address, timeout=timeout_seconds)
+        )
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())
         finally:

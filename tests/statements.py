@@ -135,11 +135,13 @@ def own_loom(new_server: NewServer, version: int, **settings: str) -> LoomDataba
 
 def crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
     """Kill one backend, at which the server throws away what all of them share."""
+    began = server.log.stat().st_size
     os.kill(application.info.backend_pid, signal.SIGKILL)
     deadline = time.monotonic() + 30
-    with contextlib.suppress(psycopg.OperationalError):
-        while True:  # until the server has noticed
-            application.execute("SELECT")
+    # Until it has noticed, it takes connections that it will throw away.
+    while b"reinitializing" not in server.log.read_bytes()[began:]:
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.02)
     while True:
         try:
             psycopg.connect(server.dsn()).close()

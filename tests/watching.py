@@ -14,8 +14,9 @@ from exporter.catalog.query import parse_query
 from exporter.collect.runner import Runner
 from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
+from exporter.durations import format_duration
 from exporter.parts import Parts, assemble
-from exporter.settings import Settings, packaged_queries
+from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
@@ -157,7 +158,7 @@ async def watching(
     for name, metric in catalog.metrics().items():
         if metric.type == "change_timestamp":
             store.observe(database.name, name, [])  # as by a daemon that has run for a while
-    settings = Settings(statement_text=show_texts, hour=hour)
+    settings = load_settings(None, {"statement_text": show_texts, "hour": format_duration(hour)})
     parts = assemble(settings, catalog, database, store)
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     intervals = dict.fromkeys(parts.interval_seconds, 0.0)
@@ -179,6 +180,6 @@ def look(loom: LoomDatabase, *queries: Query, user: str = MONITOR) -> Mapping[st
     async def run() -> Mapping[str, Snapshot]:
         async with watching(loom.dsn(user), *queries) as watch:
             await watch.look()
-            return {snapshot.query: snapshot for snapshot in watch.board.snapshots()}
+            return {query.name: watch.board[query.name] for query in watch.catalog.queries}
 
     return asyncio.run(run())

@@ -59,6 +59,10 @@ class Runner:
         """Run `job` as a query is run."""
         await self._run_alone(job, job.ask)
 
+    async def finish(self) -> None:
+        """Wait for the runs that are going to end by themselves."""
+        await asyncio.gather(*(done.wait() for done in tuple(self._running.values())))
+
     async def drain(self, timeout_seconds: float) -> None:
         """Cancel what runs on the server, wait for the runs to end, and let none begin."""
         self._is_stopping = True

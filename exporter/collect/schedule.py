@@ -145,6 +145,22 @@ class Schedule:
             asyncio.create_task(self._watch_clock(), name="clock"),
         ]
 
+    async def wait_for_first_cycle(self) -> None:
+        """Wait until every query and every job has been tried."""
+        await asyncio.wait(self._tasks[:1])
+
+    async def finish(self) -> None:
+        """Start no further run, and wait for those that are going; meanwhile the beat goes on."""
+        for job in self._scheduler.get_jobs():
+            if job.id in self._feeds:
+                job.remove()
+        await self.wait_for_first_cycle()
+        await asyncio.sleep(0)  # a run that is due just now begins
+        await self._runner.finish()
+        for task in self._tasks:
+            task.cancel()
+        self._scheduler.shutdown(wait=False)
+
     async def stop(self, timeout_seconds: float) -> None:
         """Start no further run, and end those that are going within `timeout_seconds`."""
         self._scheduler.pause()

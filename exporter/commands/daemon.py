@@ -1,10 +1,11 @@
 """`serve` and `healthcheck`: the daemon, and whether it is alive."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from exporter import catalog, daemon
+from exporter import daemon
 from exporter.commands.common import Config, Exit, Listen, Queries, fail, told_in_one_line
 from exporter.healthcheck import ask_health
 from exporter.logs import configure_logging
@@ -18,6 +19,16 @@ def serve(
     config: Config = None,
     queries: Queries = None,
     listen: Listen = None,
+    web_config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--web.config.file",
+            help="TLS, users, headers and rate limit of the web server, in the format that "
+            "Prometheus exporters share. Health paths stay open.",
+            show_default=False,
+            metavar="FILE",
+        ),
+    ] = None,
     log_format: Annotated[
         Literal["console", "json"] | None, typer.Option(help="Form of the log lines.")
     ] = None,
@@ -33,12 +44,13 @@ def serve(
             {
                 "queries": queries,
                 "listen": listen,
+                "web_config_file": web_config_file,
                 "log_format": log_format,
                 "log_level": log_level,
             },
         )
         configure_logging(settings.log_format, settings.log_level)
-        daemon.serve(settings, catalog.load(settings.queries))
+        daemon.serve(settings)
 
 
 @app.command(epilog='Example: HEALTHCHECK CMD ["loom-exporter", "healthcheck"]')

@@ -33,9 +33,6 @@ _MAX_INTERVAL_SECONDS = 2.0
 _SETTLE_SECONDS = 60.0
 """The longest that it may take until every query has seen what was changed."""
 
-_PATIENCE_SECONDS = 60.0
-"""The longest that the verdict waits for what is not to be told yet."""
-
 _SERVER_SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
     "track_commit_timestamp": "on",
@@ -182,9 +179,10 @@ class _Stage:
     async def _tell_verdict(self, exporter: ExporterProcess) -> None:
         """Tell what whoever decides is told, and what a pipeline is, which reads the exit code.
 
-        On a busy machine it takes more calls until something can be said of their speed.
+        On a busy machine it takes more calls until something can be said of their speed: it gets
+        the time after the deployment once more.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + self._plan.pace.after_seconds
         while time.monotonic() < deadline:
             told = await asyncio.to_thread(exporter.command, "verify", "--format", "json")
             if not is_open(told.stdout):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PER_SECOND = 120.0
-_WORKERS = 3
+_WORKERS = 2
 _OPTION = re.compile(r"^-- (role|weight|requires|until): (\S+)$", re.MULTILINE)
 
 

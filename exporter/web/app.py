@@ -5,14 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.verdict.report import REPORT_STYLE
+from exporter.web.access import Access
 from exporter.web.exposition import Exposition
 from exporter.web.headers import PLAIN, page_headers
 from exporter.web.pages import PAGE_HEADERS, Pages, report_forms
+from exporter.web.web_config import WebConfig
+
+_HEALTHY = ("/-/healthy", "/healthz")
+_READY = ("/-/ready", "/readyz")
+
+HEALTH_PATHS = frozenset((*_HEALTHY, *_READY))
+"""What probes ask, who have no password."""
 
 _REPORT_HEADERS = page_headers(REPORT_STYLE)
 
@@ -27,8 +36,20 @@ class Health:
     is_ready: Callable[[], bool]
 
 
-def build_app(exposition: Exposition, health: Health, pages: Pages) -> Starlette:
-    """Return the ASGI application: pages for people, /metrics, the verdict, health."""
+def build_app(
+    exposition: Exposition,
+    health: Health,
+    pages: Pages,
+    web_config: Callable[[], WebConfig] | None = None,
+) -> Starlette:
+    """Return the ASGI application: pages for people, /metrics, the verdict, health.
+
+    Args:
+        exposition: /metrics.
+        health: what the probes ask.
+        pages: the status page, the report and the verdict.
+        web_config: returns what is asked of clients now; None: nothing.
+    """
 
     async def status(_: Request) -> Response:
         return Response(await pages.status(), headers=PAGE_HEADERS, media_type="text/html")
@@ -70,15 +91,17 @@ def build_app(exposition: Exposition, health: Health, pages: Pages) -> Starlette
             "not every query has been tried yet, or the exporter is stopping",
         )
 
+    guard = Middleware(Access, config=web_config, open_paths=HEALTH_PATHS) if web_config else None
     return Starlette(
         routes=[
             Route("/", status),
             Route("/report", report),
             Route("/api/v1/verdict", verdict),
             Route("/metrics", metrics),
-            *(Route(path, healthy) for path in ("/-/healthy", "/healthz")),
-            *(Route(path, ready) for path in ("/-/ready", "/readyz")),
-        ]
+            *(Route(path, healthy) for path in _HEALTHY),
+            *(Route(path, ready) for path in _READY),
+        ],
+        middleware=[guard] if guard else [],
     )
 
 

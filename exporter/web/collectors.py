@@ -2,8 +2,9 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -14,6 +15,7 @@ from exporter.catalog import Metric as QueryMetric
 from exporter.collect.board import Board
 from exporter.database.database import Database
 from exporter.database.outcome import State
+from exporter.reload import Reloaded
 from exporter.state import StateStore
 
 
@@ -25,6 +27,7 @@ class Sources:
     database: Database
     store: StateStore
     interval_seconds: dict[str, float]
+    reloads: Sequence[Reloaded[Any]] = ()
 
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
@@ -73,6 +76,7 @@ class _StatusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._exporter()
+        yield from self._reloads()
         yield from self._database()
         yield from self._queries()
 
@@ -94,6 +98,22 @@ class _StatusCollector(Collector):
         if self._sources.store.set_aside_at is not None:
             set_aside.add_metric([], self._sources.store.set_aside_at)
         yield set_aside
+
+    def _reloads(self) -> Iterator[Metric]:
+        successful = GaugeMetricFamily(
+            "loom_exporter_config_last_reload_successful",
+            "Whether the files are in force as they are now; if not, those of before still are.",
+            labels=("what",),
+        )
+        loaded_at = GaugeMetricFamily(
+            "loom_exporter_config_last_reload_success_timestamp_seconds",
+            "Time at which the files that are in force were read.",
+            labels=("what",),
+        )
+        for reloaded in self._sources.reloads:
+            successful.add_metric([reloaded.what], 0.0 if reloaded.problem else 1.0)
+            loaded_at.add_metric([reloaded.what], reloaded.loaded_at)
+        yield from (successful, loaded_at)
 
     def _database(self) -> Iterator[Metric]:
         database = self._sources.database

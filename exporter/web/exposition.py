@@ -43,14 +43,31 @@ class _Kept:
         return self.generation == board.generation and time.monotonic() < self.expires
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    registry: CollectorRegistry
+    board: Board
+    kept: dict[tuple[str, bool], _Kept]
+
+    def current(self, key: tuple[str, bool]) -> Page | None:
+        kept = self.kept.get(key)
+        return kept.page if kept and kept.is_current(self.board) else None
+
+    def next_expiries(self) -> list[float]:
+        now = time.monotonic()
+        return [snapshot.expires for snapshot in self.board.snapshots() if snapshot.expires > now]
+
+
 class Exposition:
     """Renders the registry for those who ask, once for all who ask for the same."""
 
     def __init__(self, registry: CollectorRegistry, board: Board) -> None:
-        self._registry = registry
-        self._board = board
-        self._kept: dict[tuple[str, bool], _Kept] = {}
         self._rendering = asyncio.Lock()
+        self.show(registry, board)
+
+    def show(self, registry: CollectorRegistry, board: Board) -> None:
+        """Show this registry from now on, which is current while the board stays as it is."""
+        self._shown = _Shown(registry, board, {})
 
     async def page(self, accept: str, accept_encoding: str, names: Sequence[str] = ()) -> Page:
         """Return /metrics in the format and encoding that the headers ask for.
@@ -62,31 +79,24 @@ class Exposition:
         """
         encode, content_type = _choose_encoder(accept)
         zipped = accepts_gzip(accept_encoding)
+        shown = self._shown
         if names:
-            restricted: Any = self._registry.restricted_registry(names)
+            restricted: Any = shown.registry.restricted_registry(names)
             async with self._rendering:  # one at a time, however many ask
                 return await asyncio.to_thread(_render, restricted, encode, content_type, zipped)
         key = (content_type, zipped)
-        if page := self._current(key):
+        if page := shown.current(key):
             return page
         async with self._rendering:
-            if page := self._current(key):  # made while we waited
+            if page := shown.current(key):  # made while we waited
                 return page
-            generation = self._board.generation
-            expires = min([time.monotonic() + KEPT_SECONDS, *self._next_expiries()])
-            page = await asyncio.to_thread(_render, self._registry, encode, content_type, zipped)
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = _Kept(page, generation, expires)
+            generation = shown.board.generation
+            expires = min([time.monotonic() + KEPT_SECONDS, *shown.next_expiries()])
+            page = await asyncio.to_thread(_render, shown.registry, encode, content_type, zipped)
+            if len(shown.kept) >= _MOST_KEPT:
+                shown.kept.clear()
+            shown.kept[key] = _Kept(page, generation, expires)
             return page
-
-    def _current(self, key: tuple[str, bool]) -> Page | None:
-        kept = self._kept.get(key)
-        return kept.page if kept and kept.is_current(self._board) else None
-
-    def _next_expiries(self) -> list[float]:
-        now = time.monotonic()
-        return [snapshot.expires for snapshot in self._board.snapshots() if snapshot.expires > now]
 
 
 def _choose_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:

@@ -3,19 +3,25 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import cast
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from exporter.settings import SettingsError
+from exporter.web.tls import latest_context, lets_in
 
 _START_SECONDS = 10.0
 
 _SILENCE_SECONDS = 10.0
-"""How long a client may be connected without having asked for anything."""
+"""How long a client may be connected without having asked for anything.
+
+Over TLS it has as long for the handshake, as long after that, and as long to say goodbye.
+"""
 
 
 def bind(listen: str) -> socket.socket:
@@ -39,8 +45,16 @@ def bind(listen: str) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve `app` on `listener` until the block ends; the last requests are answered then."""
+async def serving(
+    app: ASGIApp, listener: socket.socket, tls: Callable[[], ssl.SSLContext] | None = None
+) -> AsyncIterator[None]:
+    """Serve `app` on `listener` until the block ends; the last requests are answered then.
+
+    Args:
+        app: what answers.
+        listener: where it is asked.
+        tls: returns the context of each new connection; None for plain HTTP.
+    """
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -50,7 +64,7 @@ async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None
         timeout_graceful_shutdown=1,
         http=_Protocol,
     )
-    server = _Server(config)
+    server = _Server(config, tls)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     try:
         async with asyncio.timeout(_START_SECONDS):
@@ -65,11 +79,17 @@ async def serving(app: Starlette, listener: socket.socket) -> AsyncIterator[None
 
 
 class _Protocol(H11Protocol):
-    """Hangs up on clients that only keep a connection busy: there is one for each descriptor."""
+    """Hangs up on clients that only keep a connection busy: there is one for each descriptor.
+
+    And on those whose certificate has none of the names that are let in.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._silence = self.loop.call_later(_SILENCE_SECONDS, self._end_silence)
+        secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if secured and not lets_in(secured):
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._silence.cancel()
@@ -81,6 +101,30 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, tls: Callable[[], ssl.SSLContext] | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, as uvicorn does, but with limits to the time that TLS may take."""
+        make_protocol = partial(
+            _Protocol, config=self.config, server_state=self.server_state, app_state={}
+        )
+        loop = asyncio.get_running_loop()
+        limit = _SILENCE_SECONDS if self._tls else None
+        self.servers = [
+            await loop.create_server(
+                make_protocol,
+                sock=sock,
+                ssl=latest_context(self._tls) if self._tls else None,
+                ssl_handshake_timeout=limit,
+                ssl_shutdown_timeout=limit,
+                backlog=self.config.backlog,
+            )
+            for sock in sockets or []
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone: the daemon stops its parts in an order of its own."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
+    from typing import LiteralString
 
     from tests.loom_database import LoomDatabase
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # Letters stand between the signs, so that a piece of it is not by chance a piece of anything else.
 PASSWORD = "jQ x'Zv\"Kw\\qJ%4AG@Vz/Xk:7#Yq?wB&Hj=Uv$N`Fy;Pz<R>Zé漢ß{W}[k]|~^*!(x),+-_.Qq"
 OTHER_PASSWORD = "another one"
+NEXT_ROLE = f"{ROLE}_next"
 
 FRAGMENT = 4
 """The length of a piece of the password that must not be seen."""
@@ -164,6 +166,48 @@ def test_rotated_password_needs_no_restart(monitored: LoomDatabase) -> None:
         assert _fragments_in(daemon.stderr) == set()
 
 
+def test_next_connection_uses_the_rotated_file_and_no_query_fails(
+    monitored: LoomDatabase, queries: Path
+) -> None:
+    """The old way in and the new one are both open for a while, as is good practice."""
+    with monitored.connect() as owner:
+        owner.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+                sql.Identifier(NEXT_ROLE), sql.Literal(OTHER_PASSWORD), sql.Identifier(ROLE)
+            )
+        )
+    _set_password(monitored, PASSWORD)
+    env = {"LOOM_EXPORTER_MAX_INTERVAL": "1s", "LOOM_EXPORTER_QUERIES": str(queries)}
+    try:
+        with Daemon(monitored.dsn(ROLE, PASSWORD), env=env) as daemon:
+            _until_up(daemon, 1)
+            assert _roles_of_sessions(monitored) == {ROLE}
+            new = daemon.url_file.with_suffix(".new")
+            new.write_text(monitored.dsn(NEXT_ROLE, OTHER_PASSWORD))
+            new.rename(daemon.url_file)
+            _end_sessions(monitored, "AND state = 'idle'")
+            eventually(
+                "the next connection uses it",
+                lambda: _roles_of_sessions(monitored) == {NEXT_ROLE},
+                within_seconds=15,
+            )
+            runs = daemon.page().value("loom_exporter_query_runs_total", query="one")
+            assert runs is not None
+            eventually(
+                "the query runs on",
+                lambda: (
+                    (daemon.page().value("loom_exporter_query_runs_total", query="one") or 0) > runs
+                ),
+                within_seconds=15,
+            )
+            assert daemon.page().total("loom_exporter_query_failures_total") == 0
+            assert daemon.page().value("loom_database_up") == 1
+            assert OTHER_PASSWORD not in daemon.stderr
+    finally:
+        with monitored.connect() as owner:
+            owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(NEXT_ROLE)))
+
+
 def _told_by_daemon(env: Mapping[str, str], form: str, right: bool) -> str:
     """Run the daemon until it knows whether it may come in; return all that is seen of it."""
     with Daemon(None, "--log-format", form, "--log-level", "debug", env=env) as daemon:
@@ -210,11 +254,23 @@ def _set_password(loom: LoomDatabase, password: str) -> None:
         pass
 
 
-def _end_sessions(loom: LoomDatabase) -> None:
+def _end_sessions(loom: LoomDatabase, condition: LiteralString = "") -> None:
     with loom.connect() as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [ROLE]
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s "
+            + condition,
+            [ROLE],
         )
+
+
+def _roles_of_sessions(loom: LoomDatabase) -> set[str]:
+    with loom.connect() as connection:
+        return {
+            role
+            for (role,) in connection.execute(
+                "SELECT usename FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+            )
+        }
 
 
 def _fragments_in(*texts: str) -> set[str]:

@@ -70,11 +70,14 @@ def test_watched_tables_are_those_of_the_deployment(seen: Seen, stage: Stage) ->
     assert series["loom_table_size_bytes"].keys() == with_view
 
 
-def test_phases_have_a_time_once_their_migrations_are_applied(seen: Seen, stage: Stage) -> None:
-    times = seen.series["loom_deployment_timestamp_seconds"]
-    assert times.keys() == (
-        {(phase,) for phase in DEPLOYMENT.phases} if stage in DEPLOYED else set()
-    )
+def test_migrations_have_a_time_once_they_are_applied(seen: Seen, stage: Stage) -> None:
+    times = seen.series["loom_migration_written_timestamp_seconds"]
+    versions = {
+        (migration.version,)
+        for phase in DEPLOYMENT.phases.values()
+        for migration in phase.migrations
+    }
+    assert times.keys() == (versions if stage in DEPLOYED else set())
     # This server keeps no commit times, so the exporter tells when it saw the change.
     for at in times.values():
         assert seen.before.now.timestamp() <= at <= seen.after.now.timestamp()

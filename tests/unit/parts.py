@@ -11,6 +11,7 @@ from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.parts import assemble as parts_of
+from exporter.reload import Reloaded
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess
@@ -68,8 +69,10 @@ def assemble(
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
     parts = parts_of(Settings(), catalog, database, store)
+    reloaded = Reloaded("queries", lambda: None, lambda: catalog)
     registry = build_registry(
-        Sources(parts.board, database, store, parts.interval_seconds), parts.telemetry.registry
+        Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
+        parts.telemetry.registry,
     )
     return Parts(
         catalog,

@@ -265,3 +265,14 @@ async def test_accept_that_nobody_understands_gets_the_text_format(
     page = await parts.exposition.page(accept, "")
     assert page.content_type.startswith("text/plain; version=")
     assert "77" not in page.content_type
+
+
+async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> None:
+    other = assemble(tmp_path / "other", [OTHERS])
+    assert other.board.generation == parts.board.generation
+    assert b"loom_things" in (await parts.exposition.page("", "")).body
+    parts.exposition.show(other.registry, other.board)
+    page = (await parts.exposition.page("", "")).body
+    assert b"loom_things" not in page
+    other.board.publish("others", State.OK, {"loom_others_total": {(): 3.0}})
+    assert b'loom_others_total{database="loom"} 3.0' in (await parts.exposition.page("", "")).body

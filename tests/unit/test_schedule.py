@@ -233,6 +233,30 @@ async def test_stop_ends_what_goes_on_in_time(tmp_path: Path, silent_server: str
         assert not _is_running(parts)
 
 
+async def test_finish_waits_for_what_goes_on_and_lets_nothing_begin(
+    tmp_path: Path, silent_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "BEAT_SECONDS", 0.05)
+    query = _query(interval="30ms", timeout="5ms")
+    parts = assemble(tmp_path, [query], conninfo=silent_server)
+    async with _started(parts):
+        await _until(lambda: parts.board.is_complete)
+        await parts.database.open()
+        parts.database.is_up = None  # as if it had not been found away a moment ago
+        await _until(lambda: _is_running(parts))
+        finish = asyncio.create_task(parts.schedule.finish())
+        await asyncio.sleep(0)
+        beat = parts.schedule._last_beat
+        await _until(lambda: parts.schedule._last_beat > beat)
+        assert not finish.done(), "a run still goes on"
+        await parts.database.close(0.1)
+        await finish
+        assert not _is_running(parts)
+        runs = parts.count("loom_exporter_query_runs_total", query="things")
+        await asyncio.sleep(0.1)
+        assert parts.count("loom_exporter_query_runs_total", query="things") == runs
+
+
 async def test_clock_that_is_set_back_does_not_stop_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

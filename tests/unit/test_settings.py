@@ -93,6 +93,7 @@ def test_every_setting_can_be_given_in_each_way(
         "database_url_file": "/run/secrets/url",
         "database_name": "other",
         "listen": "127.0.0.1:9",
+        "web_config_file": "/etc/web.yml",
         "queries": "/srv/queries",
         "state_dir": "/srv/state",
         "max_interval": "5s",

@@ -16,6 +16,7 @@ SELECT
     m.active,
     m.pending,
     m.active_types,
+    m.devices,
     m.last_used_at,
     a.last_success_at
 FROM public.users AS u
@@ -27,6 +28,8 @@ LEFT JOIN (
         count(*) FILTER (WHERE status = 'active') AS active,
         count(*) FILTER (WHERE status = 'pending') AS pending,
         array_agg(DISTINCT method_type) FILTER (WHERE status = 'active') AS active_types,
+        jsonb_agg(jsonb_build_object('id', id, 'name', method_name) ORDER BY created_at DESC)
+            FILTER (WHERE status <> 'disabled') AS devices,
         max(last_used_at) AS last_used_at
     FROM public.user_mfa_methods
     GROUP BY user_id

@@ -1,0 +1,133 @@
+"""TLS of the web server: each handshake with the certificate that is there now."""
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from exporter.settings import SettingsError
+from exporter.web.web_config import TlsConfig, WebFile, read_text
+
+_SECTION = "tls_server_config"
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+_CLIENT_CERTIFICATES = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+class ServerContext(ssl.SSLContext):
+    """A context that knows whom it lets in."""
+
+    allowed_sans: frozenset[str] | None = None
+    """A client's certificate must bear one of these names; None: whatever it bears."""
+
+
+class LatestContext(ssl.SSLContext):
+    """A context that leaves each handshake to the latest one.
+
+    Exchanging the context in the callback of the handshake (`sni_callback`) would exchange the
+    certificate alone, and neither versions nor ciphers nor what is asked of the client.
+    """
+
+    latest: Callable[[], ssl.SSLContext]
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a connection; asyncio calls this for each."""
+        return self.latest().wrap_bio(*args, **kwargs)
+
+
+def latest_context(latest: Callable[[], ssl.SSLContext]) -> LatestContext:
+    """Return a context that asks `latest` for the one of each handshake."""
+    context = LatestContext(ssl.PROTOCOL_TLS_SERVER)
+    context.latest = latest
+    return context
+
+
+def make_context(file: WebFile, config: TlsConfig) -> ServerContext:
+    """Return the context that `config`, the TLS part of `file`, describes.
+
+    Raises:
+        SettingsError: a file that it names cannot be used; with the line that names it.
+    """
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[config.min_version]
+    context.maximum_version = _VERSIONS[config.max_version]
+    if config.cipher_suites:
+        context.set_ciphers(":".join(config.cipher_suites))
+    if not config.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    _load_certificate(context, file, config)
+    if config.client_auth_type != "NoClientCert":
+        _load_authorities(context, file, config)
+        context.verify_mode = _CLIENT_CERTIFICATES[config.client_auth_type]
+    if config.client_allowed_sans is not None:
+        context.allowed_sans = frozenset(map(_canonical, config.client_allowed_sans))
+    return context
+
+
+def lets_in(connection: ssl.SSLObject) -> bool:
+    """Return whether the client at the other end bears a name that is allowed."""
+    context = connection.context
+    if not isinstance(context, ServerContext) or context.allowed_sans is None:
+        return True
+    certificate = connection.getpeercert() or {}
+    names: Any = certificate.get("subjectAltName", ())
+    return any(_canonical(name) in context.allowed_sans for _, name in names)
+
+
+def _load_certificate(context: ssl.SSLContext, file: WebFile, config: TlsConfig) -> None:
+    for key, path in (("cert_file", config.cert_file), ("key_file", config.key_file)):
+        _read(file, key, path)
+
+    def ask_for_password() -> NoReturn:
+        _fail(file, "key_file", f"{config.key_file}: is encrypted; give one without a password")
+
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file, ask_for_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            _fail(file, "key_file", f"{config.key_file}: is not the key of {config.cert_file}")
+        reason = f"{config.cert_file} and {config.key_file}: no certificate and key in PEM form"
+        _fail(file, "cert_file", f"{reason} ({error.reason})")
+    except OSError as error:  # taken away since they were read
+        _fail(file, "cert_file", f"{config.cert_file}: cannot be read: {error.strerror}")
+
+
+def _load_authorities(context: ssl.SSLContext, file: WebFile, config: TlsConfig) -> None:
+    key, text = "client_ca", config.client_ca or ""
+    if config.client_ca_file:
+        key, text = "client_ca_file", _read(file, "client_ca_file", config.client_ca_file)
+    try:
+        context.load_verify_locations(cadata=text)
+    except (ssl.SSLError, TypeError):  # TypeError: not ASCII
+        _fail(file, key, f"{config.client_ca_file or 'it'} holds no certificate in PEM form")
+    # An authority is trusted for itself, as in Go, and not only if it is a root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def _read(file: WebFile, key: str, path: Path) -> str:
+    try:
+        return read_text(path)
+    except ValueError as error:
+        _fail(file, key, f"{path}: {error}")
+
+
+def _fail(file: WebFile, key: str, reason: str) -> NoReturn:
+    raise SettingsError(str(file.document.error((_SECTION, key), reason)))
+
+
+def _canonical(name: str) -> str:
+    """Return a name as Go writes it: OpenSSL writes IPv6 addresses in another way.
+
+    >>> _canonical("2001:DB8:0:0:0:0:0:1"), _canonical("prometheus.example.org")
+    ('2001:db8::1', 'prometheus.example.org')
+    """
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name

@@ -1,0 +1,245 @@
+"""The file of `--web.config.file`: TLS, users, headers and rate limit, as other exporters have it.
+
+The format is that of Prometheus' exporter-toolkit, `docs/web-configuration.md`. What we do not
+support of it is an error, because whoever wrote it counts on it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from exporter.documents import Document, DocumentError, parse_document
+from exporter.durations import parse_duration
+from exporter.redaction import redact
+from exporter.settings import SettingsError
+
+_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""Version, cost, salt (of 128 bits, so its last character has few forms) and digest."""
+
+_CIPHERS = {
+    f"TLS_ECDHE_{key}_WITH_{cipher}": f"ECDHE-{key}-{openssl}"
+    for key in ("ECDSA", "RSA")
+    for cipher, openssl in {
+        "AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+        "AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+        "CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305",
+        "AES_128_CBC_SHA": "AES128-SHA",
+        "AES_256_CBC_SHA": "AES256-SHA",
+    }.items()
+}
+"""The suites of TLS 1.2 that Go offers, by the names of IANA, as OpenSSL names them."""
+
+
+def _cipher(name: str) -> str:
+    if name in _CIPHERS:
+        return _CIPHERS[name]
+    if re.match(r"TLS_(AES|CHACHA20)_", name):
+        raise ValueError("the suites of TLS 1.3 are always all in force; leave it out")
+    raise ValueError(f"`{name}` is not supported; known are {', '.join(_CIPHERS)}")
+
+
+def _hash(text: str) -> str:
+    redact.hide(text)
+    if not _HASH.fullmatch(text):
+        raise ValueError("must be a bcrypt hash, such as `htpasswd -nBC 10 ''` prints")
+    return text
+
+
+def _user(name: str) -> str:
+    if ":" in name:
+        raise ValueError("a name with a colon cannot be sent")
+    return name
+
+
+def _http2(wanted: bool) -> bool:
+    if wanted:
+        raise ValueError("HTTP/2 is not supported; leave the key out or set it to false")
+    return wanted
+
+
+def _interval(value: Any) -> float:
+    return 0.0 if value in (0, "0") else parse_duration(value)
+
+
+def _file(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a file")
+    return Path(str(info.context), value)
+
+
+def _printable(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("must be printable ASCII")
+    return text
+
+
+def _section(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _unsupported(reason: str) -> BeforeValidator:
+    def refuse(_: Any) -> Any:
+        raise ValueError(f"not supported: {reason}")
+
+    return BeforeValidator(refuse)
+
+
+_Text = Annotated[str, AfterValidator(_printable)]
+
+File = Annotated[Path, BeforeValidator(_file)]
+"""A path, resolved against the folder of the file that names it."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TlsConfig(_Model):
+    """`tls_server_config`."""
+
+    cert: Annotated[None, _unsupported("put it into a file and name that as cert_file")] = None
+    key: Annotated[None, _unsupported("put it into a file and name that as key_file")] = None
+    cert_file: File
+    key_file: File
+    client_ca: str | None = None
+    client_ca_file: File | None = None
+    client_auth_type: Literal[
+        "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+    ] = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] | None = None
+    min_version: Literal["TLS12", "TLS13"] = "TLS12"
+    max_version: Literal["TLS12", "TLS13"] = "TLS13"
+    cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
+    prefer_server_cipher_suites: bool = True
+    curve_preferences: Annotated[
+        tuple[()], _unsupported("the curves are those of OpenSSL; leave the key out")
+    ] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the configuration is made of."""
+        files = (self.cert_file, self.key_file, self.client_ca_file)
+        return tuple(path for path in files if path)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        authorities = [each for each in (self.client_ca, self.client_ca_file) if each]
+        if self.min_version > self.max_version:
+            raise ValueError("`min_version` is above `max_version`")
+        if len(authorities) > 1:
+            raise ValueError("give either `client_ca` or `client_ca_file`")
+        if authorities and self.client_auth_type == "NoClientCert":
+            raise ValueError("a client CA needs a `client_auth_type` that verifies certificates")
+        if not authorities and self.client_auth_type != "NoClientCert":
+            raise ValueError(f"`{self.client_auth_type}` needs `client_ca_file`")
+        if (
+            self.client_allowed_sans is not None
+            and self.client_auth_type != "RequireAndVerifyClientCert"
+        ):
+            raise ValueError(
+                "`client_allowed_sans` needs `client_auth_type: RequireAndVerifyClientCert`"
+            )
+        return self
+
+
+class Headers(_Model):
+    """`headers`: those that may be added to each response; an empty one is not."""
+
+    content_security_policy: _Text = Field("", alias="Content-Security-Policy")
+    x_frame_options: Literal["deny", "sameorigin", ""] = Field("", alias="X-Frame-Options")
+    x_content_type_options: Literal["nosniff", ""] = Field("", alias="X-Content-Type-Options")
+    x_xss_protection: _Text = Field("", alias="X-XSS-Protection")
+    strict_transport_security: _Text = Field("", alias="Strict-Transport-Security")
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The headers by name."""
+        return {name: text for name, text in self.model_dump(by_alias=True).items() if text}
+
+
+class HttpConfig(_Model):
+    """`http_server_config`."""
+
+    http2: Annotated[bool, AfterValidator(_http2)] = False
+    headers: Annotated[Headers, BeforeValidator(_section)] = Field(default_factory=Headers)
+
+
+class RateLimit(_Model):
+    """`rate_limit`: a request each `interval` (seconds, 0: no limit), `burst` of them at once."""
+
+    interval: Annotated[float, BeforeValidator(_interval)] = 0.0
+    burst: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _lets_something_pass(self) -> Self:
+        if self.interval and not self.burst:
+            raise ValueError("without a `burst` of 1 or more, every request is refused")
+        return self
+
+
+Users = dict[Annotated[str, AfterValidator(_user)], Annotated[str, AfterValidator(_hash)]]
+"""Hashes of passwords, by user."""
+
+
+class WebConfig(_Model):
+    """The whole file."""
+
+    tls_server_config: TlsConfig | None = None
+    http_server_config: Annotated[HttpConfig, BeforeValidator(_section)] = Field(
+        default_factory=HttpConfig
+    )
+    basic_auth_users: Annotated[Users, BeforeValidator(_section)] = Field(default_factory=dict)
+    rate_limit: Annotated[RateLimit, BeforeValidator(_section)] = Field(default_factory=RateLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class WebFile:
+    """What a file says; `document` is for errors that are found later."""
+
+    config: WebConfig
+    document: Document
+
+
+def read_web_file(path: Path) -> WebFile:
+    """Read the file of `--web.config.file`; an empty one asks for nothing.
+
+    Raises:
+        SettingsError: it cannot be used; one line with file, line, key and what is wrong.
+    """
+    try:
+        document = parse_document(read_text(path), str(path))
+        data = {} if document.data is None else document.data
+        return WebFile(WebConfig.model_validate(data, context=path.parent), document)
+    except DocumentError as error:
+        raise SettingsError(str(error)) from None
+    except ValidationError as invalid:
+        raise SettingsError(str(document.errors(invalid))) from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a file.
+
+    Raises:
+        ValueError: why it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8 text") from None

@@ -1,0 +1,64 @@
+"""The file of `--web.config.file` and the files that it names, read anew when they change."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exporter.reload import Reloaded, stamp_of
+from exporter.settings import SettingsError
+from exporter.web.tls import ServerContext, make_context
+from exporter.web.web_config import TlsConfig, WebConfig, WebFile, read_web_file
+
+
+@dataclass(frozen=True, slots=True)
+class WebFiles:
+    """What protects the web server; `tls` is None if it speaks plain HTTP."""
+
+    config: Reloaded[WebFile]
+    tls: Reloaded[ServerContext] | None
+
+    def web_config(self) -> WebConfig:
+        """Return what is asked of clients now."""
+        return self.config.look().config
+
+    @property
+    def reloads(self) -> list[Reloaded[Any]]:
+        """All that is read anew."""
+        return [self.config, *([self.tls] if self.tls else [])]
+
+
+def load_web_files(path: Path) -> WebFiles:
+    """Load the file of `--web.config.file` and what it names.
+
+    Raises:
+        SettingsError: one of the files cannot be used.
+    """
+    speaks_tls = read_web_file(path).config.tls_server_config is not None
+
+    def read() -> WebFile:
+        file = read_web_file(path)
+        if (file.config.tls_server_config is not None) is not speaks_tls:
+            raise SettingsError(
+                f"{path}: tls_server_config: "
+                f"TLS is {'on' if speaks_tls else 'off'} until the exporter is restarted"
+            )
+        return file
+
+    config = Reloaded("web_config", partial(stamp_of, [path]), read)
+    if not speaks_tls:
+        return WebFiles(config, None)
+
+    def stamp() -> object:
+        tls = _tls(config.look())
+        return (tls, stamp_of(tls.files))
+
+    return WebFiles(
+        config,
+        Reloaded("tls", stamp, lambda: make_context(config.latest, _tls(config.latest))),
+    )
+
+
+def _tls(file: WebFile) -> TlsConfig:
+    assert file.config.tls_server_config is not None  # noqa: S101 - `read` sees to that
+    return file.config.tls_server_config
