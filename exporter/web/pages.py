@@ -101,8 +101,7 @@ class Pages:
 
     async def status(self) -> bytes:
         """Return the status page; before the first verdict it says that there is none."""
-        subject = self._subject
-        return await self._render("status", lambda: self._template.render(_view(subject)))
+        return await self._render("status", lambda subject: self._template.render(_view(subject)))
 
     async def report(self, form: str) -> bytes | None:
         """Return the report, in one of `report_forms`, or None while there is no verdict of now."""
@@ -116,16 +115,17 @@ class Pages:
         assessment = self._subject.judge.assessment
         if assessment is None or not self._subject.is_judged:
             return None
-        return await self._render(name, lambda: tell(assessment))
+        return await self._render(name, lambda _: tell(assessment))
 
-    async def _render(self, name: str, make: Callable[[], str]) -> bytes:
+    async def _render(self, name: str, make: Callable[[Subject], str]) -> bytes:
         async with self._rendering:  # one at a time, however many ask
-            board, made = self._subject.board, self._made.get(name)
-            if made and made.generation == board.generation and time.monotonic() < made.expires:
+            subject, kept = self._subject, self._made
+            made, generation = kept.get(name), subject.board.generation
+            if made and made.generation == generation and time.monotonic() < made.expires:
                 return made.body
-            generation, expires = board.generation, time.monotonic() + KEPT_SECONDS
-            body = (await asyncio.to_thread(make)).encode(errors="replace")
-            self._made[name] = _Made(body, generation, expires)
+            expires = time.monotonic() + KEPT_SECONDS
+            body = (await asyncio.to_thread(make, subject)).encode(errors="replace")
+            kept[name] = _Made(body, generation, expires)
             return body
 
 

@@ -161,6 +161,19 @@ def test_hostile_text_runs_nothing_and_fits_a_phone(
         assert page.locator("img, iframe, object, embed, form, input, [onload]").count() == 0
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_report_is_accessible_and_keeps_its_style(
+    browser: Browser, tmp_path: Path, scheme: str
+) -> None:
+    with (
+        _site(hostile_parts(tmp_path, "Some text of others")) as site,
+        _open(browser, f"{site.url}report", "desk", scheme) as page,
+    ):
+        expect(page.locator("h1 .fail")).to_have_text("NO-GO")
+        assert page.evaluate("document.styleSheets.length") == 1
+        _assert_accessible(page)
+
+
 def test_page_without_script_is_whole(browser: Browser, tmp_path: Path) -> None:
     with (
         _site(hostile_parts(tmp_path, "Some text of others")) as site,
