@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.lives import Lives
 from tests.e2e.outages import freeze_for_a_minute
 from tests.e2e.plays import play_all
 from tests.tools import require_postgres
@@ -16,6 +17,7 @@ from tests.watching import install_grants
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
+    from pathlib import Path
 
     from exporter.demo.play import Scenario
     from exporter.demo.server import PostgresServer
@@ -35,6 +37,12 @@ def monitored(loom: LoomDatabase) -> LoomDatabase:
     """Return a database `loom` on the shared server, with the monitoring role installed."""
     install_grants(loom)
     return loom
+
+
+@pytest.fixture
+def lives(monitored: LoomDatabase, tmp_path: Path) -> Lives:
+    """Return exporters whose hour takes 6 seconds, one after the other, on one state."""
+    return Lives(monitored, tmp_path / "state", "6s")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,10 @@ MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.manual}
 Answers = dict[str, Told]
 """What commands said of a deployment, each under a name."""
 
+BEFORE_SECONDS = "45"
+"""Longer than the demo takes by itself: with four of them on one machine, its baseline must stand
+calls that are held up for milliseconds."""
+
 PLAY_SECONDS = 420.0
 """The longest that it may take until all are played; for the timeout of whoever needs them."""
 
@@ -52,7 +56,7 @@ def _play(scenario: Scenario) -> Play:
     inquire = _INQUIRIES.get(scenario)
     # Without questions it ends by itself, else when whoever asked has had enough.
     hold = [] if inquire else ["--hold", "1"]
-    with Demo("--scenario", scenario, "--fast", *hold) as demo:
+    with Demo("--scenario", scenario, "--fast", "--before", BEFORE_SECONDS, *hold) as demo:
         port = int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
         demo.note_processes()
         with Scraper(port, "loom_", every_seconds=2.0) as scraper:
@@ -83,8 +87,10 @@ def _healthy(operator: Operator) -> Answers:
     def is_for_people(told: Told) -> bool:
         return with_status(told, "inconclusive") == MANUAL
 
-    def is_go(told: Told) -> bool:
-        return told.returncode == 0 and "GO" in told.stdout
+    def is_report_of_a_go(told: Told) -> bool:
+        return f"<title>{DEPLOYMENT.title}: GO<" in told.stdout or told.stdout.startswith(
+            f"# {DEPLOYMENT.title}: GO\n"
+        )
 
     answers = {
         "json, unsigned": operator.ask_until(is_for_people, "verify", "--format", "json"),
@@ -101,7 +107,7 @@ def _healthy(operator: Operator) -> Answers:
             lambda told: told.returncode == 0, "verify", "--format", form
         )
     for form in ("markdown", "html"):
-        answers[form] = operator.ask_until(is_go, "report", "--format", form)
+        answers[form] = operator.ask_until(is_report_of_a_go, "report", "--format", form)
     refused = ("sign-off", "security_team", "--by", "Grace", "--reject", "--note", "no review yet")
     answers["sign-off --reject"] = operator.ask(*refused)
     answers["text, rejected"] = operator.ask("verify")

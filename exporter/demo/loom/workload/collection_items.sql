@@ -1,5 +1,5 @@
 -- role: authenticated
--- weight: 8
+-- weight: 20
 -- A coach opens the first of their collections.
 SELECT i.id, i.file_id, i.sort_order
 FROM public.resource_collection_items AS i

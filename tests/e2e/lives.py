@@ -1,0 +1,127 @@
+"""The exporter as one process after the other, killed at random, while an application works."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from exporter.baseline.keeper import TOPIC
+from tests.daemon import Daemon
+from tests.shipped_queries import DEPLOYMENT
+from tests.state import opened
+from tests.watching import MONITOR
+
+if TYPE_CHECKING:
+    from tests.daemon import Page
+    from tests.loom_database import LoomDatabase
+
+PLACE = (("class", "resource_library"), ("role", "service_role"))
+"""Where the calls of `Application` are counted, and nobody else's."""
+
+CALLS = "loom_statement_calls_total"
+MATCHED = "loom_statement_matched_calls_total"
+COUNTERS = (
+    CALLS,
+    "loom_statement_exec_seconds_total",
+    "loom_statement_rows_total",
+    MATCHED,
+    "loom_statement_matched_exec_seconds_total",
+    "loom_statement_expected_exec_seconds_total",
+    "loom_statement_deviation_seconds_squared_total",
+)
+
+
+class Application:
+    """Calls one statement again and again, and knows how often it has."""
+
+    def __init__(self, loom: LoomDatabase) -> None:
+        self._loom = loom
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.calls = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        with self._loom.connect("authenticator") as connection:
+            connection.execute("SET ROLE service_role")
+            while not self._stopped.wait(0.01):
+                connection.execute("SELECT count(*) FROM public.resource_collections")
+                self.calls += 1
+
+
+class Lives:
+    """One exporter after the other on one state; each counter is watched over all of them."""
+
+    def __init__(self, loom: LoomDatabase, folder: Path, hour: str) -> None:
+        self.env = {
+            "LOOM_EXPORTER_DATABASE_URL": loom.dsn(MONITOR),
+            "LOOM_EXPORTER_STATE_DIR": str(folder),
+            "LOOM_EXPORTER_HOUR": hour,
+            "LOOM_EXPORTER_MAX_INTERVAL": "1s",
+        }
+        self._random = random.Random(3)
+        self._counters: dict[tuple[str, object], float] = {}
+        self._met: set[int] = set()
+        self.first_polls = 0.0
+        """Calls of `PLACE` that were new to an exporter at its first poll, of all of them."""
+
+    @property
+    def state(self) -> Path:
+        """The file of what outlives each of them."""
+        return Path(self.env["LOOM_EXPORTER_STATE_DIR"]) / "state.sqlite3"
+
+    @property
+    def document(self) -> str:
+        """The baseline in the state, as it stands there."""
+        with opened(self.state, read_only=True) as store:
+            document = store.read("loom", TOPIC, DEPLOYMENT.name)
+        assert document is not None
+        return document
+
+    def daemon(self) -> Daemon:
+        """Return the next exporter."""
+        return Daemon(None, env=self.env)
+
+    def live(self, longest_seconds: float) -> None:
+        """Run an exporter, watch its counters, and kill it at a random moment."""
+        with self.daemon() as daemon:
+            ends = time.monotonic() + self._random.uniform(0.0, longest_seconds)
+            while time.monotonic() < ends:
+                self.look(daemon)
+                time.sleep(0.1)
+            daemon.stop(signal.SIGKILL)
+
+    def look(self, daemon: Daemon) -> Page:
+        """Scrape, and fail if a counter has fallen since the last look, be it at another life."""
+        page = daemon.page()
+        called = page.value(CALLS, **dict(PLACE))
+        if called is not None and daemon.process.pid not in self._met:
+            self._met.add(daemon.process.pid)
+            self.first_polls += called - self._counters.get((CALLS, PLACE), 0.0)
+        for name in COUNTERS:
+            for labels, value in page.series(name).items():
+                before = self._counters.get((name, labels), 0.0)
+                assert value >= before, f"{name}{labels} fell from {before} to {value}"
+                self._counters[name, labels] = value
+        return page
+
+
+def has_polled(daemon: Daemon) -> bool:
+    """Return whether statements have been counted."""
+    return daemon.page().states.get("pg_stat_statements") == "ok"
+
+
+def baseline_is(daemon: Daemon, state: str) -> bool:
+    """Return whether this is where things stand with the baseline."""
+    return daemon.page().value("loom_baseline_state", state=state) == 1.0
