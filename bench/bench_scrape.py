@@ -17,19 +17,22 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
+from exporter.catalog import Catalog, load
 from exporter.catalog.query import parse_query
-from exporter.collect.board import Board
-from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.outcome import State
+from exporter.parts import assemble
+from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
+from exporter.web.pages import Pages
 from exporter.web.server import bind, serving
 
 if TYPE_CHECKING:
     from exporter.catalog import Query
+    from exporter.collect.board import Board
 
 SERIES = 5_000
 QUERIES = 25
@@ -83,18 +86,15 @@ def time_requests(ports_path: list[tuple[int, str]], rounds: int) -> list[list[f
 async def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
     queries = tuple(make_query(number) for number in range(QUERIES))
-    board = Board(queries, {query.name: 3600.0 for query in queries})
+    catalog = Catalog(load(packaged_queries()).deployment, queries)
+    database = Database("bench", lambda: "")
+    parts = assemble(Settings(), catalog, database, StateStore(Path("unused"), read_only=True))
+    board = parts.board
     for query in queries:
         publish(board, query, SERIES // QUERIES)
-    telemetry = Telemetry("bench", queries)
-    sources = Sources(
-        board=board,
-        database=Database("bench", lambda: ""),
-        store=StateStore(Path("unused"), read_only=True),
-        interval_seconds={query.name: 60.0 for query in queries},
-    )
-    exposition = Exposition(build_registry(sources, telemetry.registry), board)
-    app = build_app(exposition, Health(lambda: True, lambda: True), "bench")
+    sources = Sources(board, database, parts.store, parts.interval_seconds)
+    exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
+    app = build_app(exposition, Health(lambda: True, lambda: True), Pages(parts.subject))
     page = await exposition.page("", "")
 
     async def constant(_: object) -> Response:

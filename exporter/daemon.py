@@ -52,7 +52,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
         is_alive=lambda: watch.is_alive,
         is_ready=lambda: watch.is_complete and not stop.is_set(),
     )
-    app = build_app(watch.exposition, health, database.name, web.web_config if web else None)
+    app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
     tls = web.tls if web else None
     async with serving(app, listener, tls.look if tls else None):
         await database.open()

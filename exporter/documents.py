@@ -94,11 +94,12 @@ def plain_reason(kind: str, message: str) -> str:
         return "must be a list, such as [a, b]"
     if kind in ("dict_type", "model_type"):
         return "must hold `key: value` pairs"
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     if kind == "string_type":
         return "must be text; put it in quotes"
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.removeprefix("Value error, ")
+    return message.replace("Input should be", "must be").replace("String should", "must")
 
 
 def told_as(pattern: str, rule: str) -> BeforeValidator:

@@ -1,6 +1,7 @@
 """Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -56,10 +57,11 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> Answer
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The verdict, and why the baseline is refused, if it is."""
+    """The verdict, why the baseline is refused, if it is, and where the daemon left nothing."""
 
     assessment: Assessment
     refusal: RefusedError | None
+    missing_state: Path | None
 
 
 async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
@@ -82,4 +84,5 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
         for query in catalog.queries:
             await parts.runner.run(query)
         assessment = await parts.judge.assess(parts.board)
-    return Opinion(assessment, parts.keeper.refusal)
+    missing_state = None if store.path.exists() else store.path
+    return Opinion(assessment, parts.keeper.refusal, missing_state)

@@ -19,6 +19,7 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
+from exporter.web.pages import Pages
 
 LOOK_SECONDS = 5.0
 """Time between two looks at the folder."""
@@ -65,6 +66,7 @@ class Watch:
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
         self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
+        self.pages = Pages(self._shown.parts.subject)
 
     @property
     def catalog(self) -> Catalog:
@@ -123,4 +125,5 @@ class Watch:
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
         self.exposition.show(latest.registry, latest.parts.board)
+        self.pages.show(latest.parts.subject)
         _log.info("watching with new queries", queries=len(self.catalog.queries))

@@ -39,6 +39,9 @@ TOPIC = "baseline"
 
 COMPARISON = "comparison"
 
+MIXING_VERSION = 180_000
+"""From this version on, the server tells statements apart by aliases and not by tables."""
+
 STALE_SECONDS = 600.0
 """What was counted longer ago tells nothing of now."""
 
@@ -184,7 +187,7 @@ class Keeper:
             warnings = check_fits(baseline, facts, deployment.name, rules_digest(deployment))
         except RefusedError as refused:
             self.refusal = refused
-            _log.error("the baseline is refused", reason=refused.reason, detail=str(refused))
+            _log.warning("the baseline is refused", reason=refused.reason, detail=str(refused))
             return
         for warning in warnings:
             _log.warning("the baseline was made under other circumstances", detail=warning)
@@ -241,6 +244,13 @@ class Keeper:
             statements=len(baseline.statements),
             would_have_paged=baseline.backtest.pages,
         )
+        if facts.server_version_num >= MIXING_VERSION and facts.extension_schema:
+            _log.info(
+                "this server may count a table that takes the place of another one, under the same "
+                "alias, as the same statement until its statistics are reset",
+                remedy=f'SELECT "{facts.extension_schema}".pg_stat_statements_reset'
+                f"(0, {facts.database_oid}, 0)",
+            )
 
     def _settle(self, facts: ServerFacts) -> None:
         """See to it that the baseline outlives the process, and nothing that it was made of."""

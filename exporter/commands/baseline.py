@@ -23,6 +23,7 @@ from exporter.commands.common import (
     Queries,
     fail,
     load,
+    note,
     open_state,
     save_state,
     told_in_one_line,
@@ -80,7 +81,8 @@ def show(config: Config = None, queries: Queries = None, output: Format = "text"
         baseline = loads(text)
         doubts = _doubts(settings, known, baseline)
         print(text if output == "json" else describe(baseline), end="")
-        _note(doubts)
+        for doubt in doubts:
+            note(doubt)
 
 
 @_group.command(epilog="Example: loom-exporter baseline export baseline.json")
@@ -131,7 +133,8 @@ def import_(
         rules = rules_digest(known.deployment)
         doubts = check_fits(baseline, facts, known.deployment.name, rules)
         save_state(open_state(settings), settings, TOPIC, known.deployment.name, text)
-        _note(doubts)
+        for doubt in doubts:
+            note(doubt)
         print(f"{file}: taken over; a daemon that runs will use it within a minute")
 
 
@@ -175,11 +178,6 @@ def _doubts(settings: Settings, known: Catalog, baseline: Baseline) -> list[str]
     except (RunError, SettingsError) as error:
         return [f"not held against the database: {error}"]
     return check_fits(baseline, facts, known.deployment.name, rules_digest(known.deployment))
-
-
-def _note(lines: list[str]) -> None:
-    for line in lines:
-        print(f"loom-exporter: note: {line}", file=sys.stderr)
 
 
 def _progress(text: str) -> None:

@@ -121,6 +121,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
+def note(message: str) -> None:
+    """Tell something that is good to know on standard error, beside the output."""
+    print(redact(f"loom-exporter: note: {message}"), file=sys.stderr)
+
+
 def fail(message: str, code: Exit) -> NoReturn:
     """Tell what is wrong on standard error, and end with `code`."""
     for line in redact(message).splitlines():

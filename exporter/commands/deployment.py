@@ -1,7 +1,6 @@
 """`verify`, `report`, `sign-off` and `deploy`: whether the deployment may stay."""
 
 import asyncio
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from exporter.commands.common import (
     Queries,
     fail,
     load,
+    note,
     open_state,
     told_in_one_line,
 )
@@ -94,7 +94,7 @@ def sign_off(
         str, typer.Argument(help="Of a criterion, check or sign-off that is for people to judge.")
     ],
     by: Annotated[str, typer.Option("--by", help="Who says so.")],
-    note: Annotated[str, typer.Option("--note", help="What it rests on.")] = "",
+    remark: Annotated[str, typer.Option("--note", help="What it rests on.")] = "",
     reject: Annotated[
         bool, typer.Option("--reject", help="Say no: the verdict is no-go then.")
     ] = False,
@@ -107,7 +107,7 @@ def sign_off(
         configure_logging(settings.log_format, "error")
         try:
             given = sign(
-                known.deployment, criterion, by=by, at=time.time(), note=note, approved=not reject
+                known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
             )
         except SignOffError as error:
             fail(str(error), Exit.USAGE)
@@ -149,7 +149,12 @@ def _opinion(config: Path | None, queries: Path | None) -> Opinion:
     if refusal and refusal.reason is Refusal.OTHER_DATABASE:
         raise refusal
     if refusal:
-        print(f"loom-exporter: note: {refusal} ({refusal.reason})", file=sys.stderr)
+        note(f"{refusal} ({refusal.reason})")
+    if opinion.missing_state:
+        note(
+            f"state: {opinion.missing_state} is not there, so neither is a baseline or a sign-off; "
+            "see LOOM_EXPORTER_STATE_DIR"
+        )
     return opinion
 
 
@@ -166,5 +171,7 @@ def _moment(text: str) -> datetime:
             "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
         )
     if moment > now:
-        raise SettingsError("command line: --at: lies in the future")
+        raise SettingsError(
+            f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
+        )
     return moment.astimezone(UTC)

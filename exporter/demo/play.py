@@ -124,7 +124,7 @@ class _Stage:
         workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
         load = asyncio.create_task(workload.run())
         try:
-            _say(f"\n  Open {exporter.url}/metrics\n")
+            _say(f"\n  Open {exporter.url}/\n  For Prometheus: {exporter.url}/metrics\n")
             hour, before, after = self._plan.pace
             self._tell(f"an hour of the exporter's baseline and warm-up lasts {hour:g} s here")
             self._tell(f"under load, before the deployment, for {before:g} s")
@@ -194,7 +194,7 @@ class _Stage:
 
     async def _hold(self, exporter: ExporterProcess) -> None:
         if self._plan.hold_seconds is None:
-            self._tell(f"still running at {exporter.url}/metrics; end it with Ctrl-C")
+            self._tell(f"still running at {exporter.url}/; end it with Ctrl-C")
             await asyncio.Event().wait()
         else:
             await asyncio.sleep(self._plan.hold_seconds)

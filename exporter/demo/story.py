@@ -96,13 +96,15 @@ def runs(page: str) -> dict[str, float]:
 
 
 def is_open(verdict: str) -> bool:
-    """Return whether something that nobody has to sign is not to be told yet.
+    """Return whether it is not to be told yet, and not because somebody still has to sign.
 
     Args:
         verdict: what `loom-exporter verify --format json` says, or nothing if it failed.
     """
-    criteria = json.loads(verdict)["criteria"] if verdict else []
-    return any(each["status"] == "inconclusive" and not each["manual"] for each in criteria)
+    told = json.loads(verdict) if verdict else {"verdict": None, "criteria": []}
+    return told["verdict"] == "inconclusive" and any(
+        each["status"] == "inconclusive" and not each["manual"] for each in told["criteria"]
+    )
 
 
 def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[Totals]]) -> str:

@@ -81,11 +81,12 @@ def copy_file(path: Path) -> sqlite3.Connection:
     The file is read without a trace, and without keeping anybody from writing it.
 
     Raises:
+        OSError: nobody can tell whether there is one.
         sqlite3.Error, CorruptError, NewerVersionError: as of `open_file`.
     """
     copy = _connect(":memory:")
     try:
-        if path.exists():
+        if _is_there(path):
             with contextlib.closing(_connect(_reading(path))) as file:
                 _check(file)
                 file.backup(copy)
@@ -137,6 +138,15 @@ def _connect(place: Path | str) -> sqlite3.Connection:
     # Python's own complaint of what is not UTF-8 quotes the whole of it.
     file.text_factory = bytes.decode
     return file
+
+
+def _is_there(path: Path) -> bool:
+    # `exists()` says no as well of a path through something that is no folder.
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _reading(path: Path) -> str:

@@ -23,6 +23,7 @@ from exporter.verdict import samples as verdict_samples
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import load_records, new_records, save_records
+from exporter.verdict.history import History
 from exporter.verdict.sign_offs import load_sign_offs
 
 NAME = "verdict"
@@ -54,6 +55,7 @@ class Judge:
         self._facts_until = float("-inf")
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
+        self.history = History(catalog.deployment.tracked, hour_seconds)
 
     @property
     def name(self) -> str:
@@ -128,6 +130,7 @@ class Judge:
             self._keeper.changes(),
             load_sign_offs(self._store, name, deployment),
         )
+        self.history.take(evidence)
         records = load_records(self._store, name, deployment)
         assessment = assess(name, deployment, records, evidence, self._hour_seconds)
         if new := new_records(assessment.week, records):

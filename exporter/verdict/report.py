@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
+from exporter.redaction import redact
 from exporter.verdict.assess import Assessment, Row
 from exporter.verdict.first_week import DayCheck
 from exporter.verdict.text import MARKS, TITLES, summary
@@ -18,6 +21,11 @@ TIMES = (
     "have taken then, so that another mix of calls does not show as a change."
 )
 
+REPORT_STYLE = (
+    files("exporter.verdict").joinpath("templates", "report.css").read_text(encoding="utf-8")
+)
+"""The one style sheet of the HTML report, which a content security policy names by its hash."""
+
 _SPECIAL = re.compile(r"([\\`*\[\]|~])|(?<!\w)_|_(?!\w)")
 
 
@@ -29,6 +37,7 @@ def report_markdown(assessment: Assessment) -> str:
 def report_html(assessment: Assessment) -> str:
     """Return the report as one HTML page that needs nothing else."""
     return _template().render(
+        style=Markup(REPORT_STYLE),  # noqa: S704 - a file of ours
         assessment=assessment,
         facts=_facts(assessment),
         verdict=TITLES[assessment.verdict],
@@ -41,11 +50,17 @@ def report_html(assessment: Assessment) -> str:
     )
 
 
+def without_secrets(value: object) -> object:
+    """Return what a template is about to show; after it is escaped, a secret is not seen as one."""
+    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("exporter.verdict", "templates"),
         autoescape=True,
+        finalize=without_secrets,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -168,6 +183,7 @@ def _escaped(text: str) -> str:
     >>> _escaped("a|b `c` <d>\n_e_ f_g")
     'a\\|b \\`c\\` &lt;d&gt;<br>\\_e\\_ f_g'
     """
+    text = redact(text)
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     return "<br>".join(_SPECIAL.sub(r"\\\g<0>", text).splitlines())

@@ -40,7 +40,9 @@ def _head(assessment: Assessment) -> Iterator[str]:
     for judged in assessment.with_outcome(Outcome.FAIL):
         for finding in judged.findings:
             if finding.outcome is Outcome.FAIL:
-                yield f"  {MARKS[finding.outcome]} {finding.evidence}"
+                # What people said does not tell what they said it of; a metric or a class does.
+                of = f"{judged.title}: " if judged.is_manual else ""
+                yield f"  {MARKS[finding.outcome]} {of}{finding.evidence}"
     for blamed in assessment.blamed:
         yield f"Phase {blamed.phase} ({blamed.title}): rollback risk {blamed.risk}. {blamed.advice}"
 

@@ -1,1 +1,1 @@
-"""HTTP: /metrics, health, the landing page. Nothing in here touches a database."""
+"""HTTP: /metrics, health, the status page, the report. Nothing in here touches a database."""

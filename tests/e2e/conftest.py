@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.outages import freeze_for_a_minute
+from tests.e2e.plays import play_all
+from tests.tools import require_postgres
 from tests.watching import install_grants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
+    from exporter.demo.play import Scenario
     from exporter.demo.server import PostgresServer
     from tests.e2e.outages import Outages
+    from tests.e2e.plays import Play
     from tests.loom_database import LoomDatabase
 
 
@@ -43,3 +47,10 @@ def minute_of_frost() -> Iterator[Future[Outages]]:
     with ThreadPoolExecutor(1) as background:
         yield background.submit(freeze_for_a_minute, enough)
         enough.set()
+
+
+@pytest.fixture(scope="session")
+def plays() -> Mapping[Scenario, Play]:
+    """Return what was seen of every scenario of the demo; takes minutes, so set a timeout."""
+    require_postgres(18)
+    return play_all()

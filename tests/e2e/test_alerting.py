@@ -11,8 +11,8 @@ import pytest
 
 from tests.daemon import Daemon
 from tests.e2e.alerting import Alerting
+from tests.e2e.demo import Demo
 from tests.e2e.observers import eventually
-from tests.e2e.test_demo import Demo
 from tests.tools import require_postgres, require_tool
 from tests.watching import MONITOR
 

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from tests.loom_database import LoomDatabase
 
-COMMANDS = ("serve", "check", "run", "grants", "healthcheck", "demo")
+COMMANDS = (
+    "serve",
+    "check",
+    "run",
+    "grants",
+    "verify",
+    "report",
+    "sign-off",
+    "healthcheck",
+    "demo",
+)
+GROUPS = {"baseline": ("capture", "show", "export", "import"), "deploy": ("mark",)}
 ESCAPE = "\x1b"
 NO_DATABASE = {"LOOM_EXPORTER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 
@@ -38,9 +49,12 @@ def _assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: 
     assert ESCAPE not in line
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name",
+    [*COMMANDS, *(f"{group} {name}" for group, names in GROUPS.items() for name in names)],
+)
 def test_help_has_an_example(name: str) -> None:
-    done = command(name, "--help")
+    done = command(*name.split(), "--help")
     assert done.returncode == 0
     assert "Example: " in done.stdout
     assert f"loom-exporter {name}" in " ".join(done.stdout.split()) or f'"{name}"' in done.stdout
@@ -50,10 +64,24 @@ def test_help_has_an_example(name: str) -> None:
 def test_help_of_all_names_each_command() -> None:
     done = command("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in COMMANDS)
+    assert all(name in done.stdout for name in (*COMMANDS, *GROUPS))
+    for group, names in GROUPS.items():
+        assert all(name in command(group, "--help").stdout for name in names)
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["serve", "--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["run"],
+        ["serve", "--nonsense"],
+        ["baseline", "nonsense"],
+        ["baseline", "import"],
+        ["sign-off", "error_rates"],
+        ["verify", "--format", "xml"],
+        ["verify", "--inconclusive-as", "2"],
+    ],
+)
 def test_wrong_command_line_is_usage(arguments: list[str]) -> None:
     done = command(*arguments)
     assert done.returncode == 2
@@ -67,7 +95,10 @@ def test_serve_says_that_the_port_is_in_use() -> None:
     _assert_one_line(done, 2, f"127.0.0.1:{port}", "in use", "LOOM_EXPORTER_LISTEN")
 
 
-@pytest.mark.parametrize("arguments", [["serve"], ["check", "--database"], ["run", "database"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["serve"], ["check", "--database"], ["run", "database"], ["verify"], ["report"]],
+)
 def test_missing_database_is_told(arguments: list[str]) -> None:
     _assert_one_line(command(*arguments), 2, "LOOM_EXPORTER_DATABASE_URL")
 

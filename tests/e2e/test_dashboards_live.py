@@ -14,9 +14,10 @@ import pytest
 
 from exporter.demo.play import Scenario
 from tests.dashboards import RED, boards, colour_of, fill, panels
+from tests.e2e.demo import Demo
 from tests.e2e.observers import eventually
 from tests.e2e.prometheus import Prometheus, Series
-from tests.e2e.test_demo import OBJECTS, Demo
+from tests.e2e.test_demo import OBJECTS
 from tests.tools import require_postgres
 
 if TYPE_CHECKING:

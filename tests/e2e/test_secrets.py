@@ -220,7 +220,8 @@ def _told_by_daemon(env: Mapping[str, str], form: str, right: bool) -> str:
                 within_seconds=30,
             )
             assert daemon.page().value("loom_database_up") == 0
-        pages = [daemon.get(path).body for path in ("/", "/metrics", "/-/ready", "/nothing")]
+        paths = ("/", "/report", "/api/v1/verdict", "/metrics", "/-/ready", "/nothing")
+        pages = [daemon.get(path).body for path in paths]
         arguments = psutil.Process(daemon.process.pid).cmdline()
         daemon.stop()
         return "\n".join([*pages, *arguments, daemon.stdout, daemon.stderr])

@@ -195,6 +195,7 @@ async def test_before_and_after_are_what_the_server_counted(
     async with watching(shop.dsn(MONITOR), state=state, hour=HOUR) as watch:
         before = await look(watch)
         assert condition(before) == Condition.COLLECTING
+        await until_hours_are_over(watch, 1)  # in this one, the server may have been started
         await poll(watch)
         work(shop, halves)
         await poll(watch)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.baseline.deployed import Deployed
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
+from exporter.database.outcome import State
 from exporter.parts import assemble as parts_of
 from exporter.reload import Reloaded
 from exporter.settings import Settings
 from exporter.state import StateStore
+from exporter.verdict.assess import assess
+from exporter.verdict.evidence import Evidence
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
+from exporter.web.pages import Pages
 from tests.queries import make_catalog
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
     from exporter.collect.board import Board
     from exporter.collect.runner import Runner
     from exporter.collect.telemetry import Telemetry
+    from exporter.verdict.assess import Assessment
+    from exporter.web.pages import Subject
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Parts:
     schedule: Schedule
     registry: CollectorRegistry
     exposition: Exposition
+    subject: Subject
+    pages: Pages
 
     def count(self, name: str, **labels: str) -> float:
         """Return a sample of what the daemon counts itself."""
@@ -81,4 +91,16 @@ def assemble(
         ),
         registry,
         Exposition(registry, parts.board),
+        parts.subject,
+        Pages(parts.subject),
     )
+
+
+def judged(parts: Parts, assessment: Assessment | None = None) -> Assessment:
+    """Let the judge have come to a verdict just now; by default one on nothing but the catalog."""
+    if assessment is None:
+        evidence = Evidence(time.time(), time.monotonic(), parts.board, Deployed({}))
+        assessment = assess("loom", parts.catalog.deployment, {}, evidence)
+    parts.subject.judge.assessment = assessment
+    parts.board.publish(parts.subject.judge.name, State.OK, {})
+    return assessment

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from base64 import b64encode
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,9 +14,11 @@ import pytest
 
 from exporter import __version__
 from exporter.database.outcome import State
+from exporter.verdict.machine import verify_json
+from exporter.verdict.report import report_html, report_markdown
 from exporter.web.app import Health, build_app
 from tests.queries import make_query
-from tests.unit.parts import assemble
+from tests.unit.parts import assemble, judged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,28 +50,99 @@ def mood() -> Mood:
 @pytest.fixture
 async def client(parts: Parts, mood: Mood) -> AsyncIterator[httpx.AsyncClient]:
     health = Health(is_alive=lambda: mood.alive, is_ready=lambda: mood.ready)
-    app = build_app(parts.exposition, health, "loom & <co>")
+    app = build_app(parts.exposition, health, parts.pages)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
         yield client
 
 
-async def test_landing_page_is_at_the_root(client: httpx.AsyncClient) -> None:
+async def test_status_page_is_at_the_root(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"] == "default-src 'none'"
-    assert "loom &amp; &lt;co&gt;" in answer.text
-    assert "<co>" not in answer.text
+    assert "No verdict yet" in answer.text
     assert __version__ in answer.text
 
 
-async def test_every_link_of_the_landing_page_leads_somewhere(client: httpx.AsyncClient) -> None:
+async def test_every_link_of_the_status_page_leads_somewhere(
+    client: httpx.AsyncClient, parts: Parts
+) -> None:
+    judged(parts)
     links = re.findall(r'href="([^"]+)"', (await client.get("/")).text)
-    assert len(links) == 3
+    assert len(links) == 6
     for link in links:
         assert not link.startswith("/"), "a proxy may serve us under a path of its own"
         assert (await client.get(f"/{link}")).status_code == 200
+
+
+async def test_verdict_is_what_the_command_says(client: httpx.AsyncClient, parts: Parts) -> None:
+    assessment = judged(parts)
+    answer = await client.get("/api/v1/verdict")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.text == verify_json(assessment)
+
+
+async def test_report_is_what_the_command_says(client: httpx.AsyncClient, parts: Parts) -> None:
+    assessment = judged(parts)
+    page = await client.get("/report")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.text == report_html(assessment)
+    markdown = await client.get("/report?format=markdown")
+    assert markdown.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert markdown.text == report_markdown(assessment)
+
+
+async def test_report_in_another_form_is_refused_in_one_line(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/report?format=<b>")
+    assert (answer.status_code, answer.text) == (400, "format: must be html or markdown\n")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/verdict", "/report", "/report?format=markdown"])
+async def test_nothing_is_said_before_the_first_verdict(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 503
+    assert "there is no verdict of now" in answer.text
+
+
+async def test_verdict_that_is_too_old_is_none(
+    client: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(parts)
+    expires = parts.board[parts.subject.judge.name].expires
+    assert (await client.get("/api/v1/verdict")).status_code == 200
+    monkeypatch.setattr(time, "monotonic", lambda: expires + 1)
+    assert (await client.get("/api/v1/verdict")).status_code == 503
+    assert (await client.get("/report")).status_code == 503
+    page = await client.get("/")
+    assert page.status_code == 200
+    assert "No verdict" in page.text
+    assert "The last one was" in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/report", "/report?format=markdown", "/report?format=x", "/api/v1/verdict"]
+)
+@pytest.mark.parametrize("is_judged", [True, False])
+async def test_browser_is_told_to_run_load_and_keep_nothing_else(
+    client: httpx.AsyncClient, parts: Parts, path: str, is_judged: bool
+) -> None:
+    if is_judged:
+        judged(parts)
+    answer = await client.get(path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    sources = {"script-src": r"<script>(.*?)</script>", "style-src": r"<style>(.*?)</style>"}
+    for directive, pattern in sources.items():
+        inline = re.findall(pattern, answer.text, re.DOTALL)
+        hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in inline]
+        assert re.findall(rf"{directive} 'sha256-([^']+)'", policy) == hashes
 
 
 @pytest.mark.parametrize(
@@ -134,10 +210,13 @@ async def test_metrics_can_be_asked_for_by_name(client: httpx.AsyncClient) -> No
     assert (await client.get("/metrics?name=loom_things")).text.count("# TYPE ") > 5
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize(
+    "path", ["/", "/report", "/api/v1/verdict", "/metrics", "/-/healthy", "/-/ready"]
+)
 async def test_head_is_answered_and_nothing_can_be_posted(
-    client: httpx.AsyncClient, path: str
+    client: httpx.AsyncClient, parts: Parts, path: str
 ) -> None:
+    judged(parts)
     assert (await client.head(path)).status_code == 200
     for method in ("POST", "PUT", "DELETE"):
         assert (await client.request(method, path)).status_code == 405

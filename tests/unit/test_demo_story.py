@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
+import pytest
+
 from exporter.demo.play import Scenario
-from exporter.demo.story import Totals, Watched, read_story, table, totals
+from exporter.demo.story import Totals, Watched, is_open, read_story, table, totals
+from exporter.verdict.assess import assess
+from exporter.verdict.machine import verify_json
 from tests.loom_database import LOOM
+from tests.unit.judging import make_board, make_deployment, make_evidence
 
 SEEN = Watched("things", "things", labels={"kind": "a"})
 MEAN = Watched("time of one", "seconds_total", per="calls_total", unit="ms")
@@ -53,3 +58,30 @@ def test_every_turn_is_of_a_scenario_and_has_its_file() -> None:
     assert turns
     assert turns.keys() <= set(get_args(Scenario))
     assert all((LOOM / turn.file).is_file() for turn in turns.values())
+
+
+@pytest.mark.parametrize(
+    ("number", "other", "is_to_wait"),
+    [
+        pytest.param(0.0, 0.0, False, id="only a signature is missing"),
+        pytest.param(0.0, None, True, id="no data yet"),
+        pytest.param(1.0, None, False, id="no data yet, and a no-go without it"),
+    ],
+)
+def test_demo_waits_for_a_verdict_that_needs_no_more_than_time(
+    number: float, other: float | None, is_to_wait: bool
+) -> None:
+    deployment = make_deployment("""
+criteria:
+  number: {title: Number, conditions: [{metric: loom_number, equals: 0}]}
+  steps: {title: Steps, conditions: [{metric: loom_steps, equals: 0}]}
+  people: {title: People, manual: true}
+""")
+    steps = {} if other is None else {("first", "one"): other}
+    board = make_board(number={"loom_number": {(): number}}, steps={"loom_steps": steps})
+    assessment = assess("loom", deployment, {}, make_evidence(board))
+    assert is_open(verify_json(assessment)) is is_to_wait
+
+
+def test_demo_does_not_wait_for_a_verdict_that_cannot_be_had() -> None:
+    assert not is_open("")

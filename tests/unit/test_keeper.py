@@ -374,7 +374,8 @@ def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
         for _ in range(3):
             life.attend(BEGUN)
             life.call(SETTLED, 0.3)
-    assert [line["reason"] for line in logs if line["log_level"] == "error"] == [reason]
+    told = [line for line in logs if line["event"] == "the baseline is refused"]
+    assert [(line["log_level"], line["reason"]) for line in told] == [("warning", reason)]
     assert life.condition() == (Condition.REFUSED, reason)
     assert (life.keeper.baseline, life.keeper.changes()) == (None, {})
     assert life.keeper.follow(OWNER, None) == {}

@@ -37,7 +37,9 @@ def test_wheel_carries_queries_demo_and_types(built: Path) -> None:
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
-    assert "exporter/verdict/templates/report.html" in names
+    templates = {path.relative_to(ROOT) for path in (ROOT / "exporter").glob("*/templates/*")}
+    assert len(templates) == 5
+    assert {str(path) for path in templates} <= names
     assert not {name for name in names if not name.startswith(("exporter/", "loom_exporter-"))}
 
 

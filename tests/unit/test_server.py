@@ -38,7 +38,7 @@ async def test_client_that_never_asks_is_hung_up_on(
 ) -> None:
     monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.2)
     parts = assemble(tmp_path, [QUERY])
-    app = build_app(parts.exposition, Health(lambda: True, lambda: True), "loom")
+    app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
     with bind("127.0.0.1:0") as listener:
         async with serving(app, listener):
             port = listener.getsockname()[1]

@@ -133,7 +133,9 @@ async def _running(site: Site) -> AsyncIterator[Running]:
     parts = assemble(site.folder, [])
     files = load_web_files(site.file)
     assert files.tls
-    app = build_app(parts.exposition, Health(lambda: True, lambda: True), "loom", files.web_config)
+    app = build_app(
+        parts.exposition, Health(lambda: True, lambda: True), parts.pages, files.web_config
+    )
     with bind("127.0.0.1:0") as listener:
         async with serving(app, listener, files.tls.look):
             yield Running(listener.getsockname()[1], files)

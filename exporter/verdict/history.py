@@ -1,0 +1,83 @@
+"""The tracked numbers of the last day, kept in memory so that they can be drawn."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from exporter.catalog.criteria import Tracked
+from exporter.verdict.evidence import Evidence
+from exporter.verdict.look import Wanted, look
+
+MOST_POINTS = 1440
+"""A day, at one point a minute; in a rehearsal the last so many looks."""
+
+_ACTUAL = "loom_statement_matched_exec_seconds_total"
+_EXPECTED = "loom_statement_expected_exec_seconds_total"
+
+_RATIO_POINTS = 15
+"""Actual over expected time is taken over so many points, a quarter of an hour: over one minute,
+there are so few calls that one would see nothing but noise."""
+
+
+class Point(NamedTuple):
+    """One look: `at` is a Unix time, `values` are those of the tracked numbers, in their order.
+
+    None where a number was not known. Of a class, the number is actual over expected time.
+    """
+
+    at: float
+    values: tuple[float | None, ...]
+
+
+class _Times(NamedTuple):
+    """What the calls of a class took so far, and what they would have taken before; in seconds."""
+
+    actual: float
+    expected: float
+
+
+class History:
+    """One point a minute, for a day. One thread writes; any may read `points`."""
+
+    def __init__(self, tracked: Sequence[Tracked], hour_seconds: float) -> None:
+        """Begin without a point; `hour_seconds` is shorter than 3600 in a rehearsal."""
+        self._tracked = tracked
+        self._minute_seconds = hour_seconds / 60
+        self._times: deque[dict[str, _Times]] = deque(maxlen=_RATIO_POINTS + 1)
+        self.points: tuple[Point, ...] = ()
+        """The oldest first. Replaced as a whole, so that a reader has one that stays as it is."""
+
+    def take(self, evidence: Evidence) -> None:
+        """Take in what is known now, once a minute; what is taken oftener is left out."""
+        now = evidence.now
+        minute = now // self._minute_seconds
+        if self.points and minute == self.points[-1].at // self._minute_seconds:
+            return
+        names = {tracked.class_name for tracked in self._tracked if tracked.class_name}
+        times = {name: _times(name, evidence) for name in names}
+        self._times.append({name: known for name, known in times.items() if known})
+        point = Point(now, tuple(self._value(tracked, evidence) for tracked in self._tracked))
+        # A clock that is set back would draw a line back in time.
+        earlier = [each for each in self.points[1 - MOST_POINTS :] if each.at < now]
+        self.points = (*earlier, point)
+
+    def _value(self, tracked: Tracked, evidence: Evidence) -> float | None:
+        if tracked.class_name is None:
+            return _sum(tracked.metric or "", tracked.labels, evidence)
+        known = [times[tracked.class_name] for times in self._times if tracked.class_name in times]
+        if not known or tracked.class_name not in self._times[-1]:
+            return None
+        expected = known[-1].expected - known[0].expected
+        return (known[-1].actual - known[0].actual) / expected if expected > 0 else None
+
+
+def _times(class_name: str, evidence: Evidence) -> _Times | None:
+    wanted = {"class": (class_name,)}
+    actual, expected = (_sum(metric, wanted, evidence) for metric in (_ACTUAL, _EXPECTED))
+    return None if actual is None or expected is None else _Times(actual, expected)
+
+
+def _sum(metric: str, wanted: Wanted, evidence: Evidence) -> float | None:
+    found = look(metric, wanted, 0.0, evidence)
+    return None if found.doubts else math.fsum(found.series.values())

@@ -1,0 +1,284 @@
+"""The status page: what it tells, that texts of others stay text, and that a view costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.baseline.deployed import Deployed, PhaseSeen
+from exporter.database.outcome import State
+from exporter.redaction import redact
+from exporter.verdict.assess import assess
+from exporter.web import pages as pages_module
+from exporter.web.exposition import KEPT_SECONDS
+from exporter.web.headers import page_headers
+from exporter.web.pages import Pages
+from tests.hostile import HOSTILE, hostile_parts
+from tests.unit.judging import (
+    APPLIED_AT,
+    DONE,
+    NOT_BEGUN,
+    half_done,
+    make_deployment,
+    make_evidence,
+)
+from tests.unit.parts import assemble, judged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.parts import Parts
+
+ELEMENTS = {
+    *("html", "head", "meta", "noscript", "title", "style", "body", "script", "header", "main"),
+    *("footer", "nav", "section", "div", "p", "h1", "h2", "h3", "span", "b", "a", "ul", "ol", "li"),
+    *("details", "summary", "table", "thead", "tbody", "tr", "th", "td", "code"),
+    *("svg", "line", "path", "circle"),
+}
+
+
+class _Read(HTMLParser):
+    """A page as a browser reads it: its elements, their attributes, and its text."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self._open: list[str] = []
+        self._said: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == [], "what is opened is closed"
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self._said).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "href":
+                self.links.append(value or "")
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("style", "script"):
+            self._said.append(data)
+
+
+async def _read(parts: Parts) -> _Read:
+    return _Read((await parts.pages.status()).decode())
+
+
+@pytest.fixture
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget afterwards what a test has hidden."""
+    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_pattern", None)
+
+
+# ── Texts of others ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_text_is_shown_as_text(tmp_path: Path, text: str) -> None:
+    page = await _read(hostile_parts(tmp_path, text))
+    shown = " ".join(text.split())
+    # Title, verdict and its database, blame with advice, criteria, week, sign-offs, statements.
+    assert page.text.count(shown) >= 15
+    assert page.elements.count("script") == page.elements.count("style") == 1
+    assert set(page.elements) <= ELEMENTS
+    assert not {name for name in page.attributes if name.startswith("on")}
+    assert not {"style", "src", "autofocus", "srcdoc"} & page.attributes
+    assert all(not link.startswith("javascript") for link in page.links)
+    assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.usefixtures("no_secrets")
+async def test_secret_is_shown_nowhere_and_markup_stays_whole(tmp_path: Path) -> None:
+    redact.hide("s3cr3t & <more>", "div", "class")
+    parts = hostile_parts(tmp_path, "it is s3cr3t & <more> here")
+    page = await _read(parts)
+    assert "it is *** here" in page.text
+    body = (await parts.pages.status()).decode()
+    assert "s3cr3t" not in body
+    assert body.count("<div") == body.count("</div>") > 5
+    for said in (
+        await parts.pages.report("html"),
+        await parts.pages.report("markdown"),
+        await parts.pages.verdict(),
+    ):
+        assert said
+        assert b"s3cr3t" not in said
+
+
+# ── What it tells ────────────────────────────────────────────────────────────────────────────────
+
+
+def _judged_parts(folder: Path, deployed: Deployed) -> Parts:
+    deployment = make_deployment(
+        """
+criteria: {things: {title: Few, phase: one, conditions: [{metric: loom_things, at_most: 2}]}}
+first_week: {2: {title: Look, checks: {look: {title: Look again, criteria: [things]}}}}
+sign_offs: {boss: {title: The boss}}
+"""
+    )
+    parts = assemble(folder, [])
+    parts.subject.deployment.phases.update(deployment.phases)
+    judged(parts, assess("loom", deployment, {}, make_evidence(deployed=deployed, later=0.0)))
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("deployed", "told", "is_calm"),
+    [
+        (Deployed({}), "It is not known whether the deployment has begun.", False),
+        (NOT_BEGUN, "The deployment has not begun; there is nothing to judge yet.", True),
+        (half_done(0.0), "1 of 2 phases are applied.", False),
+        (DONE, "Deployed 20", False),
+        (
+            Deployed(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 600),
+            "The database is warming up; speed is judged from 20",
+            False,
+        ),
+        (Deployed({"one": PhaseSeen(True)}, has_begun=True), "at a time that is not known", False),
+    ],
+)
+async def test_stage_of_the_deployment_is_told(
+    tmp_path: Path, deployed: Deployed, told: str, is_calm: bool
+) -> None:
+    parts = _judged_parts(tmp_path, deployed)
+    assert told in (await _read(parts)).text
+    body = (await parts.pages.status()).decode()
+    assert ('class="verdict pending"' in body) is is_calm
+    assert ('class="verdict inconclusive"' in body) is not is_calm
+
+
+async def test_no_go_is_told_with_what_fails_the_phase_and_the_risk(tmp_path: Path) -> None:
+    text = (await _read(hostile_parts(tmp_path, "Some text"))).text
+    verdict, blame, why, criteria = (
+        text.index(each)
+        for each in ("NO-GO", "To blame: phase one rollback risk high", "Why", "Success criteria")
+    )
+    assert verdict < blame < why < criteria
+    assert 'loom_things{kind="Some text"} is 3, expected at most 2' in text[why:criteria]
+    assert "Fast" not in text[why:criteria], "it holds"
+
+
+async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> None:
+    text = (await _read(hostile_parts(tmp_path, "Number of things"))).text
+    assert "Number of things 5 7 +2 7 Mean time 10 ms 5 ms −50 % —" in text
+
+
+async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
+    body = (await hostile_parts(tmp_path, "Things").pages.status()).decode()
+    assert 'aria-label="Things: from 7 to 7 within 30m, at least 7 and at most 7"' in body
+
+
+async def test_week_shows_each_day_and_what_is_to_come(tmp_path: Path) -> None:
+    text = (await _read(_judged_parts(tmp_path, DONE))).text
+    assert "Day 1 free Day 2 ○ to come" in text
+    assert "Day 2 Look again" in text
+
+
+async def test_queries_that_fail_come_first_with_their_reason(tmp_path: Path) -> None:
+    text = (await _read(hostile_parts(tmp_path, "broken by me"))).text
+    listed = text[text.index("Queries Query") :]
+    assert listed.index("steps broken by me error") < listed.index("fresh not run yet")
+    assert listed.index("fresh not run yet") < listed.index("are answered")
+    assert listed.index("are answered") < listed.index("things ok")
+
+
+async def test_before_the_first_verdict_the_page_says_what_is_missing(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [])
+    assert "No verdict yet" in (await _read(parts)).text
+    parts.board.fail(parts.subject.judge.name, State.UNREACHABLE, "no route to host")
+    text = (await _read(parts)).text
+    assert "The last attempt to judge ended as unreachable : no route to host" in text
+
+
+# ── What it costs ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = hostile_parts(tmp_path, "text")
+    threads: list[int] = []
+    view = pages_module._view
+
+    def watched(subject: pages_module.Subject) -> object:
+        threads.append(threading.get_ident())
+        return view(subject)
+
+    monkeypatch.setattr(pages_module, "_view", watched)
+    bodies = await asyncio.gather(*(parts.pages.status() for _ in range(20)))
+    assert len(set(bodies)) == len(threads) == 1
+    assert threads[0] != threading.get_ident()
+    parts.board.publish("number", State.OK, {"loom_number": {(): 8.0}})
+    assert await parts.pages.status()
+    assert len(threads) == 2, "what has changed is shown"
+
+
+async def test_page_is_made_anew_after_some_seconds_because_it_tells_ages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = hostile_parts(tmp_path, "text")
+    first = await parts.pages.status()
+    now = time.time()
+    later = time.monotonic() + KEPT_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: now + 30)
+    assert await parts.pages.status() != first
+
+
+async def test_other_subject_is_shown_at_once(tmp_path: Path) -> None:
+    parts = hostile_parts(tmp_path / "one", "the old one")
+    await parts.pages.status()
+    parts.pages.show(hostile_parts(tmp_path / "two", "the new one").subject)
+    assert "the new one" in (await _read(parts)).text
+
+
+async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = hostile_parts(tmp_path, "text")
+    pages = Pages(parts.subject)
+    await pages.report("html")  # whose template is read once
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a page view opens a file")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.open", refuse)
+    monkeypatch.setattr("os.stat", refuse)
+    pages.show(parts.subject)
+    assert await pages.status()
+    assert await pages.report("html")
+    assert await pages.verdict()
+
+
+def test_policy_names_the_style_by_its_hash_and_no_script_where_there_is_none() -> None:
+    policy = page_headers("")["Content-Security-Policy"]
+    # SHA-256 of nothing.
+    assert "style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='" in policy
+    assert "script-src" not in policy
+    assert "connect-src" not in policy
