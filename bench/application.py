@@ -112,7 +112,14 @@ def learn(loom: DemoDatabase, state: Path, catalog: Catalog) -> None:
     async def poll() -> None:
         store = StateStore(state)
         async with Database("loom", lambda: loom.dsn(ROLE)) as watched:
-            poller = Poller(watched, store, catalog.deployment, show_texts=True, from_zero=True)
+            poller = Poller(
+                watched,
+                store,
+                catalog.deployment,
+                show_texts=True,
+                from_zero=True,
+                pause_seconds=0.0,
+            )
             await poller.ask()
             while poller.is_behind:
                 await poller.ask()

@@ -48,7 +48,15 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
     deployment = catalog.deployment
     store = StateStore(folder / f"{WAYS.index(way)}.sqlite3")
     keeper = None if way == ALONE else Keeper(store, database.name, catalog, HOUR_SECONDS)
-    poller = Poller(database, store, deployment, show_texts=True, follower=keeper, from_zero=True)
+    poller = Poller(
+        database,
+        store,
+        deployment,
+        show_texts=True,
+        follower=keeper,
+        from_zero=True,
+        pause_seconds=0.0,
+    )
     await poller.ask()
     while poller.is_behind:
         await poller.ask()
