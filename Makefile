@@ -6,6 +6,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 CODE     := $(wildcard exporter alerts grafana deploy tests bench)
 SCENARIO ?= healthy
+WORKERS  ?= 2
 ARGS     ?=
 
 # What the installed package is made of besides its code, which is used where it lies.
@@ -25,9 +26,9 @@ venv: $(VENV)/.dev ## Install everything that development needs into .venv.
 demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...).
 	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(ARGS)
 
-test: lint types ## Lint, check types, run all tests (ARGS=... for pytest).
+test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=2).
 	@echo '==> Running the tests'
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting.
 	@echo '==> Checking style'

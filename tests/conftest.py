@@ -38,11 +38,17 @@ class NewServer(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder that they are in."""
+    """Mark tests by the folder that they are in, and say which of them share a process.
+
+    Those of one file do, for they share servers; and all that play the demo, which would get in
+    each other's way, or share what was seen of it.
+    """
     for item in items:
         for folder in ("integration", "e2e"):
             if folder in item.path.parts:
                 item.add_marker(folder)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
