@@ -28,7 +28,7 @@ demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...)
 
 test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=2).
 	@echo '==> Running the tests'
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting.
 	@echo '==> Checking style'

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from exporter.demo.server import PostgresServer
 from tests.loom_database import (
@@ -38,17 +39,32 @@ class NewServer(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder that they are in, and say which of them share a process.
-
-    Those of one file do, for they share servers; and all that play the demo, which would get in
-    each other's way, or share what was seen of it.
-    """
+    """Mark tests by the folder that they are in."""
     for item in items:
         for folder in ("integration", "e2e"):
             if folder in item.path.parts:
                 item.add_marker(folder)
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+_TOGETHER = {
+    **dict.fromkeys(("alerting", "dashboards_live", "demo", "page", "report", "verdict"), "demo"),
+    **dict.fromkeys(("locks", "outages"), "frost"),
+}
+"""Files of tests that run one after the other, because they share what takes minutes: what was seen
+of the demo, or a frozen server; or would slow each other down."""
+
+
+class _ByFile(LoadScopeScheduling):
+    """Runs a file after the other in each of several processes: tests of a file share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _TOGETHER.get(Path(file).stem.removeprefix("test_"), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say which tests share a process."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,8 @@ class Comparison:
         self.matched: dict[Place, Sums] = dict.fromkeys(self._expectations.noise, Sums())
         """By class and role. Grows only, so that any stretch of it can be judged."""
         self.since = Since()
+        self.taken_at = 0.0
+        """When a window was last taken in, by our own clock: the server's may be another."""
         self.counted_at: float | None = None
         """The Unix time up to which calls are counted."""
 
@@ -64,6 +66,7 @@ class Comparison:
             written = json.loads(text)
             self.matched.update(_sums(written["matched"]))
             self.counted_at = written["counted_at"]
+            self.taken_at = written["taken_at"]
             if written["baseline"] == self._digest:
                 self.since = Since(
                     written["since"],
@@ -80,6 +83,7 @@ class Comparison:
             {
                 "baseline": self._digest,
                 "counted_at": self.counted_at,
+                "taken_at": self.taken_at,
                 "matched": _rows(self.matched),
                 "since": self.since.at,
                 "watched_seconds": self.since.watched_seconds,

@@ -90,9 +90,10 @@ class Keeper:
             if window and self._comparison:
                 settled_at = self._deployed.settled_at if self._deployed else None
                 self._comparison.take(window, settled_at)
+                self._comparison.taken_at = time.time()
                 written = {self._catalog.deployment.name: self._comparison.dumps()}
                 self._store.save(self._database, COMPARISON, written)
-            elif window and self._is_collecting:
+            if window and self._is_collecting:  # whatever may be dropped of what is there
                 self._collect(window)
             return matched_samples(self._comparison.matched) if self._comparison else {}
 
@@ -102,13 +103,13 @@ class Keeper:
             self._begin(owner_of(facts))
             self._deployed = deployed
             self._look_for_document(facts)
-            if self.baseline:
-                self._settle(facts)
-            elif deployed.has_begun is False:
+            if deployed.has_begun is False:
                 started_at = facts.postmaster_start.timestamp()
                 self._buckets.exclude(started_at, "the server was restarted")
                 self._gauges.look(board, last_look(board))
-            elif deployed.began_at is not None:
+            if self.baseline:
+                self._settle(facts)
+            elif deployed.has_begun and deployed.began_at is not None:
                 with suppress(UnreadableError):  # the hours are worth waiting for
                     self._freeze(facts, deployed.began_at)
 
@@ -119,8 +120,7 @@ class Keeper:
         """
         with self._lock:
             comparison = self._comparison
-            counted_at = comparison.counted_at if comparison else None
-            if not comparison or not counted_at or time.time() - counted_at > STALE_SECONDS:
+            if not comparison or time.time() - comparison.taken_at > STALE_SECONDS:
                 return {}
             return comparison.changes([*self._catalog.deployment.classes, OTHER])
 
@@ -175,6 +175,11 @@ class Keeper:
             return
         deployment = self._catalog.deployment
         text = self._store.read(self._database, TOPIC, deployment.name)
+        if text is None and self._checked and version > (self._checked[0] or 0):
+            self._comparison = self.baseline = self.refusal = None
+            self._checked = version, facts
+            _log.info("the baseline was dropped")
+            return
         if text is None:
             self._is_written = False  # never was, or the state is lost
             return

@@ -34,12 +34,17 @@ from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
 from exporter.logs import configure_logging
 from exporter.settings import Settings, SettingsError, interactive
+from exporter.state import StateStore
 
 app = typer.Typer()
 _group = typer.Typer(
     help="How the database was before its deployment.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(_group, name="baseline")
+
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Take the place of a baseline that is there already.")
+]
 
 
 @_group.command("capture", epilog="Example: loom-exporter baseline capture --for 10m")
@@ -53,16 +58,19 @@ def capture_(
         bool,
         typer.Option("--since-reset", help="Take all that pg_stat_statements has counted so far."),
     ] = False,
+    replace: Replace = False,
 ) -> None:
-    """Make a baseline now, in place of the one that the daemon collects by itself.
+    """Make a baseline now, which is then used instead of the one that the daemon collects.
 
-    It is put into the state folder, where the daemon finds it. Once the deployment has begun, none
-    can be made.
+    It is put into the state folder, where the daemon finds it. The daemon goes on collecting:
+    `baseline discard` leaves the matter to it again. Once the deployment has begun, none can be
+    made.
     """
     with told_in_one_line():
         settings, known = _load(config, queries)
         seconds = _seconds(for_, since_reset=since_reset)
         store = open_state(settings)
+        _keep_what_is_there(store, settings, known, replace=replace)
         act = partial(capture, settings, known, seconds=seconds, tell=_progress)
         try:
             baseline = asyncio.run(with_database(settings, act))
@@ -117,6 +125,7 @@ def import_(
             help="Take it over from another database, as for a restored copy or a branch.",
         ),
     ] = False,
+    replace: Replace = False,
 ) -> None:
     """Take over a baseline from a file; exit 4 if it is of another database."""
     with told_in_one_line():
@@ -132,10 +141,35 @@ def import_(
             text = dumps(baseline)
         rules = rules_digest(known.deployment)
         doubts = check_fits(baseline, facts, known.deployment.name, rules)
-        save_state(open_state(settings), settings, TOPIC, known.deployment.name, text)
+        store = open_state(settings)
+        _keep_what_is_there(store, settings, known, replace=replace)
+        save_state(store, settings, TOPIC, known.deployment.name, text)
         for doubt in doubts:
             note(doubt)
         print(f"{file}: taken over; a daemon that runs will use it within a minute")
+
+
+@_group.command(epilog="Example: loom-exporter baseline discard")
+def discard(config: Config = None, queries: Queries = None) -> None:
+    """Drop the baseline; until the deployment begins, the daemon collects one by itself."""
+    with told_in_one_line():
+        settings, known = _load(config, queries)
+        _kept(settings, known)
+        save_state(open_state(settings), settings, TOPIC, known.deployment.name, None)
+        print(f"{known.deployment.name}: the baseline is dropped")
+
+
+def _keep_what_is_there(
+    store: StateStore, settings: Settings, known: Catalog, *, replace: bool
+) -> None:
+    """End if there is a baseline, unless it is to be replaced."""
+    name = known.deployment.name
+    if not replace and store.read(settings.database_name, TOPIC, name) is not None:
+        fail(
+            f"baseline: there is one of {name} already, see `loom-exporter baseline show`; "
+            "give --replace to have another one in its place",
+            Exit.FAILED,
+        )
 
 
 def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:

@@ -97,8 +97,10 @@ def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:
     return store
 
 
-def save_state(store: StateStore, settings: Settings, topic: str, name: str, text: str) -> None:
-    """Write one document for the daemon to find; end if that cannot be done."""
+def save_state(
+    store: StateStore, settings: Settings, topic: str, name: str, text: str | None
+) -> None:
+    """Write one document for the daemon to find, or drop it; end if that cannot be done."""
     if not store.save(settings.database_name, topic, {name: text}):
         fail(f"state: {store.problem}", Exit.FAILED)
 

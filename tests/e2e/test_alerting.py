@@ -13,7 +13,6 @@ from tests.daemon import Daemon
 from tests.e2e.alerting import Alerting
 from tests.e2e.demo import Demo
 from tests.e2e.observers import eventually
-from tests.marks import plays_the_demo
 from tests.tools import require_postgres, require_tool
 from tests.watching import MONITOR
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.e2e.alerting import Hook, Notified
     from tests.loom_database import LoomDatabase
-
-pytestmark = plays_the_demo
 
 WITHIN_SECONDS = 300.0
 """A page must arrive so soon after the index is lost, in fast motion or not."""

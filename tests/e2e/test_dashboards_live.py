@@ -18,7 +18,6 @@ from tests.e2e.demo import Demo
 from tests.e2e.observers import eventually
 from tests.e2e.prometheus import Prometheus, Series
 from tests.e2e.test_demo import OBJECTS
-from tests.marks import plays_the_demo
 from tests.tools import require_postgres
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.dashboards import Panel, Target
 
-pytestmark = [pytest.mark.timeout(420), plays_the_demo]
+pytestmark = pytest.mark.timeout(420)
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 

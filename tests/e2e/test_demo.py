@@ -10,7 +10,6 @@ import pytest
 
 from tests.e2e.demo import Demo
 from tests.e2e.plays import PLAY_SECONDS, SCENARIOS
-from tests.marks import plays_the_demo
 from tests.tools import require_postgres
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tests.daemon import Page
     from tests.e2e.plays import Play
 
-pytestmark = [pytest.mark.timeout(PLAY_SECONDS), plays_the_demo]
+pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 MIGRATIONS = 3
 INDEX = "idx_user_mfa_methods_user_status"

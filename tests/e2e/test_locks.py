@@ -15,7 +15,6 @@ from exporter.database.grants import ROLE
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
 from tests.daemon import Daemon, Page
 from tests.e2e.observers import Sampler, Scraper, eventually
-from tests.marks import waits_for_the_frost
 from tests.queries import make_folder, query_text
 from tests.watching import OWNER, install_grants
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from tests.loom_database import LoomDatabase
-
-pytestmark = waits_for_the_frost
 
 LOCKED_SECONDS = 30.0
 ROUNDS = 5

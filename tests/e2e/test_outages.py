@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from exporter.database.connection import CONNECT_SECONDS
 from tests.e2e.outages import watching_outages
-from tests.marks import waits_for_the_frost
 from tests.watching import install_grants
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.e2e.outages import Outages
     from tests.loom_database import LoomDatabase
-
-pytestmark = waits_for_the_frost
 
 
 def test_server_that_is_down_at_the_start_and_then_killed_five_times(

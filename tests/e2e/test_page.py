@@ -23,7 +23,6 @@ from exporter.web.server import bind, serving
 from tests.e2e.demo import Demo
 from tests.e2e.observers import eventually
 from tests.hostile import HOSTILE, hostile_parts
-from tests.marks import plays_the_demo
 from tests.tools import require_postgres, require_tool
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from tests.unit.parts import Parts
-
-pytestmark = plays_the_demo
 
 expect.set_options(timeout=20_000)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.plays import PLAY_SECONDS
-from tests.marks import plays_the_demo
 from tests.shipped_queries import DEPLOYMENT
 from tests.truth import truth_of
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.plays import Answers, Play
     from tests.loom_database import LoomDatabase
 
-pytestmark = [pytest.mark.timeout(PLAY_SECONDS), plays_the_demo]
+pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 
 @pytest.fixture

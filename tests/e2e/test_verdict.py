@@ -15,7 +15,6 @@ import pytest
 from exporter.verdict.machine import SCHEMA
 from tests.daemon import command
 from tests.e2e.plays import MANUAL, PLAY_SECONDS, with_status
-from tests.marks import plays_the_demo
 from tests.shipped_queries import DEPLOYMENT
 from tests.watching import MONITOR, deploy
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from tests.e2e.plays import Answers, Play
     from tests.loom_database import LoomDatabase
 
-pytestmark = [pytest.mark.timeout(PLAY_SECONDS), plays_the_demo]
+pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 ALL = set(DEPLOYMENT.criteria)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,8 +14,15 @@ from structlog.testing import capture_logs
 
 from exporter.baseline.deployed import Deployed, PhaseSeen
 from exporter.baseline.encoding import Refusal, dumps, loads
+from exporter.baseline.fit import identity_of
 from exporter.baseline.gauges import Gauges
-from exporter.baseline.keeper import COMPARISON, TOPIC, Keeper
+from exporter.baseline.keeper import (
+    COMPARISON,
+    STALE_SECONDS,
+    TOPIC,
+    Keeper,
+    rules_digest,
+)
 from exporter.baseline.rule import Sums
 from exporter.baseline.samples import Condition
 from exporter.baseline.tracker import APPLIED
@@ -22,6 +30,7 @@ from exporter.catalog import Catalog
 from exporter.collect.board import Board
 from exporter.database.outcome import State
 from exporter.state import StateStore
+from tests.baselines import BASELINE
 from tests.queries import make_query
 from tests.state import full_disk, opened
 from tests.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
@@ -201,10 +210,33 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
 
 def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     life.freeze()
-    life.call(NOW - HOUR, 0.3)
+    life.call(NOW - HOUR, 0.3)  # by a server whose clock is an hour late
+    assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
+    counted = json.loads(life.store.read("loom", COMPARISON, "orders") or "")
+    counted["taken_at"] -= STALE_SECONDS
+    assert life.store.save("loom", COMPARISON, {"orders": json.dumps(counted)})
+    life.restart()
+    life.attend(BEGUN)
     assert life.keeper.changes() == {}
     life.call(NOW, 0.3)
     assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
+
+
+def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Life) -> None:
+    life.collect(hours=3)
+    identity = identity_of(FACTS, rules_digest(CATALOG.deployment))
+    captured = BASELINE.model_copy(update={"identity": identity, "deployment": "orders"})
+    life.write(dumps(captured))
+    life.attend(BEFORE)
+    assert life.condition() == (Condition.FROZEN, None)
+    for hour in range(3, 6):
+        life.call(START + hour * HOUR, 0.2, 0.3)
+    with opened(life.path) as other:
+        assert other.save("loom", TOPIC, {"orders": None})
+    life.attend(BEFORE)
+    assert life.condition() == (Condition.COLLECTING, None)
+    life.attend(BEGUN)
+    assert calls(life.keeper.baseline) == 2 * 5
 
 
 def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
