@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.worlds import Source
 from exporter.baseline.estimate import noise, profile
-from exporter.baseline.rule import (
-    PAGE,
-    Noise,
-    Outcome,
-    Sums,
-    change,
-    contribution,
-    pages,
-    verdict_of,
-)
+from exporter.baseline.rule import PAGE, Noise, Sums, change, contribution, pages
 from exporter.statements.counters import Delta
+from exporter.verdict.outcome import Outcome, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

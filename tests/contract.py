@@ -99,6 +99,7 @@ STATEMENTS = {
     "loom_statement_rows_total": _counter("class", "role"),
     "loom_statement_shared_blocks_hit_total": _counter("class", "role"),
     "loom_statement_shared_blocks_read_total": _counter("class", "role"),
+    "loom_statements_classified": _gauge("how"),
     "loom_statements_slow": _gauge("class"),
     "loom_statement_slow_threshold_seconds": _gauge(),
     "loom_statement_mean_exec_seconds": _gauge("statement", "class", "role"),

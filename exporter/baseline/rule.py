@@ -7,7 +7,6 @@ simulates it. No clock, no network: numbers in, a decision out.
 
 import math
 from collections.abc import Iterable
-from enum import StrEnum, auto
 from typing import NamedTuple
 
 from exporter.statements.counters import Delta
@@ -125,21 +124,6 @@ HOURS_OF_A_DAY = 24
 # Relative standard errors below and above which a double and its exponential say nothing more.
 _LEAST_ERROR = 1e-9
 _GREATEST_ERROR = 100.0
-
-
-class Outcome(StrEnum):
-    """What can be said of a deployment, or of a part of it."""
-
-    PASS = auto()
-    FAIL = auto()
-    INCONCLUSIVE = auto()
-
-
-class Judgement(NamedTuple):
-    """An outcome, and why, in a few words for whoever decides."""
-
-    outcome: Outcome
-    reason: str
 
 
 def contribution(delta: Delta, mean_seconds: float, variance: float) -> Sums:
@@ -262,46 +246,6 @@ def pages(
         and coverage > LEAST_COVERAGE
         and change.seconds - change.expected_seconds >= excess_floor_seconds
     )
-
-
-def verdict_of(change: Change | None, coverage: float | None) -> Judgement:
-    """Judge all calls since the deployment; no data is neither pass nor fail.
-
-    Args:
-        change: since the deployment settled; None if there was no call.
-        coverage: seconds of statements with a baseline over all seconds; None without any.
-    """
-    if change is None or coverage is None:
-        return Judgement(Outcome.INCONCLUSIVE, "no calls of statements with a baseline")
-    doubt = _doubt(change, coverage)
-    if doubt:
-        return Judgement(Outcome.INCONCLUSIVE, doubt)
-    found = (
-        f"{change.ratio:.2f} times the baseline, between {change.lower:.2f} and {change.upper:.2f}"
-    )
-    if change.ratio > SLOWER and change.lower > 1.0 and change.z_raw > PAGE.z_raw:
-        return Judgement(Outcome.FAIL, found)
-    if change.upper <= SLOWER:
-        return Judgement(Outcome.PASS, found)
-    return Judgement(Outcome.INCONCLUSIVE, f"too early to tell: {found}")
-
-
-def improved(change: Change) -> bool:
-    """Return whether calls surely take at least 30 % less time than before."""
-    return change.upper <= IMPROVED
-
-
-def _doubt(change: Change, coverage: float) -> str | None:
-    if change.calls < LEAST_CALLS:
-        return f"only {change.calls} calls, {LEAST_CALLS} at least"
-    if coverage <= LEAST_COVERAGE:
-        return f"a baseline is known for {coverage:.0%} of the time, not for {LEAST_COVERAGE:.0%}"
-    if change.baseline_error > GREATEST_BASELINE_ERROR:
-        return (
-            f"the baseline is uncertain by {change.baseline_error:.0%},"
-            f" {GREATEST_BASELINE_ERROR:.0%} at most"
-        )
-    return None
 
 
 def _unbiased(squared_deviation: float, calls: int) -> float:

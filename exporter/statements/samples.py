@@ -1,5 +1,6 @@
 """What is exposed of the statements: metrics, and their samples."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from exporter.catalog import Deployment, Metric
@@ -7,6 +8,9 @@ from exporter.catalog.deployment import OTHER
 from exporter.collect.snapshot import Samples
 from exporter.statements.slowest import Slow
 from exporter.statements.tally import Tally, Totals
+
+HOW = ("parsed", "ambiguous", "pattern", "none")
+"""Values of `Known.how`."""
 
 _BY_CLASS = ("class", "role")
 _CUMULATIVE = {
@@ -28,6 +32,11 @@ def _counter(text: str, *labels: str) -> Metric:
 
 METRICS: Mapping[str, Metric] = {
     **{name: _counter(text, *_BY_CLASS) for name, text in _CUMULATIVE.items()},
+    "loom_statements_classified": _gauge(
+        "Statements by how their class was found out: from the parsed text; ambiguous, where a "
+        "later class claims it, too; by a pattern, where the text does not parse; none, without.",
+        "how",
+    ),
     "loom_statements_slow": _gauge(
         "Statements whose calls between the last two polls took longer than the threshold on "
         "average.",
@@ -69,6 +78,8 @@ def make_samples(
         totals = tally.totals.get(place, Totals())
         for name, value in zip(_CUMULATIVE, totals, strict=True):
             samples[name][place] = value
+    how = Counter(known.how for known in tally.known.values())
+    samples["loom_statements_classified"] = {(each,): how[each] for each in HOW}
     for class_name, count in (slow or {}).items():
         samples["loom_statements_slow"][class_name,] = count
     samples["loom_statement_slow_threshold_seconds"][()] = deployment.slow_statement

@@ -16,12 +16,16 @@ from exporter.statements.text import display_text, identity
 
 
 class Known(NamedTuple):
-    """What an entry is; `identity` and `shown` are None where there is no text to go by."""
+    """What an entry is; `identity` and `shown` are None where there is no text to go by.
+
+    `how` says how its class was found out, as `Classification` does, or that it is `ambiguous`.
+    """
 
     identity: str | None
     class_name: str
     role: str
     shown: str | None = None
+    how: str = "parsed"
 
 
 class Totals(NamedTuple):
@@ -116,15 +120,17 @@ def recognise(
     texts: Mapping[Key, StatementText], deployment: Deployment, *, show: bool
 ) -> dict[Key, Known]:
     """Sort statements into classes; takes a millisecond for each, and the stack of the parser."""
-    return {
-        key: Known(
+    found: dict[Key, Known] = {}
+    for key, text in texts.items():
+        class_name, how, ambiguous = classify(text.text, deployment.classes)
+        found[key] = Known(
             identity(text.text),
-            classify(text.text, deployment.classes).name,
+            class_name,
             role_label(text.role, deployment.statement_roles),
             display_text(text.text) if show else None,
+            "ambiguous" if ambiguous else how,
         )
-        for key, text in texts.items()
-    }
+    return found
 
 
 def slow(

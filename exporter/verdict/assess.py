@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from exporter.baseline.deployed import Deployed
-from exporter.baseline.rule import Outcome
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import DayCheck, Record, week
 from exporter.verdict.judged import Judged, judge_by_hand, judge_criterion
 from exporter.verdict.look import look, matching
+from exporter.verdict.outcome import Outcome
 
 
 class Verdict(StrEnum):

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.baseline.rule import Outcome, verdict_of
 from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.look import Labels, Look, look, matching
+from exporter.verdict.outcome import Outcome, verdict_of
 from exporter.verdict.wording import age, listed, moment, number, selector, series_name, share
 
 

@@ -8,13 +8,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exporter.baseline.deployed import Deployed
-from exporter.baseline.rule import Outcome
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
 from exporter.state import StateStore
 from exporter.verdict.conditions import Finding
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.judged import Judged, judge_check, worst
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.sign_offs import UnixTime
 from exporter.verdict.wording import listed, moment
 

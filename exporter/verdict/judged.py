@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.baseline.rule import Outcome
 from exporter.catalog.criteria import ALL, Check, Criterion
 from exporter.verdict.conditions import Finding, judge
 from exporter.verdict.evidence import Evidence
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.sign_offs import SignOff
 from exporter.verdict.wording import moment
 

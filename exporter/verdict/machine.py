@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from exporter.baseline.rule import Outcome
 from exporter.verdict.assess import Assessment
 from exporter.verdict.judged import Judged
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.wording import one_line
 
 SCHEMA = "loom-exporter.verdict/1"

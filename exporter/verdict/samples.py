@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from exporter.baseline.rule import Outcome
 from exporter.catalog import Metric
 from exporter.collect.snapshot import Samples
 from exporter.verdict.assess import Assessment, Verdict
+from exporter.verdict.outcome import Outcome
 
 PENDING = "pending"
 """The status of a check whose answer is still to come."""

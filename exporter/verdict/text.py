@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from exporter.baseline.rule import Outcome
 from exporter.verdict.assess import Assessment, Verdict
 from exporter.verdict.judged import Judged
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.wording import moment
 
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?"}

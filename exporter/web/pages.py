@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from exporter import __version__
 from exporter.baseline.keeper import Keeper
-from exporter.baseline.rule import Outcome
 from exporter.catalog import Deployment
 from exporter.collect.board import Board
 from exporter.redaction import redact
@@ -20,6 +19,7 @@ from exporter.verdict.assess import Assessment, Verdict
 from exporter.verdict.judge import Judge
 from exporter.verdict.judged import Judged
 from exporter.verdict.machine import verify_json
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.report import TIMES, report_html, report_markdown, without_secrets
 from exporter.verdict.samples import PENDING
 from exporter.verdict.text import TITLES, summary

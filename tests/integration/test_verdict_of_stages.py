@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from exporter.baseline.comparison import ClassChange
 from exporter.baseline.deployed import Deployed, PhaseSeen
-from exporter.baseline.rule import Change, Outcome
+from exporter.baseline.rule import Change
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.look import LOOK_SECONDS
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.sign_offs import sign, signable
 from tests.marks import only_18
 from tests.shipped_queries import DEPLOYMENT

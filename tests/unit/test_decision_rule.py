@@ -16,17 +16,15 @@ from exporter.baseline.rule import (
     PAGE,
     Change,
     Noise,
-    Outcome,
     Sums,
     change,
     contribution,
-    improved,
     pages,
     pooled,
     spread,
-    verdict_of,
 )
 from exporter.statements.counters import Delta, combine
+from exporter.verdict.outcome import Outcome, verdict_of
 from tests.statement_model import START, Life
 
 
@@ -302,6 +300,8 @@ def test_verdict_is_no_more_certain_than_the_evidence(
     assert judgement.reason.startswith(reason)
 
 
-def test_improvement_is_certain_or_none() -> None:
-    assert improved(STABLE._replace(ratio=0.5, upper=0.7))
-    assert not improved(STABLE._replace(ratio=0.5, upper=0.71))
+def test_improvement_is_told_when_it_is_certain() -> None:
+    for upper, is_told in ((0.7, True), (0.71, False)):
+        judgement = verdict_of(STABLE._replace(ratio=0.5, upper=upper), 0.9)
+        assert judgement.outcome is Outcome.PASS
+        assert judgement.reason.endswith("so at least 30% faster") is is_told

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.baseline.deployed import Deployed
-from exporter.baseline.rule import Outcome
 from exporter.state import StateStore
 from exporter.verdict.first_week import (
     DayCheck,
@@ -21,6 +20,7 @@ from exporter.verdict.first_week import (
     week,
 )
 from exporter.verdict.judged import judge_criterion
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.sign_offs import sign
 from tests.unit.judging import (
     APPLIED_AT,

@@ -66,7 +66,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("baseline.keeper",),
     ("baseline.capture",),
     ("verdict",),
-    ("verdict.sign_offs", "verdict.wording"),
+    ("verdict.outcome", "verdict.sign_offs", "verdict.wording"),
     ("verdict.evidence",),
     ("verdict.look",),
     ("verdict.conditions",),

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from exporter.baseline.comparison import ClassChange
-from exporter.baseline.rule import Outcome
 from exporter.catalog.criteria import Criterion
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.judged import judge_criterion
+from exporter.verdict.outcome import Outcome
 from exporter.verdict.samples import METRICS, make_samples
 from exporter.verdict.sign_offs import sign
 from tests.unit.judging import (

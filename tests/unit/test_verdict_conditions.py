@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from exporter.baseline.comparison import ClassChange
 from exporter.baseline.deployed import Deployed, PhaseSeen
-from exporter.baseline.rule import Outcome
 from exporter.catalog.criteria import Condition
 from exporter.database.outcome import State
 from exporter.redaction import redact
 from exporter.verdict.conditions import Finding, judge
 from exporter.verdict.look import LOOK_SECONDS
+from exporter.verdict.outcome import Outcome
 from tests.unit.judging import (
     APPLIED_AT,
     DONE,
