@@ -175,9 +175,26 @@ def test_capture_after_the_deployment_has_begun_is_1_and_keeps_what_is_there(
     assert command("baseline", "capture", "--since-reset", env=watched).returncode == 0
     kept = command("baseline", "export", env=watched).stdout
     deploy(monitored, "healthy")
-    done = command("baseline", "capture", "--since-reset", env=watched)
+    done = command("baseline", "capture", "--since-reset", "--replace", env=watched)
     _assert_one_line(done, 1, "the deployment has begun")
     assert command("baseline", "export", env=watched).stdout == kept
+
+
+def test_baseline_is_replaced_only_when_asked_and_can_be_dropped(
+    monitored: LoomDatabase, watched: dict[str, str], tmp_path: Path
+) -> None:
+    capture = ("baseline", "capture", "--since-reset")
+    assert command(*capture, env=watched).returncode == 0
+    kept = command("baseline", "export", env=watched).stdout
+    file = tmp_path / "baseline.json"
+    file.write_text(kept)
+    for arguments in (capture, ("baseline", "import", str(file))):
+        _assert_one_line(command(*arguments, env=watched), 1, "already", "--replace")
+        assert command("baseline", "export", env=watched).stdout == kept
+        assert command(*arguments, "--replace", env=watched).returncode == 0
+        kept = command("baseline", "export", env=watched).stdout
+    assert command("baseline", "discard", env=watched).returncode == 0
+    _assert_one_line(command("baseline", "discard", env=watched), 1, "there is none")
 
 
 @pytest.mark.parametrize("name", ["show", "export"])
