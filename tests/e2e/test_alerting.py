@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.loom_database import LoomDatabase
 
 WITHIN_SECONDS = 300.0
-"""A page must arrive so soon after the index is lost, in fast motion or not."""
+"""A page must arrive so soon after the index is lost, in fast motion."""
 
 UNDER_LOAD = "under load, after it"
 """What the demo tells when all is done to its database."""

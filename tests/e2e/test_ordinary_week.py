@@ -84,7 +84,7 @@ def _grown(load: _Load, mean: float) -> dict[str, float]:
     }
 
 
-def _statements(draw: random.Random) -> Series:
+def _classes(draw: random.Random) -> Series:
     series: Series = {}
     for name, mean in MEANS_SECONDS.items():
         loads = list(_loads(draw, 600.0))
@@ -101,6 +101,20 @@ def _statements(draw: random.Random) -> Series:
         series[f"loom_statement_change_ratio{of_class}"] = [0.6] * STEPS
     series['loom_baseline_window_seconds{database="loom"}'] = [7 * 86400.0] * STEPS
     return series
+
+
+def _statements(draw: random.Random) -> Series:
+    """Return the classes: known first to one address, and from the restart on to another."""
+    series: Series = {}
+    for name, values in _classes(draw).items():
+        known = name.removesuffix("}")
+        series[f'{known}, instance="a"}}'] = _within(range(RESTART), values)
+        series[f'{known}, instance="b"}}'] = _within(range(RESTART, STEPS), values)
+    return series
+
+
+def _within(lives: range, values: list[float | None]) -> list[float | None]:
+    return [value if step in lives else None for step, value in enumerate(values)]
 
 
 def _database(draw: random.Random) -> Series:
