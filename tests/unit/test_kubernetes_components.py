@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-import yaml
 
 from exporter import catalog
 from tests.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
 
-if TYPE_CHECKING:
-    from pathlib import Path
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+"""Of Debian, and so of the base image."""
+
+
+def _ca_files(file: Path) -> list[str]:
+    """Return the sslrootcert of each connection string that checks the server's certificate."""
+    urls = re.findall(r"\S*sslmode=verify-full\S*", file.read_text())
+    return [url.partition("&sslrootcert=")[2].rstrip(".`") for url in urls]
+
+
+@pytest.mark.parametrize("overlay", ["minimal", "operator"])
+def test_certificate_of_the_database_is_checked_with_the_authorities_of_the_image(
+    overlay: str,
+) -> None:
+    for file in (KUBERNETES / "base/secret.example.yaml", KUBERNETES.parent / "README.md"):
+        assert _ca_files(file) == [SYSTEM_CA], file
+    # Nothing is mounted over them.
+    for _, template in pod_templates(render_overlay(overlay)):
+        (container,) = template["spec"]["containers"]
+        mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert not [path for path in mounted if Path(SYSTEM_CA).is_relative_to(path)]
 
 
 def test_supabase_checks_the_certificate_with_the_file_that_is_mounted() -> None:
-    objects = render_overlay("supabase")
-    example = (KUBERNETES / "overlays/supabase/secret.example.yaml").read_text()
-    urls = [e["stringData"].get("url", "") for e in yaml.safe_load_all(example)]
-    for _, template in pod_templates(objects):
+    (used,) = _ca_files(KUBERNETES / "overlays/supabase/secret.example.yaml")
+    assert _ca_files(KUBERNETES / "components/database-ca/kustomization.yaml") == [used]
+    for _, template in pod_templates(render_overlay("supabase")):
         (container,) = template["spec"]["containers"]
         (ca,) = (m["mountPath"] for m in container["volumeMounts"] if m["name"] == "ca")
-        assert f"sslmode=verify-full&sslrootcert={ca}/ca.crt" in urls[0]
+        assert used == f"{ca}/ca.crt"
 
 
 @pytest.mark.parametrize("inconclusive", ["0", "3"])
