@@ -8,8 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from cryptography.x509 import DNSName
 
 from exporter import catalog
+from exporter.web.web_files import load_web_files
+from tests.certificates import Authority
 from tests.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
 
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
@@ -83,7 +87,8 @@ def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
     files = next(
         each["data"]
         for each in of_kind(compose(folder, ["own-queries"]), "ConfigMap")
-        if each["metadata"]["name"].startswith("loom-exporter-queries")
+        # A name with the hash of the content would be a new pod for each change.
+        if each["metadata"]["name"] == "loom-exporter-queries"
     )
     written = {path.name for path in (KUBERNETES / "components/own-queries/queries").iterdir()}
     assert set(files) == written
@@ -95,3 +100,27 @@ def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
         (tmp_path / "queries" / name).symlink_to(f"..data/{name}")
     loaded = catalog.load(tmp_path / "queries")
     assert [query.name for query in loaded.queries] == ["orders_stuck"]
+
+
+def test_web_config_that_is_shown_can_be_used_as_its_secret_is_mounted(tmp_path: Path) -> None:
+    example = (KUBERNETES / "components/web-config/secret.example.yaml").read_text()
+    files = yaml.safe_load(example)["stringData"]
+    authority = Authority()
+    certificate = authority.issue(DNSName("loom-exporter"))
+    files |= {"ca.crt": authority.pem, "tls.crt": certificate.certificate.decode()}
+    files["tls.key"] = certificate.key.decode()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert load_web_files(tmp_path / "web.yml").tls
+
+
+def test_no_probe_depends_on_whether_the_endpoint_speaks_tls(tmp_path: Path) -> None:
+    (deployment,) = of_kind(compose(tmp_path, ["web-config"]), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probes = {key: value for key, value in container.items() if key.endswith("Probe")}
+    assert probes.keys() == {"startupProbe", "livenessProbe"}
+    for probe in probes.values():
+        assert probe["exec"] == {"command": ["loom-exporter", "healthcheck"]}
+        assert "httpGet" not in probe
+        # Python starts within this, where a second of the default may be too little.
+        assert probe["timeoutSeconds"] == 5
