@@ -1,8 +1,10 @@
-# The image of loom-exporter: `docker build --tag loom-exporter .` at the top of the checkout.
+# The image of loom-exporter: `docker build --tag loom-exporter:0.1.0 .` at the top of the checkout.
 #
 # A tag can come to mean another image. Once you have looked at one, build on just that:
 #   --build-arg PYTHON=python:3.13-slim@sha256:…
 # It is a glibc image on purpose: PostgreSQL's parser recurses, and musl's threads have small stacks.
+# It brings /etc/ssl/certs/ca-certificates.crt, by which the certificates of databases are checked; a
+# base of your own has to bring it too.
 ARG PYTHON=python:3.13-slim
 
 FROM ${PYTHON} AS build

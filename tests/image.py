@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.dockerfile import Step, read_dockerfile
 from tests.tools import missing
 
@@ -72,9 +70,9 @@ class Mounts:
 
 @contextlib.contextmanager
 def mount_namespace(folder: Path) -> Iterator[Mounts]:
-    """Hold a mount namespace. It takes root and the right to mount; without them, skip the test."""
+    """Hold a mount namespace. It takes root and the right to mount; see `missing` for without."""
     if os.geteuid() != 0:
-        pytest.skip("building the image without a container engine takes root")
+        missing("building the image without a container engine takes root")
     # It ends when its standard input does, and so with this process, however that ends.
     with subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", _HOLD, str(folder)],
@@ -194,8 +192,8 @@ def _apply(image: Image, step: Step) -> None:
 
 def _run(image: Image, command: str) -> None:
     """Run a command in the image as root, with the caller's way to the packages."""
-    registry = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_CERT_"))}
-    environment = {**registry, **image.environment, "HOME": "/root"}
+    of_pip = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_CERT_"))}
+    environment = {**of_pip, **image.environment, "HOME": "/root"}
     image.mounts.run(
         *("chroot", str(image.root), "env", "-i", *(f"{k}={v}" for k, v in environment.items())),
         *("/bin/sh", "-c", f"cd {shlex.quote(image.folder)} && {command}"),

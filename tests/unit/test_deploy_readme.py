@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import exporter
 from tests.kustomize import KUBERNETES, of_kind, pod_templates, render_overlay
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,23 @@ def _commands(heading: str) -> list[str]:
     block = re.search(rf"^### {heading}\n.*?^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert block, heading
     return block[1].replace("\\\n", "").splitlines()
+
+
+def test_image_that_is_run_and_pushed_is_the_one_that_is_built() -> None:
+    image = f"loom-exporter:{exporter.__version__}"
+    assert set(re.findall(r"docker build --tag (\S+)", README)) == {image}
+    assert set(re.findall(r"docker run --rm (\S+) ", README)) == {image}
+    assert re.findall(r"^    --env \S+ (\S+)$", README, re.MULTILINE) == [image]
+    (tagged,) = re.findall(rf"docker tag {re.escape(image)} (\S+)", README)
+    assert re.findall(r"docker push (\S+)", README) == [tagged]
+    assert re.findall(r"kustomize edit set image loom-exporter=([^\s)]+)", README) == [tagged]
+
+
+@pytest.mark.parametrize("overlay", NAMED)
+def test_all_that_the_five_commands_need_is_made_before(overlay: str) -> None:
+    before = README[: README.index(f"### {NAMED[overlay]}\n")]
+    assert "docker push" in before
+    assert "cat > url)" in before
 
 
 @pytest.mark.parametrize("overlay", NAMED)

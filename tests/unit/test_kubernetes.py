@@ -37,10 +37,17 @@ ALL_COMPONENTS = (
     "baseline",
     "database-ca",
     "own-queries",
+    "web-config",
 )
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
-SECRETS = {"loom-exporter-database": {"url"}, "loom-exporter-ca": {"ca.crt"}}
+SECRETS = {
+    "loom-exporter-database": {"url"},
+    "loom-exporter-ca": {"ca.crt"},
+    "loom-exporter-web": {"web.yml", "tls.crt", "tls.key", "ca.crt"},
+}
 """What an operator brings: names and keys."""
+
+PROBES = ("startup", "liveness", "readiness")
 
 APPLY_LIMIT_BYTES = 256 * 1024
 """kubectl keeps what it applied in an annotation, and no object may have more of those."""
@@ -126,7 +133,7 @@ def test_settings_are_known_to_the_exporter(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     loaded = load_settings()
-    for _, template in pod_templates(objects):
+    for name, template in pod_templates(objects):
         (container,) = template["spec"]["containers"]
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
         assert mounts[str(loaded.state_dir)] == "state"
@@ -134,6 +141,8 @@ def test_settings_are_known_to_the_exporter(
         assert mounts[str(loaded.database_url_file.parent)] == "database"
         if "queries" in loaded.model_fields_set:
             assert mounts[str(loaded.queries)] == "queries"
+        if loaded.web_config_file and name == "loom-exporter":
+            assert mounts[str(loaded.web_config_file.parent)] == "web"
         for port in container.get("ports", []):
             assert loaded.listen == f":{port['containerPort']}"
 
@@ -172,9 +181,14 @@ def test_service_has_the_exporter_behind_it_and_nothing_else(objects: list[Manif
     (port,) = container["ports"]
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
     assert service["spec"]["ports"][0]["port"] == port["containerPort"]
-    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness")}
-    assert {probe["path"] for probe in probes.values()} == {"/-/healthy"}
-    assert container["readinessProbe"]["httpGet"]["path"] == "/-/ready"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_ask_what_does_not_ask_the_database(overlay: str) -> None:
+    (deployment,) = of_kind(render_overlay(overlay), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    asked = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in PROBES}
+    assert asked == {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": "/-/ready"}
 
 
 def test_jobs_run_beside_the_exporter_whose_volume_they_need(objects: list[Manifest]) -> None:
@@ -216,8 +230,10 @@ def test_no_secret_is_applied_and_examples_have_none(objects: list[Manifest]) ->
     assert {each["metadata"]["name"] for each in examples} == set(SECRETS)
     for example in examples:
         assert set(example["stringData"]) == SECRETS[example["metadata"]["name"]]
-        for value in example["stringData"].values():
-            assert ":PASSWORD@" in value or value == "CERTIFICATE"
+        for key, value in example["stringData"].items():
+            # A user's hash in web.yml would be a secret as well.
+            harmless = ":PASSWORD@" in value or value in ("CERTIFICATE", "KEY")
+            assert harmless or (key == "web.yml" and "basic_auth_users" not in value)
 
 
 def test_objects_fit_into_what_kubectl_can_apply(objects: list[Manifest]) -> None:

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.x509 import DNSName
 
 from exporter import catalog
+from exporter.web.web_files import load_web_files
+from tests.certificates import Authority
 from tests.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
 
-if TYPE_CHECKING:
-    from pathlib import Path
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+"""Of Debian, and so of the base image."""
+
+
+def _ca_files(file: Path) -> list[str]:
+    """Return the sslrootcert of each connection string that checks the server's certificate."""
+    urls = re.findall(r"\S*sslmode=verify-full\S*", file.read_text())
+    return [url.partition("&sslrootcert=")[2].rstrip(".`") for url in urls]
+
+
+@pytest.mark.parametrize("overlay", ["minimal", "operator"])
+def test_certificate_of_the_database_is_checked_with_the_authorities_of_the_image(
+    overlay: str,
+) -> None:
+    for file in (KUBERNETES / "base/secret.example.yaml", KUBERNETES.parent / "README.md"):
+        assert _ca_files(file) == [SYSTEM_CA], file
+    # Nothing is mounted over them.
+    for _, template in pod_templates(render_overlay(overlay)):
+        (container,) = template["spec"]["containers"]
+        mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert not [path for path in mounted if Path(SYSTEM_CA).is_relative_to(path)]
 
 
 def test_supabase_checks_the_certificate_with_the_file_that_is_mounted() -> None:
-    objects = render_overlay("supabase")
-    example = (KUBERNETES / "overlays/supabase/secret.example.yaml").read_text()
-    urls = [e["stringData"].get("url", "") for e in yaml.safe_load_all(example)]
-    for _, template in pod_templates(objects):
+    (used,) = _ca_files(KUBERNETES / "overlays/supabase/secret.example.yaml")
+    assert _ca_files(KUBERNETES / "components/database-ca/kustomization.yaml") == [used]
+    for _, template in pod_templates(render_overlay("supabase")):
         (container,) = template["spec"]["containers"]
         (ca,) = (m["mountPath"] for m in container["volumeMounts"] if m["name"] == "ca")
-        assert f"sslmode=verify-full&sslrootcert={ca}/ca.crt" in urls[0]
+        assert used == f"{ca}/ca.crt"
 
 
 @pytest.mark.parametrize("inconclusive", ["0", "3"])
@@ -65,7 +87,8 @@ def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
     files = next(
         each["data"]
         for each in of_kind(compose(folder, ["own-queries"]), "ConfigMap")
-        if each["metadata"]["name"].startswith("loom-exporter-queries")
+        # A name with the hash of the content would be a new pod for each change.
+        if each["metadata"]["name"] == "loom-exporter-queries"
     )
     written = {path.name for path in (KUBERNETES / "components/own-queries/queries").iterdir()}
     assert set(files) == written
@@ -77,3 +100,27 @@ def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
         (tmp_path / "queries" / name).symlink_to(f"..data/{name}")
     loaded = catalog.load(tmp_path / "queries")
     assert [query.name for query in loaded.queries] == ["orders_stuck"]
+
+
+def test_web_config_that_is_shown_can_be_used_as_its_secret_is_mounted(tmp_path: Path) -> None:
+    example = (KUBERNETES / "components/web-config/secret.example.yaml").read_text()
+    files = yaml.safe_load(example)["stringData"]
+    authority = Authority()
+    certificate = authority.issue(DNSName("loom-exporter"))
+    files |= {"ca.crt": authority.pem, "tls.crt": certificate.certificate.decode()}
+    files["tls.key"] = certificate.key.decode()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert load_web_files(tmp_path / "web.yml").tls
+
+
+def test_no_probe_depends_on_whether_the_endpoint_speaks_tls(tmp_path: Path) -> None:
+    (deployment,) = of_kind(compose(tmp_path, ["web-config"]), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probes = {key: value for key, value in container.items() if key.endswith("Probe")}
+    assert probes.keys() == {"startupProbe", "livenessProbe"}
+    for probe in probes.values():
+        assert probe["exec"] == {"command": ["loom-exporter", "healthcheck"]}
+        assert "httpGet" not in probe
+        # Python starts within this, where a second of the default may be too little.
+        assert probe["timeoutSeconds"] == 5

@@ -28,6 +28,10 @@ ENDPOINT = {
     *("authorization", "oauth2", "tlsConfig", "proxyUrl", "followRedirects", "filterRunning"),
     "trackTimestampsStaleness",
 }
+TLS_CONFIG = {
+    *("ca", "cert", "keySecret", "insecureSkipVerify", "serverName", "minVersion", "maxVersion"),
+    *("caFile", "certFile", "keyFile"),
+}
 RELABELING = {
     *("action", "modulus", "regex", "replacement", "separator", "sourceLabels", "targetLabel"),
 }
@@ -59,6 +63,22 @@ def test_series_outlive_the_pod(tmp_path: Path) -> None:
     assert not [label for label in instance["sourceLabels"] if "pod" in label]
     assert dropped["action"] == "labeldrop"
     assert "pod" in dropped["regex"].split("|")
+
+
+def test_endpoint_with_tls_is_scraped_with_tls_and_its_certificate_checked(tmp_path: Path) -> None:
+    objects = compose(tmp_path, ["service-monitor", "web-config"])
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint.keys() <= ENDPOINT
+    assert endpoint["scheme"] == "https"
+    assert endpoint["tlsConfig"].keys() <= TLS_CONFIG
+    assert "insecureSkipVerify" not in endpoint["tlsConfig"]
+    (deployment,) = of_kind(objects, "Deployment")
+    volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
+    mounted = volumes["web"]["secret"]["secretName"]
+    assert endpoint["tlsConfig"]["ca"] == {"secret": {"name": mounted, "key": "ca.crt"}}
+    (service,) = of_kind(objects, "Service")
+    assert endpoint["tlsConfig"]["serverName"] == service["metadata"]["name"]
 
 
 def test_prometheus_rule_is_that_of_the_alerts() -> None:
