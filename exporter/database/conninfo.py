@@ -35,4 +35,5 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
     raise SettingsError(
         "settings: no database; set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_DATABASE_URL_FILE, "
         "such as postgresql://loom_monitor:…@db.example.org/postgres?sslmode=verify-full"
+        "&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -15,9 +14,6 @@ from hypothesis import strategies as st
 from exporter.logs import configure_logging
 from exporter.redaction import Redactor, redact
 from exporter.settings import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 AWKWARD = "sp ace'quote\"double\\back%41@at/slash:#?&=ü€"
 
@@ -92,17 +88,6 @@ def test_error_of_a_setting_hides_secrets() -> None:
     assert str(SettingsError(f"no such host: {AWKWARD}")) == "no such host: ***"
 
 
-@pytest.fixture
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_log_lines_hide_secrets_wherever_they_come_from(
     form: str, capsys: pytest.CaptureFixture[str]
