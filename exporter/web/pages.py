@@ -66,10 +66,9 @@ class Subject:
     hour_seconds: float
 
     @property
-    def is_judged(self) -> bool:
-        """Whether there is a verdict, and it is of now: what is too old says nothing."""
-        judged = self.board[self.judge.name]
-        return self.judge.assessment is not None and time.monotonic() <= judged.expires
+    def is_fresh(self) -> bool:
+        """Whether the latest verdict is of now: what is too old says nothing."""
+        return time.monotonic() <= self.board[self.judge.name].expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ class Pages:
 
     async def _said(self, name: str, tell: Callable[[Assessment], str]) -> bytes | None:
         assessment = self._subject.judge.assessment
-        if assessment is None or not self._subject.is_judged:
+        if assessment is None or not self._subject.is_fresh:
             return None
         return await self._render(name, lambda _: tell(assessment))
 
@@ -137,7 +136,9 @@ def report_forms() -> tuple[str, ...]:
 def _view(subject: Subject) -> dict[str, Any]:
     """Return what the template shows; where there is a verdict, all that it rests on."""
     now, ticks = time.time(), time.monotonic()
+    # Taken once: the judge may come to another one while we write.
     board, assessment = subject.board, subject.judge.assessment
+    is_judged = assessment is not None and subject.is_fresh
     shown = queries(board, subject.interval_seconds, now, ticks)
     view = {
         "style": Markup(_STYLE),  # noqa: S704 - ours, and its hash is in the policy
@@ -151,8 +152,8 @@ def _view(subject: Subject) -> dict[str, Any]:
         "judging": next(row for row in shown if row.name == subject.judge.name),
         "statements": list(slowest(board, ticks))[:_MOST_STATEMENTS],
         "assessment": assessment,
-        "is_judged": subject.is_judged,
-        "tone": _tone(subject),
+        "is_judged": is_judged,
+        "tone": _tone(assessment) if assessment and is_judged else PENDING,
         "moment": moment,
     }
     if assessment is None:
@@ -174,10 +175,9 @@ def _view(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _tone(subject: Subject) -> str:
-    """Return the status as which the verdict is shown; one that is not due is not yet open."""
-    assessment = subject.judge.assessment
-    if assessment is None or not subject.is_judged or assessment.deployed.has_begun is False:
+def _tone(assessment: Assessment) -> str:
+    """Return the status as which a verdict is shown; one that is not due is not yet open."""
+    if assessment.deployed.has_begun is False:
         return PENDING
     return _TONES[assessment.verdict]
 
