@@ -120,6 +120,7 @@ class Watch:
         other's memory.
         """
         await self._running.schedule.finish()
+        latest.parts.judge.go_on_from(self._running.parts.judge)
         self._running = latest
         latest.schedule.start()
         await latest.schedule.wait_for_first_cycle()

@@ -191,6 +191,13 @@ async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> Non
     assert "Number of things 5 7 +2 7 Mean time 10 ms 5 ms −50 % —" in text
 
 
+async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
+    before, after = hostile_parts(tmp_path / "a", "a"), assemble(tmp_path / "b", [])
+    after.subject.judge.go_on_from(before.subject.judge)
+    assert before.subject.judge.history.points
+    assert after.subject.judge.history.points == ()
+
+
 async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
     body = (await hostile_parts(tmp_path, "Things").pages.status()).decode()
     assert 'aria-label="Things: from 7 to 7 within 30m, at least 7 and at most 7"' in body
