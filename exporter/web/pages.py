@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from exporter import __version__
@@ -20,9 +19,9 @@ from exporter.verdict.judge import Judge
 from exporter.verdict.judged import Judged
 from exporter.verdict.machine import verify_json
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.report import TIMES, report_html, report_markdown, without_secrets
+from exporter.verdict.report import TIMES, page_template, report_html, report_markdown
 from exporter.verdict.samples import PENDING
-from exporter.verdict.text import TITLES, summary
+from exporter.verdict.text import MARKS, TITLES, summary
 from exporter.verdict.wording import age, moment
 from exporter.web.activity import queries, samples, slowest
 from exporter.web.exposition import KEPT_SECONDS
@@ -42,9 +41,9 @@ _REPORTS = {"html": report_html, "markdown": report_markdown}
 _MOST_STATEMENTS = 10
 
 _STATUSES = {
-    "pass": ("✓", "met"),
-    "fail": ("✗", "not met"),
-    "inconclusive": ("?", "open"),
+    "pass": (MARKS[Outcome.PASS], "met"),
+    "fail": (MARKS[Outcome.FAIL], "not met"),
+    "inconclusive": (MARKS[Outcome.INCONCLUSIVE], "open"),
     PENDING: ("○", "to come"),
 }
 """Of each status a sign and a word, because a colour alone says nothing to many."""
@@ -83,14 +82,7 @@ class Pages:
 
     def __init__(self, subject: Subject) -> None:
         self._rendering = asyncio.Lock()
-        self._template = Environment(
-            loader=PackageLoader("exporter.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=without_secrets,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        ).get_template("page.html")
+        self._template = page_template("exporter.web", "page.html")
         self.show(subject)
 
     def show(self, subject: Subject) -> None:
