@@ -24,6 +24,7 @@ from exporter.database.outcome import State
 from exporter.parts import assemble
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
+from exporter.watch import subject_of
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
@@ -88,13 +89,15 @@ async def main() -> int:
     queries = tuple(make_query(number) for number in range(QUERIES))
     catalog = Catalog(load(packaged_queries()).deployment, queries)
     database = Database("bench", lambda: "")
-    parts = assemble(Settings(), catalog, database, StateStore(Path("unused"), read_only=True))
+    settings = Settings()
+    parts = assemble(settings, catalog, database, StateStore(Path("unused"), read_only=True))
     board = parts.board
     for query in queries:
         publish(board, query, SERIES // QUERIES)
     sources = Sources(board, database, parts.store, parts.interval_seconds)
     exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
-    app = build_app(exposition, Health(lambda: True, lambda: True), Pages(parts.subject))
+    pages = Pages(subject_of(parts, settings))
+    app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")
 
     async def constant(_: object) -> Response:

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from exporter.database.conninfo import conninfo_reader
+from exporter.database.conninfo import reloaded_conninfo
 from exporter.database.database import Database
 from exporter.settings import Settings
 from exporter.state import StateStore
@@ -42,12 +42,11 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
-    read_conninfo = conninfo_reader(settings)
-    read_conninfo()  # report a malformed one now, not at the first query
+    conninfo = reloaded_conninfo(settings)  # a malformed one ends it now, not at the first query
     stop = _stop_signal()
-    database = Database(settings.database_name, read_conninfo)
+    database = Database(settings.database_name, conninfo.look)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
-    watch = Watch(settings, database, store, web.reloads if web else [])
+    watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
     health = Health(
         is_alive=lambda: watch.is_alive,
         is_ready=lambda: watch.is_complete and not stop.is_set(),

@@ -14,7 +14,6 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.judge import Judge
-from exporter.web.pages import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,6 @@ class Parts:
     judge: Judge
     interval_seconds: dict[str, float]
     """By the name of what runs."""
-    subject: Subject
-    """What the pages show of it."""
 
 
 def assemble(settings: Settings, catalog: Catalog, database: Database, store: StateStore) -> Parts:
@@ -58,9 +55,6 @@ def assemble(settings: Settings, catalog: Catalog, database: Database, store: St
     feeds: list[Feed] = [*catalog.queries, poll, verdict]
     telemetry = Telemetry(database.name, feeds)
     runner = Runner(database, board, store, telemetry, intervals)
-    subject = Subject(
-        database.name, catalog.deployment, board, judge, keeper, intervals, settings.hour
-    )
     return Parts(
         catalog,
         database,
@@ -73,5 +67,4 @@ def assemble(settings: Settings, catalog: Catalog, database: Database, store: St
         keeper,
         judge,
         intervals,
-        subject,
     )

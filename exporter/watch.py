@@ -19,7 +19,7 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
-from exporter.web.pages import Pages
+from exporter.web.pages import Pages, Subject
 
 LOOK_SECONDS = 5.0
 """Time between two looks at the folder."""
@@ -66,7 +66,7 @@ class Watch:
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
         self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
-        self.pages = Pages(self._shown.parts.subject)
+        self.pages = Pages(subject_of(self._shown.parts, settings))
 
     @property
     def catalog(self) -> Catalog:
@@ -120,10 +120,24 @@ class Watch:
         other's memory.
         """
         await self._running.schedule.finish()
+        latest.parts.judge.go_on_from(self._running.parts.judge)
         self._running = latest
         latest.schedule.start()
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
         self.exposition.show(latest.registry, latest.parts.board)
-        self.pages.show(latest.parts.subject)
+        self.pages.show(subject_of(latest.parts, self._settings))
         _log.info("watching with new queries", queries=len(self.catalog.queries))
+
+
+def subject_of(parts: Parts, settings: Settings) -> Subject:
+    """Return what the pages show of the parts."""
+    return Subject(
+        parts.database.name,
+        parts.catalog.deployment,
+        parts.board,
+        parts.judge,
+        parts.keeper,
+        parts.interval_seconds,
+        settings.hour,
+    )

@@ -1,9 +1,8 @@
-"""What tests of the state share: a store that is closed again, looks at it, a disk that is full."""
+"""What tests of the state share: a store that is closed again, and looks at it."""
 
 from __future__ import annotations
 
 import contextlib
-import resource
 from typing import TYPE_CHECKING
 
 from exporter.state import Observation, StateStore
@@ -37,14 +36,3 @@ def see(store: StateStore, token: str, at: float | None = None, label: str = "a"
     changed_at = look(store, token, at, label)
     assert changed_at is not None
     return changed_at
-
-
-@contextlib.contextmanager
-def full_disk() -> Iterator[None]:
-    """Let no file of this process grow: what SQLite then sees is what a full disk shows it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

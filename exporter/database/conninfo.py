@@ -1,8 +1,10 @@
 """Reads the connection string anew for each connection."""
 
 from collections.abc import Callable
+from functools import partial
 
 from exporter.dsn import check_dsn
+from exporter.reload import Reloaded, stamp_of
 from exporter.settings import Settings, SettingsError
 
 
@@ -37,3 +39,15 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
         "such as postgresql://loom_monitor:…@db.example.org/postgres?sslmode=verify-full"
         "&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
     )
+
+
+def reloaded_conninfo(settings: Settings) -> Reloaded[str]:
+    """Return the connection string, for those who connect again and again.
+
+    A file that is broken later leaves in force what it held before.
+
+    Raises:
+        SettingsError: it is not set, or its file is broken now.
+    """
+    files = [settings.database_url_file] if settings.database_url_file else []
+    return Reloaded("database_url", partial(stamp_of, files), conninfo_reader(settings))

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import Self
 
 from exporter.baseline import deployed
 from exporter.baseline import samples as baseline_samples
@@ -67,6 +68,11 @@ class Judge:
         """The metrics of its samples, by name."""
         own = {**deployed.METRICS, **verdict_samples.METRICS}
         return {**own, **baseline_samples.metrics(self._catalog)}
+
+    def go_on_from(self, before: Self) -> None:
+        """Go on with the history of one that judges no more, if both track the same numbers."""
+        if self._catalog.deployment.tracked == before._catalog.deployment.tracked:
+            self.history = before.history
 
     def job(self, board: Board, longest_interval: float | None) -> Job:
         """Return the judging of what a board shows; `max_interval` may make it more frequent."""

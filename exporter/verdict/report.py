@@ -9,12 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from exporter.redaction import redact
-from exporter.verdict.assess import Assessment, Row
+from exporter.verdict.assess import Assessment
 from exporter.verdict.first_week import DayCheck
 from exporter.verdict.text import MARKS, TITLES, summary
-from exporter.verdict.wording import milliseconds, moment, number
-
-UNKNOWN = "—"
+from exporter.verdict.wording import UNKNOWN, moment, quantity
 
 TIMES = (
     "A time is that of the calls of which a baseline is known; before is what today's calls would "
@@ -36,7 +34,7 @@ def report_markdown(assessment: Assessment) -> str:
 
 def report_html(assessment: Assessment) -> str:
     """Return the report as one HTML page that needs nothing else."""
-    return _template().render(
+    return page_template("exporter.verdict", "report.html").render(
         style=Markup(REPORT_STYLE),  # noqa: S704 - a file of ours
         assessment=assessment,
         facts=_facts(assessment),
@@ -44,28 +42,32 @@ def report_html(assessment: Assessment) -> str:
         summary=summary(assessment),
         marks=MARKS,
         pending=UNKNOWN,
-        value=_value,
+        quantity=quantity,
         answer=_answer,
         times=TIMES,
     )
 
 
-def without_secrets(value: object) -> object:
-    """Return what a template is about to show; after it is escaped, a secret is not seen as one."""
-    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
 @cache
-def _template() -> Template:
+def page_template(package: str, name: str) -> Template:
+    """Return a template of HTML in the folder `templates` of a package.
+
+    What it shows is escaped and has no secret, and what is not given is an error.
+    """
     environment = Environment(
-        loader=PackageLoader("exporter.verdict", "templates"),
+        loader=PackageLoader(package),
         autoescape=True,
-        finalize=without_secrets,
+        finalize=_without_secrets,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)
+
+
+def _without_secrets(shown: object) -> object:
+    # After it is escaped, a secret is not seen as one.
+    return redact(shown) if isinstance(shown, str) and not isinstance(shown, Markup) else shown
 
 
 def _facts(assessment: Assessment) -> list[tuple[str, str]]:
@@ -85,12 +87,6 @@ def _facts(assessment: Assessment) -> list[tuple[str, str]]:
     ]
 
 
-def _value(row: Row, value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return milliseconds(value) if row.is_time else number(value)
-
-
 def _markdown(assessment: Assessment) -> Iterator[str]:
     yield f"# {_escaped(assessment.title)}: {TITLES[assessment.verdict]}"
     yield ""
@@ -108,7 +104,7 @@ def _markdown(assessment: Assessment) -> Iterator[str]:
     yield from _table(
         ("", "Before", "After"),
         (
-            (row.title, _value(row, row.before), _value(row, row.after))
+            (row.title, *(quantity(each, is_time=row.is_time) for each in (row.before, row.after)))
             for row in assessment.tracked
         ),
     )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from exporter.durations import format_duration
 
+UNKNOWN = "—"
+
 _SHOWN = 3
 
 
@@ -26,6 +28,17 @@ def milliseconds(seconds: float) -> str:
     """
     value = seconds * 1000
     return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+def quantity(value: float | None, *, is_time: bool) -> str:
+    """Return a number, or a time in seconds, that may not be known.
+
+    >>> quantity(None, is_time=True), quantity(17.0, is_time=False), quantity(0.25, is_time=True)
+    ('—', '17', '250 ms')
+    """
+    if value is None:
+        return UNKNOWN
+    return milliseconds(value) if is_time else number(value)
 
 
 def moment(unix_seconds: float) -> str:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from exporter.verdict.assess import Assessment, Row
 from exporter.verdict.history import Point
-from exporter.verdict.report import UNKNOWN
-from exporter.verdict.wording import age, milliseconds, number
+from exporter.verdict.wording import UNKNOWN, age, number, quantity
 from exporter.web.sparkline import Sparkline, sparkline
 
 
@@ -34,19 +33,13 @@ def tracked_rows(assessment: Assessment, points: Sequence[Point]) -> Iterator[Tr
         )
         yield Tracked(
             row.title,
-            _value(row, row.before),
-            _value(row, row.after),
+            quantity(row.before, is_time=row.is_time),
+            quantity(row.after, is_time=row.is_time),
             _change(row),
             _lately(row, line.last) if line else UNKNOWN,
             line,
             _told(row, line) if line else "",
         )
-
-
-def _value(row: Row, value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return milliseconds(value) if row.is_time else number(value)
 
 
 def _change(row: Row) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from exporter import __version__
@@ -20,9 +19,9 @@ from exporter.verdict.judge import Judge
 from exporter.verdict.judged import Judged
 from exporter.verdict.machine import verify_json
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.report import TIMES, report_html, report_markdown, without_secrets
+from exporter.verdict.report import TIMES, page_template, report_html, report_markdown
 from exporter.verdict.samples import PENDING
-from exporter.verdict.text import TITLES, summary
+from exporter.verdict.text import MARKS, TITLES, summary
 from exporter.verdict.wording import age, moment
 from exporter.web.activity import queries, samples, slowest
 from exporter.web.exposition import KEPT_SECONDS
@@ -42,9 +41,9 @@ _REPORTS = {"html": report_html, "markdown": report_markdown}
 _MOST_STATEMENTS = 10
 
 _STATUSES = {
-    "pass": ("✓", "met"),
-    "fail": ("✗", "not met"),
-    "inconclusive": ("?", "open"),
+    "pass": (MARKS[Outcome.PASS], "met"),
+    "fail": (MARKS[Outcome.FAIL], "not met"),
+    "inconclusive": (MARKS[Outcome.INCONCLUSIVE], "open"),
     PENDING: ("○", "to come"),
 }
 """Of each status a sign and a word, because a colour alone says nothing to many."""
@@ -66,10 +65,9 @@ class Subject:
     hour_seconds: float
 
     @property
-    def is_judged(self) -> bool:
-        """Whether there is a verdict, and it is of now: what is too old says nothing."""
-        judged = self.board[self.judge.name]
-        return self.judge.assessment is not None and time.monotonic() <= judged.expires
+    def is_fresh(self) -> bool:
+        """Whether the latest verdict is of now: what is too old says nothing."""
+        return time.monotonic() <= self.board[self.judge.name].expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +82,7 @@ class Pages:
 
     def __init__(self, subject: Subject) -> None:
         self._rendering = asyncio.Lock()
-        self._template = Environment(
-            loader=PackageLoader("exporter.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=without_secrets,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        ).get_template("page.html")
+        self._template = page_template("exporter.web", "page.html")
         self.show(subject)
 
     def show(self, subject: Subject) -> None:
@@ -113,7 +104,7 @@ class Pages:
 
     async def _said(self, name: str, tell: Callable[[Assessment], str]) -> bytes | None:
         assessment = self._subject.judge.assessment
-        if assessment is None or not self._subject.is_judged:
+        if assessment is None or not self._subject.is_fresh:
             return None
         return await self._render(name, lambda _: tell(assessment))
 
@@ -137,7 +128,9 @@ def report_forms() -> tuple[str, ...]:
 def _view(subject: Subject) -> dict[str, Any]:
     """Return what the template shows; where there is a verdict, all that it rests on."""
     now, ticks = time.time(), time.monotonic()
+    # Taken once: the judge may come to another one while we write.
     board, assessment = subject.board, subject.judge.assessment
+    is_judged = assessment is not None and subject.is_fresh
     shown = queries(board, subject.interval_seconds, now, ticks)
     view = {
         "style": Markup(_STYLE),  # noqa: S704 - ours, and its hash is in the policy
@@ -151,8 +144,8 @@ def _view(subject: Subject) -> dict[str, Any]:
         "judging": next(row for row in shown if row.name == subject.judge.name),
         "statements": list(slowest(board, ticks))[:_MOST_STATEMENTS],
         "assessment": assessment,
-        "is_judged": subject.is_judged,
-        "tone": _tone(subject),
+        "is_judged": is_judged,
+        "tone": _tone(assessment) if assessment and is_judged else PENDING,
         "moment": moment,
     }
     if assessment is None:
@@ -174,10 +167,9 @@ def _view(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _tone(subject: Subject) -> str:
-    """Return the status as which the verdict is shown; one that is not due is not yet open."""
-    assessment = subject.judge.assessment
-    if assessment is None or not subject.is_judged or assessment.deployed.has_begun is False:
+def _tone(assessment: Assessment) -> str:
+    """Return the status as which a verdict is shown; one that is not due is not yet open."""
+    if assessment.deployed.has_begun is False:
         return PENDING
     return _TONES[assessment.verdict]
 

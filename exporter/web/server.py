@@ -10,7 +10,7 @@ from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from exporter.settings import SettingsError
 from exporter.web.tls import latest_context, lets_in
@@ -18,7 +18,7 @@ from exporter.web.tls import latest_context, lets_in
 _START_SECONDS = 10.0
 
 _SILENCE_SECONDS = 10.0
-"""How long a client may be connected without having asked for anything.
+"""How long a client may be connected until it has asked for something, and then for the next thing.
 
 Over TLS it has as long for the handshake, as long after that, and as long to say goodbye.
 """
@@ -86,7 +86,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._silence = self.loop.call_later(_SILENCE_SECONDS, self._end_silence)
+        self._expect_request()
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if secured and not lets_in(secured):
             transport.abort()
@@ -95,8 +95,19 @@ class _Protocol(H11Protocol):
         self._silence.cancel()
         super().connection_lost(exc)
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # uvicorn waits less long, but for ever once one byte of the next request has come.
+        self._silence.cancel()
+        if not self.transport.is_closing():
+            self._expect_request()
+
+    def _expect_request(self) -> None:
+        self._silence = self.loop.call_later(_SILENCE_SECONDS, self._end_silence)
+
     def _end_silence(self) -> None:
-        if cast("object", self.cycle) is None:  # no request has been read to its head yet
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:  # no other request has been read to its head
             self.transport.close()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from exporter.database.grants import ROLE
 from tests.daemon import Daemon, Page
 from tests.e2e.observers import Scraper, eventually
-from tests.queries import make_folder, query_text
+from tests.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ T = TypeVar("T")
 EVERY_SECOND = {"LOOM_EXPORTER_MAX_INTERVAL": "1s"}
 NOTICED_SECONDS = 20.0
 SERIES = 'loom_one{database="loom"}'
+TRACKED = "tracked:\n  - {title: One, metric: loom_one}\n"
 SUCCESSFUL = "loom_exporter_config_last_reload_successful"
 
 
@@ -48,6 +49,14 @@ def _mounted(folder: Path, version: str, files: dict[str, str]) -> Path:
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(f"..data/{name}")
     return folder
+
+
+def _until_told(daemon: Daemon, text: str) -> None:
+    eventually(
+        f"the page tells {text}",
+        lambda: text in daemon.get("/").body,
+        within_seconds=NOTICED_SECONDS,
+    )
 
 
 def _after_a_call(loom: LoomDatabase, look: Callable[[], T]) -> T:
@@ -91,6 +100,20 @@ def test_new_queries_run_without_a_restart_and_what_stays_never_goes(
         assert daemon.stop() < 6
         assert daemon.process.returncode == 0
         assert "Traceback" not in daemon.stderr
+
+
+def test_lines_of_the_page_go_on_with_new_queries(monitored: LoomDatabase, tmp_path: Path) -> None:
+    """What is tracked is the same; a minute lasts a second here."""
+    folder = make_folder(
+        tmp_path / "queries",
+        {"deployment.yaml": DEPLOYMENT + TRACKED, "one.sql": _query("loom_one")},
+    )
+    env = {**EVERY_SECOND, "LOOM_EXPORTER_HOUR": "60s"}
+    with Daemon(monitored.dsn(ROLE), "--queries", str(folder), env=env) as daemon:
+        _until_told(daemon, "One: from 1 to 1 within")
+        (folder / "one.sql").write_text(_query("loom_one", 2))
+        _until_told(daemon, "One: from 1 to 2 within")
+        assert "watching with new queries" in daemon.stderr
 
 
 def test_broken_folder_is_refused_with_each_fault_and_the_queries_run_on(

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from exporter.database.grants import ROLE
-from tests.daemon import Daemon, command
+from tests.daemon import Daemon, Page, command
 from tests.e2e.observers import eventually
 from tests.queries import make_folder, query_text
 
@@ -166,6 +166,31 @@ def test_rotated_password_needs_no_restart(monitored: LoomDatabase) -> None:
         assert _fragments_in(daemon.stderr) == set()
 
 
+def test_broken_file_leaves_the_last_good_one_in_force(
+    monitored: LoomDatabase, queries: Path
+) -> None:
+    _set_password(monitored, PASSWORD)
+    dsn = monitored.dsn(ROLE, PASSWORD)
+    env = {"LOOM_EXPORTER_MAX_INTERVAL": "1s", "LOOM_EXPORTER_QUERIES": str(queries)}
+    with Daemon(dsn, env=env) as daemon:
+        _until_up(daemon, 1)
+        assert _is_in_force(daemon)
+        for broken in (dsn[: dsn.rindex("@")], ""):
+            daemon.url_file.write_text(broken)
+            _end_sessions(monitored)
+            eventually("it is told", lambda: not _is_in_force(daemon), within_seconds=15)
+            _until_connected(monitored)
+            _until_up(daemon, 1)
+            daemon.url_file.write_text(dsn)
+            _end_sessions(monitored)
+            eventually("it is mended", lambda: _is_in_force(daemon), within_seconds=15)
+            _until_up(daemon, 1)
+        assert f"{daemon.url_file}: the password holds a character" in daemon.stderr
+        assert f"{daemon.url_file}: is empty" in daemon.stderr
+        assert _fragments_in(daemon.stderr) == set()
+        assert "Traceback" not in daemon.stderr
+
+
 def test_next_connection_uses_the_rotated_file_and_no_query_fails(
     monitored: LoomDatabase, queries: Path
 ) -> None:
@@ -240,6 +265,18 @@ def _until_up(daemon: Daemon, up: float) -> None:
         lambda: daemon.page().value("loom_database_up") == up,
         within_seconds=15,
     )
+
+
+def _is_in_force(daemon: Daemon) -> bool:
+    """Return whether the connection string is the one that its file holds now."""
+    name = "loom_exporter_config_last_reload_successful"
+    # A page for some names only is made anew, where a whole one may be some seconds old.
+    page = Page(daemon.get(f"/metrics?name[]={name}").body)
+    return page.value(name, what="database_url") == 1
+
+
+def _until_connected(loom: LoomDatabase) -> None:
+    eventually("it connects", lambda: _roles_of_sessions(loom) == {ROLE}, within_seconds=15)
 
 
 def _set_password(loom: LoomDatabase, password: str) -> None:

@@ -25,6 +25,7 @@ PASSWORD = "correct horse"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key%s}\n"
 ENOUGH_SECONDS = 6.0
 VERIFY = ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt"
+IN_FORCE = dict.fromkeys(("database_url", "web_config", "tls", "queries"), 1)
 
 
 @pytest.fixture
@@ -101,26 +102,26 @@ def test_change_of_the_files_needs_no_restart_and_a_broken_one_changes_nothing(
     folder = web_config.parent
     env = {"LOOM_EXPORTER_WEB_CONFIG_FILE": str(web_config)}
     with Daemon(NO_DATABASE, env=env, tls=authority.client()) as daemon:
-        assert _reloaded(daemon) == {"web_config": 1, "tls": 1, "queries": 1}
+        assert _reloaded(daemon) == IN_FORCE
 
         good = web_config.read_text()
         web_config.write_text(good + "nonsense: true\n")
-        assert _reloaded(daemon) == {"web_config": 0, "tls": 1, "queries": 1}
+        assert _reloaded(daemon) == {**IN_FORCE, "web_config": 0}
         assert f"{web_config}:3: nonsense: unknown key" in daemon.stderr
         web_config.write_text(TLS % "" + _users("new"))
         assert (_status(daemon, PASSWORD), _status(daemon, "new")) == (401, 200)
         web_config.write_text(good)
-        assert _reloaded(daemon) == {"web_config": 1, "tls": 1, "queries": 1}
+        assert _reloaded(daemon) == IN_FORCE
 
         key = (folder / "server.key").read_text()
         authority.issue().write(folder)
         (folder / "server.key").write_text(key)
-        assert _reloaded(daemon) == {"web_config": 1, "tls": 0, "queries": 1}
+        assert _reloaded(daemon) == {**IN_FORCE, "tls": 0}
         assert f"{web_config}:1: tls_server_config.key_file: " in daemon.stderr
         other = Authority("Next authority")
         other.issue().write(folder)
         daemon.tls = other.client()
-        assert _reloaded(daemon) == {"web_config": 1, "tls": 1, "queries": 1}
+        assert _reloaded(daemon) == IN_FORCE
         assert "Traceback" not in daemon.stderr
 
 

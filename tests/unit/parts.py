@@ -16,6 +16,7 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess
 from exporter.verdict.evidence import Evidence
+from exporter.watch import subject_of
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
@@ -68,12 +69,14 @@ def assemble(
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    parts = parts_of(Settings(), catalog, database, store)
+    settings = Settings()
+    parts = parts_of(settings, catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
     registry = build_registry(
         Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
         parts.telemetry.registry,
     )
+    subject = subject_of(parts, settings)
     return Parts(
         catalog,
         database,
@@ -91,8 +94,8 @@ def assemble(
         ),
         registry,
         Exposition(registry, parts.board),
-        parts.subject,
-        Pages(parts.subject),
+        subject,
+        Pages(subject),
     )
 
 

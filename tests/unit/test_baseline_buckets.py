@@ -20,7 +20,7 @@ from exporter.baseline.buckets import (
 from exporter.state import StateStore
 from exporter.statements.memory import Owner
 from exporter.statements.text import identity
-from tests.state import full_disk
+from tests.disk import full_disk
 from tests.windows import HOUR, MONDAY, OWNER, called, window
 
 if TYPE_CHECKING:

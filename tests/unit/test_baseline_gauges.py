@@ -12,8 +12,8 @@ from exporter.collect.board import Board
 from exporter.database.outcome import State
 from exporter.state import StateStore
 from exporter.statements.memory import Owner
+from tests.disk import full_disk
 from tests.queries import make_catalog, make_query
-from tests.state import full_disk
 from tests.windows import OWNER
 
 if TYPE_CHECKING:

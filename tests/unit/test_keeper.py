@@ -31,8 +31,9 @@ from exporter.collect.board import Board
 from exporter.database.outcome import State
 from exporter.state import StateStore
 from tests.baselines import BASELINE
+from tests.disk import full_disk
 from tests.queries import make_query
-from tests.state import full_disk, opened
+from tests.state import opened
 from tests.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -190,6 +191,13 @@ async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> Non
     assert "Number of things 5 7 +2 7 Mean time 10 ms 5 ms −50 % —" in text
 
 
+async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
+    before, after = hostile_parts(tmp_path / "a", "a"), assemble(tmp_path / "b", [])
+    after.subject.judge.go_on_from(before.subject.judge)
+    assert before.subject.judge.history.points
+    assert after.subject.judge.history.points == ()
+
+
 async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
     body = (await hostile_parts(tmp_path, "Things").pages.status()).decode()
     assert 'aria-label="Things: from 7 to 7 within 30m, at least 7 and at most 7"' in body
@@ -215,6 +223,27 @@ async def test_before_the_first_verdict_the_page_says_what_is_missing(tmp_path: 
     parts.board.fail(parts.subject.judge.name, State.UNREACHABLE, "no route to host")
     text = (await _read(parts)).text
     assert "The last attempt to judge ended as unreachable : no route to host" in text
+
+
+class _JudgedMeanwhile(dict[str, float]):
+    """Intervals; while they are read, the judge comes to its first verdict."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.subject.interval_seconds)
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> float:
+        judged(self._parts)
+        return super().__getitem__(name)
+
+
+async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_next(
+    tmp_path: Path,
+) -> None:
+    parts = assemble(tmp_path, [])
+    parts.pages.show(replace(parts.subject, interval_seconds=_JudgedMeanwhile(parts)))
+    assert "No verdict yet" in (await _read(parts)).text
+    assert "INCONCLUSIVE" in (await _read(parts)).text
 
 
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────

@@ -16,9 +16,21 @@ from tests.queries import make_query
 from tests.unit.parts import assemble
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 QUERY = make_query("things", {"loom_things": {"value": "things"}})
+
+
+@pytest.fixture
+async def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """Return where a server listens that soon loses its patience."""
+    monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.2)
+    parts = assemble(tmp_path, [QUERY])
+    app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
+    with bind("127.0.0.1:0") as listener:
+        async with serving(app, listener):
+            yield listener.getsockname()[1]
 
 
 async def _left_alone(port: int, said: bytes) -> bytes:
@@ -33,18 +45,20 @@ async def _left_alone(port: int, said: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /metr", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n"])
-async def test_client_that_never_asks_is_hung_up_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.2)
-    parts = assemble(tmp_path, [QUERY])
-    app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
-    with bind("127.0.0.1:0") as listener:
-        async with serving(app, listener):
-            port = listener.getsockname()[1]
-            assert await _left_alone(port, said) == b""
-            whole = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            assert (await _left_alone(port, whole)).startswith(b"HTTP/1.1 200 ")
+async def test_client_that_never_asks_is_hung_up_on(port: int, said: bytes) -> None:
+    assert await _left_alone(port, said) == b""
+    whole = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert (await _left_alone(port, whole)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_client_that_begins_to_ask_again_is_hung_up_on_too(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(10):
+        writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"alive\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"G")
+        assert await reader.read() == b""
+    writer.close()
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "[::1]"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.state import full_disk, opened
+from tests.disk import full_disk
+from tests.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
