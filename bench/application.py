@@ -13,8 +13,8 @@ from psycopg import sql
 from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
 from exporter.demo.database import OWNER, DemoDatabase
+from exporter.demo.postgres import PostgresServer
 from exporter.demo.programs import embedded_bin_dir
-from exporter.demo.server import PostgresServer
 from exporter.state import StateStore
 from exporter.statements.poller import Poller
 

@@ -26,20 +26,20 @@ import psutil
 from bench.application import application, call, connect, learn, loom_database
 from bench.exporting import memory, shown, wait, wait_for_polls
 from bench.telling import claim, progress
-from exporter.baseline.buckets import KEPT, Buckets
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.catalog.deployment import OTHER
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.database.grants import ROLE
+from exporter.database.identity import DatabaseIdentity, identity_of
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
+from exporter.learning.hours import KEPT, LearnedHours
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
 from exporter.statements.counters import Delta
-from exporter.statements.memory import Owner, owner_of
 from exporter.statements.tally import Counted, Known
-from exporter.statements.window import Window
+from exporter.statements.window import PollWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,19 +57,19 @@ IDLE_SECONDS = 5.0
 HOUR = timedelta(hours=1)
 
 
-def owner(loom: DemoDatabase) -> Owner:
+def owner(loom: DemoDatabase) -> DatabaseIdentity:
     """Return what the daemon knows the database by."""
 
-    async def look() -> Owner:
+    async def look() -> DatabaseIdentity:
         async with Database("loom", lambda: loom.dsn(ROLE)) as watched:
-            return owner_of(await read_facts(watched))
+            return identity_of(await read_facts(watched))
 
     return asyncio.run(look())
 
 
-def four_weeks(store: StateStore, of: Owner, catalog: Catalog) -> None:
+def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> None:
     """Write the hours of four weeks into a store, as one poll each."""
-    buckets = Buckets(store, "loom", HOUR.total_seconds())
+    buckets = LearnedHours(store, "loom", HOUR.total_seconds())
     buckets.begin(of)
     draw = random.Random(1)
     classes = [*catalog.deployment.classes]
@@ -89,7 +89,7 @@ def four_weeks(store: StateStore, of: Owner, catalog: Catalog) -> None:
         for number, each in enumerate(known):
             calls, mean = draw.randint(30, 5_000), draw.lognormvariate(0, 0.1) / (number + 1)
             counted.append(Counted(each, Delta(calls, calls * mean, calls * mean**2, 0, 0, 0)))
-        buckets.add(Window(now - back * HOUR, now - (back - 1) * HOUR, counted))
+        buckets.add(PollWindow(now - back * HOUR, now - (back - 1) * HOUR, counted))
     progress("")
 
 
@@ -123,7 +123,7 @@ def time_spent(exporter: ExporterProcess) -> tuple[float, float]:
 
 def main() -> int:
     """Run the benchmark; return 1 if a claim does not hold."""
-    catalog = load(packaged_queries())
+    catalog = load_catalog(packaged_queries())
     with tempfile.TemporaryDirectory(prefix="loom-bench-") as name:
         folder = Path(name)
         state = folder / "state" / "state.sqlite3"

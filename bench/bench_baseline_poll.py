@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from bench.application import application, call, connect, loom_database
 from bench.telling import claim, progress
-from exporter.baseline.capture import capture
-from exporter.baseline.deployed import Deployed
-from exporter.baseline.encoding import dumps
-from exporter.baseline.keeper import TOPIC, Keeper
-from exporter.catalog import load
-from exporter.collect.board import Board
+from exporter.baseline.codec import dumps
+from exporter.catalog import load_catalog
+from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.database.grants import ROLE
+from exporter.deployment.progress import DeploymentProgress
+from exporter.learning.capture import capture
+from exporter.learning.lifecycle import TOPIC, BaselineLifecycle
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
@@ -47,7 +47,9 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
     """Return a poller that has read all texts, and goes on in one of the ways."""
     deployment = catalog.deployment
     store = StateStore(folder / f"{WAYS.index(way)}.sqlite3")
-    keeper = None if way == ALONE else Keeper(store, database.name, catalog, HOUR_SECONDS)
+    keeper = (
+        None if way == ALONE else BaselineLifecycle(store, database.name, catalog, HOUR_SECONDS)
+    )
     poller = Poller(
         database,
         store,
@@ -64,9 +66,9 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
         baseline = await capture(Settings(), catalog, database, seconds=None, tell=progress)
         store.save(database.name, TOPIC, {deployment.name: dumps(baseline)})
     if keeper:
-        board = Board(catalog.queries, {query.name: 60.0 for query in catalog.queries})
-        seen = Deployed({}, has_begun=way == COMPARING)
-        keeper.attend(await read_facts(database), seen, board)
+        board = SnapshotStore(catalog.queries, {query.name: 60.0 for query in catalog.queries})
+        seen = DeploymentProgress({}, has_begun=way == COMPARING)
+        keeper.on_progress(await read_facts(database), seen, board)
         if way == COMPARING and keeper.baseline is None:
             raise SystemExit(f"the baseline is refused: {keeper.refusal}")
     return poller
@@ -82,7 +84,7 @@ async def cpu_seconds(poller: Poller) -> float:
 
 async def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
-    catalog = load(packaged_queries())
+    catalog = load_catalog(packaged_queries())
     statements = application(catalog, STATEMENTS)
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
     configure_logging("console", "error")

@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE, grants_sql
 from exporter.demo.database import FILES, OWNER, DemoDatabase
+from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.demo.programs import embedded_bin_dir
-from exporter.demo.server import PostgresServer
 from exporter.demo.workload import Workload
 from exporter.settings import packaged_queries
 
@@ -55,7 +55,7 @@ async def main() -> int:
         settings = {"shared_preload_libraries": "pg_stat_statements"}
         with PostgresServer(embedded_bin_dir(), folder / "postgres", settings=settings) as server:
             database = DemoDatabase(server)
-            database.install_grants(grants_sql(load(packaged_queries()).queries))
+            database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
             for path in database.migrations("healthy"):
                 database.run_file(path)
             with psycopg.connect(database.dsn(OWNER)) as connection:

@@ -18,7 +18,7 @@ import numpy as np
 from bench.simulation import After, Tally, pairs_judged, weeks_judged
 from bench.telling import claim, progress
 from bench.worlds import World
-from exporter.baseline.rule import CONFIDENCE_Z, FAST_PAGE
+from exporter.comparison.rule import CONFIDENCE_Z, FAST_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.catalog import Catalog, load
+from exporter.app.components import assemble
+from exporter.app.watch import subject_of
+from exporter.catalog import Catalog, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.database.database import Database
 from exporter.database.outcome import State
-from exporter.parts import assemble
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.watch import subject_of
 from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
@@ -33,7 +33,7 @@ from exporter.web.server import bind, serving
 
 if TYPE_CHECKING:
     from exporter.catalog import Query
-    from exporter.collect.board import Board
+    from exporter.collect.store import SnapshotStore
 
 SERIES = 5_000
 QUERIES = 25
@@ -62,7 +62,7 @@ SELECT 'a' AS "table", 'b' AS "check", 1 AS n
     )
 
 
-def publish(board: Board, query: Query, count: int) -> None:
+def publish(board: SnapshotStore, query: Query, count: int) -> None:
     """Put `count` series on the board."""
     (metric,) = query.metrics
     series: dict[tuple[str, ...], float] = {
@@ -87,7 +87,7 @@ def time_requests(ports_path: list[tuple[int, str]], rounds: int) -> list[list[f
 async def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
     queries = tuple(make_query(number) for number in range(QUERIES))
-    catalog = Catalog(load(packaged_queries()).deployment, queries)
+    catalog = Catalog(load_catalog(packaged_queries()).deployment, queries)
     database = Database("bench", lambda: "")
     settings = Settings()
     parts = assemble(settings, catalog, database, StateStore(Path("unused"), read_only=True))

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 from bench.application import application, call, connect, loom_database
 from bench.memory import anonymous_mib
 from bench.telling import claim, progress
-from exporter.baseline.tracker import APPLIED
-from exporter.catalog import load
+from exporter.app.components import Components, assemble
+from exporter.catalog import load_catalog
 from exporter.database.database import Database
 from exporter.database.grants import ROLE
+from exporter.deployment.history import APPLIED
 from exporter.logs import configure_logging
-from exporter.parts import Parts, assemble
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
@@ -57,7 +57,7 @@ def tenths(statements: Statements) -> list[Statements]:
 
 
 async def polled(
-    parts: Parts,
+    parts: Components,
     exposition: Exposition,
     connection: psycopg.Connection[Any],
     called: list[Statements],
@@ -89,7 +89,7 @@ def growth(looks: list[float]) -> float:
 
 async def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
-    catalog = load(packaged_queries())
+    catalog = load_catalog(packaged_queries())
     called = tenths(application(catalog, STATEMENTS))
     configure_logging("console", "error")
     with (

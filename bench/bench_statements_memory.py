@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.application import application, call, calling, connect, learn, loom_database
 from bench.exporting import memory, wait, wait_for_polls
 from bench.telling import claim, progress
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
@@ -28,7 +28,7 @@ INTERVAL_SECONDS = 2.0
 
 def main() -> int:
     """Run the benchmark; return 1 if the claim does not hold."""
-    catalog = load(packaged_queries())
+    catalog = load_catalog(packaged_queries())
     statements = application(catalog, STATEMENTS)
     with tempfile.TemporaryDirectory(prefix="loom-bench-") as name:
         folder = Path(name)

@@ -25,13 +25,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from bench.application import CHARACTERS, SETTINGS, text_of
+from exporter.demo.postgres import PostgresServer
 from exporter.demo.programs import embedded_bin_dir
-from exporter.demo.server import PostgresServer
 from exporter.statements.classes import classify
 from exporter.statements.counters import advance
 from exporter.statements.reading import (
     EXTENSION,
-    Extension,
+    StatementsExtension,
     poll_sql,
     read_poll,
     read_texts,
@@ -71,7 +71,7 @@ def timed(act: Callable[[], object]) -> float:
 def measure(connection: psycopg.Connection[Any]) -> int:
     """Run the benchmark as the monitor; return 1 if a claim does not hold."""
     with connection.cursor(row_factory=dict_row) as found:
-        extension = Extension(**(found.execute(EXTENSION).fetchone() or {}))
+        extension = StatementsExtension(**(found.execute(EXTENSION).fetchone() or {}))
     columns = COLUMNS + "shared_blks_read"
     has_since = "stats_since" in extension.columns
     columns += ", stats_since" if has_since else ", min_exec_time, max_exec_time"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.worlds import Source
-from exporter.baseline.estimate import noise, profile
-from exporter.baseline.rule import PAGE, Noise, Sums, change, contribution, pages
+from exporter.comparison.noise import noise, profile
+from exporter.comparison.rule import PAGE, Noise, Sums, change, contribution, pages
 from exporter.statements.counters import Delta
 from exporter.verdict.outcome import Outcome, verdict_of
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bench.worlds import Hour, World
-    from exporter.baseline.estimate import Profile
-    from exporter.baseline.rule import Limits
+    from exporter.comparison.noise import Profile
+    from exporter.comparison.rule import Limits
 
 OUTLIER_MEDIANS = 5_000.0
 

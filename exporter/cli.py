@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.commands import baseline, daemon, demo, deployment, queries
+from exporter.commands import baseline, demo, queries, serve, verify
 from exporter.commands.common import Exit
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 
-for _part in (daemon, queries, baseline, deployment, demo):
+for _part in (serve, queries, baseline, verify, demo):
     app.add_typer(_part.app)
 
 

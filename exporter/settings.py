@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from exporter.documents import Document, DocumentError, parse_document, plain_reason
 from exporter.dsn import check_dsn
 from exporter.durations import Duration
 from exporter.redaction import redact
+from exporter.yaml_source import YamlDocument, YamlError, parse_document, plain_reason
 
 ENV_PREFIX = "LOOM_EXPORTER_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
@@ -129,7 +129,7 @@ def load_settings(
     _refuse_unknown_variables()
     if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config = Path(named)
-    document = _read_config(config) if config else Document("", {}, {})
+    document = _read_config(config) if config else YamlDocument("", {}, {})
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     # pydantic-settings puts arguments before the environment: drop from the file what is in both.
     # It takes no notice of a variable's case, nor of one that is empty.
@@ -169,7 +169,7 @@ def _refuse_unknown_variables() -> None:
         raise SettingsError(f"environment: {variable}: unknown setting; {hint}")
 
 
-def _read_config(path: Path) -> Document:
+def _read_config(path: Path) -> YamlDocument:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -177,10 +177,10 @@ def _read_config(path: Path) -> Document:
         raise SettingsError(f"{path}: cannot be read: {reason}") from None
     try:
         document = parse_document(text, str(path))
-    except DocumentError as error:
+    except YamlError as error:
         raise SettingsError(str(error)) from None
     if document.data is None:
-        return Document(str(path), {}, {})
+        return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
         raise SettingsError(f"{path}: must hold settings as `key: value`")
     if secret := document.data.get("database_url"):
@@ -190,7 +190,7 @@ def _read_config(path: Path) -> Document:
 
 def _explain(
     invalid: ValidationError,
-    document: Document,
+    document: YamlDocument,
     given: Mapping[str, object],
     variables: Set[str],
 ) -> SettingsError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.baseline.rule import IMPROVED, SLOWER
+from exporter.comparison.rule import IMPROVED, SLOWER
 from grafana.board import Row, link_to
 from grafana.looks import bad_from
 from grafana.panels import Link

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.baseline.rule import SLOWER
 from exporter.catalog.criteria import ALL
+from exporter.comparison.rule import SLOWER
 from grafana.board import FIRING, LOOM_ALERTS, Row
 from grafana.judged import classes_by_phase
 from grafana.looks import GREEN, ORANGE, RED, STATUS, STATUS_STEPS, Word, bad_from

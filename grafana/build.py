@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from grafana.board import render
 from grafana.deployment import deployment_board
 from grafana.exporter_itself import exporter_board
@@ -25,7 +25,7 @@ FOLDER = ROOT / "grafana" / "dashboards"
 
 def dashboards() -> Mapping[str, str]:
     """Return every dashboard as JSON, by the name of its file."""
-    deployment = load(ROOT / "queries").deployment
+    deployment = load_catalog(ROOT / "queries").deployment
     boards = (
         deployment_board(deployment),
         query_performance_board(deployment),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.baseline.rule import GREATEST_BASELINE_ERROR, LEAST_COVERAGE
+from exporter.comparison.rule import GREATEST_BASELINE_ERROR, LEAST_COVERAGE
 from grafana.board import Row
 from grafana.looks import GREEN, RED, Step, Word, bad_below, bad_from
 from grafana.panels import Query, lines, number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.baseline.rule import IMPROVED, SLOWER
+from exporter.comparison.rule import IMPROVED, SLOWER
 from exporter.durations import format_duration
 from grafana.board import Board, Row
 from grafana.footing import footing

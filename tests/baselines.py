@@ -6,23 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from exporter.baseline.document import (
+from exporter.baseline.artefact import (
     Backtest,
     Baseline,
+    BaselineClass,
+    BaselinePeriod,
+    BaselineStatement,
     Cell,
     Excluded,
     Gauge,
-    Identity,
-    Series,
-    Statement,
-    StatementClass,
-    Window,
+    GaugeSeries,
+    Provenance,
 )
 
 START = datetime(2025, 10, 13, tzinfo=UTC)
 """A Monday."""
 
-IDENTITY = Identity(
+IDENTITY = Provenance(
     system_identifier="7432109876543210987",
     database_oid=16385,
     database_name="loom",
@@ -47,7 +47,7 @@ BASELINE = Baseline(
     source="automatic",
     deployment="orders",
     identity=IDENTITY,
-    window=Window(
+    window=BaselinePeriod(
         start=START,
         end=START + timedelta(days=7),
         bucket_seconds=3600.0,
@@ -62,7 +62,7 @@ BASELINE = Baseline(
         evictions=3,
     ),
     statements=(
-        Statement(
+        BaselineStatement(
             id="0f" * 32,
             role="authenticated",
             class_name="invoices",
@@ -74,7 +74,7 @@ BASELINE = Baseline(
             hours_of_week={9: Cell(700, 1.7, 1e-05), 10: Cell(800, 2.1, 2e-05)},
             hours_of_day={9: Cell(3000, 7.5, 1.5e-05), 33: Cell(90, 0.2, 1e-06)},
         ),
-        Statement(
+        BaselineStatement(
             id="1e" * 32,
             role="other",
             class_name="other",
@@ -86,7 +86,7 @@ BASELINE = Baseline(
         ),
     ),
     classes=(
-        StatementClass(
+        BaselineClass(
             class_name="invoices",
             role="authenticated",
             calls=12_000,
@@ -94,7 +94,7 @@ BASELINE = Baseline(
             relative_error=0.0213,
             hour_log_stddev=0.08,
         ),
-        StatementClass(
+        BaselineClass(
             class_name="refunds",
             role="anon",
             calls=0,
@@ -107,8 +107,8 @@ BASELINE = Baseline(
         Gauge(
             metric="orders_open",
             series=(
-                Series(labels=("web",), value=1200.0),
-                Series(labels=("Übersee",), value=-0.5),
+                GaugeSeries(labels=("web",), value=1200.0),
+                GaugeSeries(labels=("Übersee",), value=-0.5),
             ),
             taken_at=START + timedelta(days=7),
         ),
@@ -124,7 +124,7 @@ _digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 _moments = st.datetimes(timezones=st.just(UTC))
 _cells = st.builds(Cell, _counts, _amounts, _amounts)
 _identities = st.builds(
-    Identity,
+    Provenance,
     system_identifier=st.none() | st.from_regex(r"[0-9]{1,20}", fullmatch=True),
     database_oid=_counts,
     database_name=_names,
@@ -137,7 +137,7 @@ _identities = st.builds(
     classes_sha256=st.none() | _digests,
 )
 _windows = st.builds(
-    Window,
+    BaselinePeriod,
     start=_moments,
     end=_moments,
     bucket_seconds=st.floats(0, 3e9, exclude_min=True),
@@ -146,7 +146,7 @@ _windows = st.builds(
     evictions=_counts,
 )
 _statements = st.builds(
-    Statement,
+    BaselineStatement,
     id=_digests,
     role=_names,
     class_name=_names,
@@ -159,7 +159,7 @@ _statements = st.builds(
     hours_of_day=st.dictionaries(st.integers(0, 47), _cells, max_size=12),
 )
 _classes = st.builds(
-    StatementClass,
+    BaselineClass,
     class_name=_names,
     role=_names,
     calls=_counts,
@@ -168,7 +168,7 @@ _classes = st.builds(
     hour_log_stddev=_amounts,
 )
 _series = st.builds(
-    Series,
+    GaugeSeries,
     labels=st.lists(_names, max_size=3),
     value=st.floats(allow_nan=False, allow_infinity=False),
 )

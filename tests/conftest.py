@@ -12,7 +12,7 @@ import pytest
 import structlog
 from xdist.scheduler import LoadScopeScheduling
 
-from exporter.demo.server import PostgresServer
+from exporter.demo.postgres import PostgresServer
 from tests.loom_database import (
     LoomDatabase,
     make_database,

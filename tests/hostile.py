@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from exporter.baseline.comparison import ClassChange
 from exporter.catalog import Catalog
+from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
+from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import assess
-from exporter.verdict.sign_offs import sign
 from tests.unit.judging import (
     QUERIES,
     before,
@@ -87,7 +87,7 @@ tracked:
         board,
         later=0.0,
         before=before(loom_number={(): 5.0}),
-        classes={"quick": ClassChange(make_change(0.5, 0.45, 0.55), 0.95)},
+        classes={"quick": ClassResult(make_change(0.5, 0.45, 0.55), 0.95)},
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):

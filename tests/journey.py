@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.database.outcome import State
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
     from tests.loom_database import LoomDatabase
     from tests.watching import Series
 

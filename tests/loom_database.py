@@ -13,7 +13,7 @@ from psycopg import sql
 import exporter.demo
 
 if TYPE_CHECKING:
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
 
 LOOM = Path(exporter.demo.__file__).parent / "loom"
 NAME = "loom"

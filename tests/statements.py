@@ -17,7 +17,7 @@ from exporter.database.grants import ROLE, grants_sql
 from exporter.statements.counters import Advance, Delta, Key, Poll, advance, combine
 from exporter.statements.reading import (
     EXTENSION,
-    Extension,
+    StatementsExtension,
     StatementText,
     poll_sql,
     read_poll,
@@ -31,7 +31,7 @@ from tests.loom_database import make_database, make_template
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
     from tests.conftest import NewServer
     from tests.loom_database import LoomDatabase
 
@@ -78,12 +78,12 @@ class Watcher:
         return combine(self.counted.get(identity(text) or "", []))
 
 
-def find_extension(connection: psycopg.Connection[Any]) -> Extension:
+def find_extension(connection: psycopg.Connection[Any]) -> StatementsExtension:
     """Return the extension that this database has."""
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(EXTENSION).fetchone()
     assert row is not None
-    return Extension(**row)
+    return StatementsExtension(**row)
 
 
 @contextlib.contextmanager

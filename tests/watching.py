@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.catalog import Catalog, Query, load
+from exporter.app.components import Components, assemble
+from exporter.catalog import Catalog, Query, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.collect.runner import Runner
 from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
 from exporter.durations import format_duration
-from exporter.parts import Parts, assemble
 from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
@@ -25,7 +25,8 @@ from tests.loom_database import LOOM
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from exporter.collect.board import Board, Snapshot
+    from exporter.collect.snapshot import Snapshot
+    from exporter.collect.store import SnapshotStore
     from exporter.database.outcome import State
     from tests.loom_database import LoomDatabase
 
@@ -39,7 +40,7 @@ Series = dict[tuple[str, ...], float]
 @cache
 def shipped() -> Catalog:
     """Return the queries that are shipped."""
-    return load(packaged_queries())
+    return load_catalog(packaged_queries())
 
 
 def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
@@ -84,7 +85,7 @@ def roll_back(loom: LoomDatabase) -> None:
 class Watch:
     """A catalog on a database, with what was seen of it so far."""
 
-    parts: Parts
+    parts: Components
     runner: Runner
     exposition: Exposition
 
@@ -99,7 +100,7 @@ class Watch:
         return self.parts.database
 
     @property
-    def board(self) -> Board:
+    def board(self) -> SnapshotStore:
         """What is known of it."""
         return self.parts.board
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.catalog import Deployment
 from exporter.database.facts import ServerFacts
+from exporter.database.identity import DatabaseIdentity
 from exporter.statements.counters import Delta
-from exporter.statements.memory import Owner
 from exporter.statements.tally import Counted, Known
 from exporter.statements.text import identity
-from exporter.statements.window import Window
+from exporter.statements.window import PollWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MONDAY = datetime(2025, 10, 13, tzinfo=UTC).timestamp()
 HOUR = 3600.0
-OWNER = Owner("loom", 5, "7000")
+OWNER = DatabaseIdentity("loom", 5, "7000")
 FACTS = ServerFacts(
     system_identifier="7000",
     database_oid=5,
@@ -72,9 +72,9 @@ def delta_of(times: Iterable[float]) -> Delta:
     return Delta(len(each), total, math.fsum((time - mean) ** 2 for time in each), 0, 0, 0)
 
 
-def window(at: float, *counted: Counted, seconds: float = 30.0, **befallen: Any) -> Window:
+def window(at: float, *counted: Counted, seconds: float = 30.0, **befallen: Any) -> PollWindow:
     """Return what was called in so many seconds from a Unix time on."""
-    return Window(moment(at), moment(at + seconds), counted, **befallen)
+    return PollWindow(moment(at), moment(at + seconds), counted, **befallen)
 
 
 def moment(at: float) -> datetime:

@@ -1,7 +1,7 @@
 """Whether a baseline is of the database that is watched now."""
 
-from exporter.baseline.document import Baseline, Identity
-from exporter.baseline.encoding import Refusal, RefusedError
+from exporter.baseline.artefact import Baseline, Provenance
+from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.facts import SETTINGS, ServerFacts
 
 _SINCE = "are not what they were when the baseline was measured"
@@ -10,9 +10,9 @@ _DECISIVE = ("pg_stat_statements.track", "pg_stat_statements.track_planning")
 """With another value of these, the numbers mean something else."""
 
 
-def identity_of(facts: ServerFacts, classes_sha256: str | None) -> Identity:
+def provenance_of(facts: ServerFacts, classes_sha256: str | None) -> Provenance:
     """Return the identity of a baseline that is measured on this database, by these rules."""
-    return Identity(
+    return Provenance(
         system_identifier=facts.system_identifier,
         database_oid=facts.database_oid,
         database_name=facts.database_name,
@@ -73,7 +73,7 @@ def check_fits(
     return _doubts(baseline.identity, facts, classes_sha256)
 
 
-def _refuse_another_database(identity: Identity, facts: ServerFacts) -> None:
+def _refuse_another_database(identity: Provenance, facts: ServerFacts) -> None:
     systems = (identity.system_identifier, facts.system_identifier)
     if None not in systems and systems[0] != systems[1]:
         difference = f"server {systems[0]}, and this is server {systems[1]}"
@@ -89,7 +89,7 @@ def _refuse_another_database(identity: Identity, facts: ServerFacts) -> None:
     )
 
 
-def _doubts(identity: Identity, facts: ServerFacts, classes_sha256: str | None) -> list[str]:
+def _doubts(identity: Provenance, facts: ServerFacts, classes_sha256: str | None) -> list[str]:
     compared = [
         ("PostgreSQL", identity.server_version_num // 10_000, facts.server_version_num // 10_000),
         ("pg_stat_statements", identity.extension_version, facts.extension_version),

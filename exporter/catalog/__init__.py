@@ -8,7 +8,7 @@ from exporter.catalog.deployment import Deployment, load_deployment
 from exporter.catalog.header import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
-from exporter.documents import Document, DocumentError
+from exporter.yaml_source import YamlDocument, YamlError
 
 __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
 
@@ -40,7 +40,7 @@ class Catalog:
         return {name: metric for query in self.queries for name, metric in query.metrics.items()}
 
 
-def load(folder: Path) -> Catalog:
+def load_catalog(folder: Path) -> Catalog:
     """Load a folder of queries.
 
     Raises:
@@ -50,17 +50,17 @@ def load(folder: Path) -> Catalog:
         raise CatalogError([f"{folder}: not a folder; {_REMEDY}"])
     problems: list[str] = []
     deployment: Deployment | None = None
-    document: Document | None = None
+    document: YamlDocument | None = None
     try:
         deployment, document = load_deployment(folder / "deployment.yaml")
-    except DocumentError as error:
+    except YamlError as error:
         problems.append(str(error))
     queries: list[Query] = []
     paths = sorted(folder.glob("*.sql"))
     for path in paths:
         try:
             queries.append(parse_query(path, path.read_text(encoding="utf-8")))
-        except DocumentError as error:
+        except YamlError as error:
             problems.append(str(error))
         except OSError as error:
             problems.append(f"{path}: cannot be read: {error.strerror}")

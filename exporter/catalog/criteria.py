@@ -33,7 +33,7 @@ Share = Annotated[float, BeforeValidator(_share)]
 LabelValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_one_or_more)]
 
 
-class Comparison(NamedTuple):
+class Comparator(NamedTuple):
     """What a value is held against: a number, seconds, or the name of something."""
 
     kind: str
@@ -68,18 +68,18 @@ class Condition(Model):
     not_slower_than: Literal["baseline"] | None = None
 
     @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> Comparator:
         """The comparison that is given."""
         return next(self._comparisons())
 
-    def _comparisons(self) -> Iterator[Comparison]:
+    def _comparisons(self) -> Iterator[Comparator]:
         for kind in (
             *("equals", "at_most", "at_least", "not_below", "not_above"),
             *("newer_than", "not_slower_than"),
         ):
             against = getattr(self, kind)
             if against is not None:
-                yield Comparison(kind, against)
+                yield Comparator(kind, against)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
@@ -143,7 +143,7 @@ class Day(Model):
     checks: dict[Identifier, Check] = Field(min_length=1)
 
 
-class SignOff(Model):
+class SignOffItem(Model):
     """What a person confirms beside the criteria: it need not be given, but can be refused."""
 
     title: Text

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from exporter.catalog.criteria import ALL, Criterion, Day, SignOff, Tracked
+from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
 from exporter.catalog.terms import Identifier, Model, Text
-from exporter.documents import Document, DocumentError, parse_document, told_as
 from exporter.durations import Duration
+from exporter.yaml_source import YamlDocument, YamlError, parse_document, told_as
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _VERSION = r"^\d+$"
@@ -129,7 +129,7 @@ class Deployment(Model):
     """What makes it a success; in the order in which it is told."""
     first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)
     """By the number of the day."""
-    sign_offs: dict[Identifier, SignOff] = Field(default_factory=dict)
+    sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
 
@@ -167,7 +167,7 @@ class Deployment(Model):
         return self
 
 
-def load_deployment(path: Path) -> tuple[Deployment, Document]:
+def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
     """Read `deployment.yaml`; the document is for errors that are found later.
 
     Raises:
@@ -176,12 +176,12 @@ def load_deployment(path: Path) -> tuple[Deployment, Document]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DocumentError(str(path), None, (), f"cannot be read: {error.strerror}") from None
+        raise YamlError(str(path), None, (), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise DocumentError(str(path), None, (), "not UTF-8 text") from None
+        raise YamlError(str(path), None, (), "not UTF-8 text") from None
     document = parse_document(text, str(path))
     if not isinstance(document.data, dict):
-        raise DocumentError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
+        raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:
         return Deployment.model_validate(document.data), document
     except ValidationError as invalid:

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
-from exporter.documents import told_as
 from exporter.durations import Duration
+from exporter.yaml_source import told_as
 
 MetricType = Literal["gauge", "counter", "info", "change_timestamp"]
 
@@ -35,7 +35,7 @@ Column = Annotated[
 ]
 """A result column; lower-case, so that SQL and labels spell it alike without quotes."""
 
-Name = Annotated[
+LowerCaseName = Annotated[
     str,
     StringConstraints(pattern=_NAME),
     told_as(_NAME, "must be in lower case, digits and _, beginning with a letter"),
@@ -156,7 +156,7 @@ class Header(_Model):
     """The YAML in the first comment of a query's file."""
 
     description: Sentence = Field(description="what the query counts, in one sentence")
-    phase: Name = Field(
+    phase: LowerCaseName = Field(
         description="phase of the deployment (deployment.yaml) that it watches, or `all`"
     )
     interval: Duration | None = Field(None, description="time between two runs")
@@ -180,7 +180,7 @@ class Header(_Model):
         200, ge=1, le=10_000, description="most series of one run; the rest is counted"
     )
     requires: Requires = Field(default_factory=lambda: Requires(), description="what must exist")
-    metrics: dict[Name, Metric] = Field(
+    metrics: dict[LowerCaseName, Metric] = Field(
         min_length=1,
         description="the metrics that the query feeds, by name",
         json_schema_extra={"additionalProperties": False},

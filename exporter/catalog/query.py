@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from exporter.catalog.header import Header, Metric
 from exporter.catalog.select import SelectError, single_select
-from exporter.documents import Document, DocumentError, parse_document
+from exporter.yaml_source import YamlDocument, YamlError, parse_document
 
 _FILE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -30,7 +30,7 @@ class Query:
 
     name: str
     path: Path
-    document: Document
+    document: YamlDocument
     header: Header
     text: str
 
@@ -76,24 +76,24 @@ def parse_query(path: Path, text: str) -> Query:
     """
     place = str(path)
     if not _FILE_NAME.fullmatch(path.stem):
-        raise DocumentError(
+        raise YamlError(
             place, None, (), "name the file in lower case, digits and _, such as users.sql"
         )
     match = _HEADER.fullmatch(text)
     if not match:
-        raise DocumentError(place, 1, (), "must begin with a header: /* YAML */")
+        raise YamlError(place, 1, (), "must begin with a header: /* YAML */")
     header_line = text.count("\n", 0, match.start("yaml")) + 1
     if "/*" in match["yaml"]:
         line = header_line + match["yaml"][: match["yaml"].index("/*")].count("\n")
-        raise DocumentError(
+        raise YamlError(
             place, line, (), "a /* inside the header opens a second comment; rephrase it"
         )
     if _CUT_SCHEDULE.search(match["yaml"]):
         line = header_line + match["yaml"].count("\n")
-        raise DocumentError(place, line, ("schedule",), "*/ ends the comment; write */5 as 0-59/5")
+        raise YamlError(place, line, ("schedule",), "*/ ends the comment; write */5 as 0-59/5")
     document = parse_document(match["yaml"], place, first_line=header_line)
     if not isinstance(document.data, dict):
-        raise DocumentError(
+        raise YamlError(
             place,
             header_line,
             (),
@@ -107,7 +107,7 @@ def parse_query(path: Path, text: str) -> Query:
         body = single_select(match["sql"])
     except SelectError as error:
         line = text.count("\n", 0, match.start("sql") + error.position) + 1
-        raise DocumentError(place, line, (), str(error)) from None
+        raise YamlError(place, line, (), str(error)) from None
     query = Query(path.stem, path, document, header, body)
     for name, metric in header.metrics.items():
         for column in (metric.value, metric.at):

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from exporter.catalog.criteria import ALL, BASELINE, Condition, Tracked, conditions_with_places
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import Metric
-from exporter.documents import Document, Path
+from exporter.yaml_source import Path, YamlDocument
 
 _Fault = tuple[Path, str]
 
 
 def broken_references(
-    deployment: Deployment, document: Document, metrics: Mapping[str, Metric]
+    deployment: Deployment, document: YamlDocument, metrics: Mapping[str, Metric]
 ) -> Iterator[str]:
     """Yield a line for each thing that is named and is not there, or is not of the right kind.
 

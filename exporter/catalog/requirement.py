@@ -10,10 +10,10 @@ _EXTENSION = r"^[a-z_][a-z0-9_-]*( *>= *[0-9]+(\.[0-9]+)*)?$"
 _SERVER = r"^>= *[0-9]+$"
 
 
-def version(text: str) -> tuple[int, ...]:
+def parse_version(text: str) -> tuple[int, ...]:
     """Return the numbers of a dotted version; what follows them is ignored.
 
-    >>> version("1.10") > version("1.9")
+    >>> parse_version("1.10") > parse_version("1.9")
     True
     """
     return tuple(int(part) for part in re.findall(r"\d+", text.split("-", maxsplit=1)[0]))
@@ -38,7 +38,7 @@ def _extension(text: Any) -> Extension:
             "must be an extension and perhaps a least version, such as `pg_cron >= 1.4`"
         )
     name, _, least = text.partition(">=")
-    return Extension(name.strip(), version(least))
+    return Extension(name.strip(), parse_version(least))
 
 
 def _server(text: Any) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from exporter.documents import told_as
+from exporter.yaml_source import told_as
 
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 

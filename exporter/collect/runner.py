@@ -10,12 +10,13 @@ from functools import partial
 import structlog
 
 from exporter.catalog import Query
-from exporter.collect.board import Board
-from exporter.collect.feed import Answer, Feed, Job
-from exporter.collect.snapshot import NO_ROWS, Result, read_rows
+from exporter.collect.rows import NO_ROWS, Result, read_rows
+from exporter.collect.source import Job, MetricSource, RunResult
+from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.outcome import RunError, State
+from exporter.sources.sql import fetch
 from exporter.state import StateStore
 
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -36,7 +37,7 @@ class Runner:
     def __init__(
         self,
         database: Database,
-        board: Board,
+        board: SnapshotStore,
         store: StateStore,
         telemetry: Telemetry,
         interval_seconds: Mapping[str, float],
@@ -74,7 +75,9 @@ class Runner:
                 await self._database.cancel_running()
                 await asyncio.gather(*(done.wait() for done in running))
 
-    async def _run_alone(self, query: Feed, ask: Callable[[], Awaitable[Answer]]) -> None:
+    async def _run_alone(
+        self, query: MetricSource, ask: Callable[[], Awaitable[RunResult]]
+    ) -> None:
         if query.name in self._running:
             self._telemetry.skipped(query, "running")
             return
@@ -88,7 +91,7 @@ class Runner:
             del self._running[query.name]
             done.set()
 
-    async def _run(self, query: Feed, ask: Callable[[], Awaitable[Answer]]) -> None:
+    async def _run(self, query: MetricSource, ask: Callable[[], Awaitable[RunResult]]) -> None:
         before = self._board[query.name].state
         started = time.monotonic()
         dropped = 0
@@ -115,16 +118,16 @@ class Runner:
                 "series were cut off; raise series_limit", query=query.name, dropped=dropped
             )
 
-    async def _ask(self, query: Query) -> Answer:
+    async def _ask(self, query: Query) -> RunResult:
         try:
-            rows = await self._database.fetch(query)
+            rows = await fetch(self._database, query)
         except RunError as error:
             if error.state is State.ABSENT:
                 await self._date_tokens(read_rows(query, NO_ROWS))
             raise
         result = read_rows(query, rows)
         await self._date_tokens(result)
-        return Answer(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
+        return RunResult(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
 
     async def _date_tokens(self, result: Result) -> None:
         """Put the time at which each token changed in its place among the samples."""
@@ -137,7 +140,7 @@ class Runner:
                 labels: at for labels, at in zip(tokens, times, strict=True) if at is not None
             }
 
-    def _back_off(self, query: Feed, state: State) -> None:
+    def _back_off(self, query: MetricSource, state: State) -> None:
         """Let a query that keeps failing run ever less often, at least every five minutes.
 
         A lock passes by itself and costs a quarter of a second; and that a server is down is found
@@ -155,7 +158,7 @@ class Runner:
             )
             self._not_before[query.name] = time.monotonic() + pause * random.uniform(0.8, 1.0)
 
-    def _tell(self, query: Feed, before: State | None, state: State, detail: str) -> None:
+    def _tell(self, query: MetricSource, before: State | None, state: State, detail: str) -> None:
         """Log a change of state: each once, not at every run."""
         if state.is_failure:
             _log.warning(

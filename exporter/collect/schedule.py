@@ -20,8 +20,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.catalog import Catalog, Query
-from exporter.collect.feed import Feed, Job
 from exporter.collect.runner import Runner
+from exporter.collect.source import Job, MetricSource
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 
@@ -87,7 +87,7 @@ class Schedule:
     ) -> None:
         self._queries = {query.name: query for query in catalog.queries}
         self._jobs = jobs
-        self._feeds: dict[str, Feed] = {**self._queries, **{job.name: job for job in jobs}}
+        self._feeds: dict[str, MetricSource] = {**self._queries, **{job.name: job for job in jobs}}
         self._runner = runner
         self._database = database
         self._telemetry = telemetry

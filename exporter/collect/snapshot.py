@@ -1,98 +1,39 @@
-"""The rows of one run as samples: pure functions, no clock, no network."""
+"""What one query said at its last run, and how it is doing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-from exporter.catalog import Metric, Query
-from exporter.database.outcome import RunError, State
-from exporter.database.transaction import Rows
-from exporter.state import Observation
+from exporter.database.outcome import State
 
 Samples = Mapping[str, Mapping[tuple[str, ...], float]]
 """Metric → label values → value. A mapping, so that no label set can stand twice."""
 
-LONGEST_LABEL = 1024
-"""A longer value is no label but a document; Prometheus may refuse the whole page for it."""
-
 NO_SAMPLES: Samples = MappingProxyType({})
-
-NO_ROWS = Rows((), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What the rows say: samples, tokens that are still to be dated, and how much was cut."""
+class Snapshot:
+    """What one query said, and how it is doing. Immutable: a new run makes a new one.
 
-    samples: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
-    tokens: dict[str, dict[tuple[str, ...], Observation]] = field(default_factory=dict)
-    dropped: int = 0
-
-
-def read_rows(query: Query, rows: Rows) -> Result:
-    """Turn rows into samples, at most `series_limit` of them; the first rows win.
-
-    Raises:
-        RunError: `error`, two rows have the same labels, a label is NULL or endless, or a value is
-            NULL where the header says that this is an error.
+    Times ending in `_at` are Unix times, `taken` is `time.monotonic()` so that a clock that jumps
+    neither revives values nor kills them. `samples` may be older than the last run: a query that
+    was locked keeps them.
     """
-    result = Result()
-    for name, metric in query.metrics.items():
-        if metric.type == "change_timestamp":
-            result.tokens[name] = {}  # that there is none is an observation as well
-    kept = 0
-    dropped = (rows.total - len(rows.rows)) * len(query.metrics)
-    for row in rows.rows:
-        values = dict(zip(rows.columns, row, strict=True))
-        for name, metric in query.metrics.items():
-            value = 1.0 if metric.value is None else values[metric.value]
-            if value is None:
-                if metric.null == "error":
-                    raise RunError(State.ERROR, f"{name}: column `{metric.value}` is NULL")
-                continue
-            if kept == query.header.series_limit:
-                dropped += 1
-                continue
-            _add(result, name, metric, _labels(name, metric, values), value, values)
-            kept += 1
-    return Result(result.samples, result.tokens, dropped)
 
+    query: str
+    max_age_seconds: float
+    state: State | None = None
+    detail: str = ""
+    samples: Samples = field(default_factory=lambda: NO_SAMPLES)
+    taken: float = 0.0
+    last_success_at: float | None = None
 
-def _labels(name: str, metric: Metric, values: Mapping[str, Any]) -> tuple[str, ...]:
-    labels = tuple(values[column] for column in metric.labels)
-    if None in labels:
-        raise RunError(
-            State.ERROR,
-            f"{name}: label `{metric.labels[labels.index(None)]}` is NULL; use coalesce()",
-        )
-    if any(len(label) > LONGEST_LABEL for label in labels):
-        raise RunError(State.ERROR, f"{name}: a label has more than {LONGEST_LABEL} characters")
-    return labels
+    @property
+    def expires(self) -> float:
+        """`time.monotonic()` after which the samples are too old to be shown."""
+        return self.taken + self.max_age_seconds
 
-
-def _add(
-    result: Result,
-    name: str,
-    metric: Metric,
-    labels: tuple[str, ...],
-    value: Any,
-    values: Mapping[str, Any],
-) -> None:
-    if metric.type == "change_timestamp":
-        tokens = result.tokens[name]
-        if labels in tokens:
-            raise _duplicate(name, metric)
-        tokens[labels] = Observation(labels, value, values[metric.at] if metric.at else None)
-        return
-    series = result.samples.setdefault(name, {})
-    if labels in series:
-        raise _duplicate(name, metric)
-    series[labels] = value
-
-
-def _duplicate(name: str, metric: Metric) -> RunError:
-    return RunError(
-        State.ERROR,
-        f"{name}: two rows have the same labels ({', '.join(metric.labels) or 'there are none'})",
-    )
+    def fresh_samples(self, now: float) -> Samples:
+        """Return the samples, or none if they are too old at `now` (`time.monotonic()`)."""
+        return self.samples if now <= self.expires else NO_SAMPLES

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-from exporter.collect.feed import Feed
+from exporter.collect.source import MetricSource
 from exporter.database.outcome import State
 
 # A `_created` series beside each counter would double them for nothing.
@@ -18,7 +18,7 @@ _BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 class Telemetry:
     """Counts runs, failures and skipped runs; every series of every query exists from the start."""
 
-    def __init__(self, database: str, feeds: Iterable[Feed]) -> None:
+    def __init__(self, database: str, feeds: Iterable[MetricSource]) -> None:
         # Not every collector describes what it collects, and `name[]` needs to know.
         self.registry = CollectorRegistry(auto_describe=True)
         self._database = database
@@ -65,7 +65,7 @@ class Telemetry:
             for reason in SKIP_REASONS:
                 self._skipped.labels(database, query.name, reason)
 
-    def ran(self, query: Feed, state: State, duration_seconds: float, dropped: int) -> None:
+    def ran(self, query: MetricSource, state: State, duration_seconds: float, dropped: int) -> None:
         """Count one run."""
         self._runs.labels(self._database, query.name).inc()
         self._duration.labels(self._database, query.name).observe(duration_seconds)
@@ -73,6 +73,6 @@ class Telemetry:
         if state.is_failure:
             self._failures.labels(self._database, query.name, state).inc()
 
-    def skipped(self, query: Feed, reason: str) -> None:
+    def skipped(self, query: MetricSource, reason: str) -> None:
         """Count one run that did not take place; `reason` is one of SKIP_REASONS."""
         self._skipped.labels(self._database, query.name, reason).inc()

@@ -8,13 +8,10 @@ from typing import Annotated
 
 import typer
 
-from exporter.baseline.capture import SHORTEST_SECONDS, CaptureError, capture
-from exporter.baseline.description import describe
-from exporter.baseline.document import Baseline
-from exporter.baseline.encoding import RefusedError, dumps, loads
+from exporter.baseline.artefact import Baseline
+from exporter.baseline.codec import RefusedError, dumps, loads
 from exporter.baseline.files import read_file, write_file
 from exporter.baseline.fit import adopted, check_fits
-from exporter.baseline.keeper import TOPIC, rules_digest
 from exporter.catalog import Catalog
 from exporter.commands.common import (
     Config,
@@ -22,7 +19,7 @@ from exporter.commands.common import (
     Format,
     Queries,
     fail,
-    load,
+    load_settings_and_catalog,
     note,
     open_state,
     save_state,
@@ -32,7 +29,10 @@ from exporter.commands.common import (
 from exporter.database.facts import read_facts
 from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
+from exporter.learning.capture import SHORTEST_SECONDS, CaptureError, capture
+from exporter.learning.lifecycle import TOPIC, class_rules_digest
 from exporter.logs import configure_logging
+from exporter.render.baseline import baseline_text
 from exporter.settings import Settings, SettingsError, interactive
 from exporter.state import StateStore
 
@@ -77,7 +77,7 @@ def capture_(
         except CaptureError as error:
             fail(f"baseline: {error}", Exit.FAILED)
         save_state(store, settings, TOPIC, known.deployment.name, dumps(baseline))
-        print(describe(baseline), end="")
+        print(baseline_text(baseline), end="")
 
 
 @_group.command(epilog="Example: loom-exporter baseline show")
@@ -88,7 +88,7 @@ def show(config: Config = None, queries: Queries = None, output: Format = "text"
         text = _kept(settings, known)
         baseline = loads(text)
         doubts = _doubts(settings, known, baseline)
-        print(text if output == "json" else describe(baseline), end="")
+        print(text if output == "json" else baseline_text(baseline), end="")
         for doubt in doubts:
             note(doubt)
 
@@ -139,7 +139,7 @@ def import_(
         if allow_other_database:
             baseline = adopted(baseline, facts)
             text = dumps(baseline)
-        rules = rules_digest(known.deployment)
+        rules = class_rules_digest(known.deployment)
         doubts = check_fits(baseline, facts, known.deployment.name, rules)
         store = open_state(settings)
         _keep_what_is_there(store, settings, known, replace=replace)
@@ -173,7 +173,7 @@ def _keep_what_is_there(
 
 
 def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
-    settings, known = load(config, queries)
+    settings, known = load_settings_and_catalog(config, queries)
     configure_logging(settings.log_format, "error")
     return settings, known
 
@@ -211,7 +211,7 @@ def _doubts(settings: Settings, known: Catalog, baseline: Baseline) -> list[str]
         facts = asyncio.run(with_database(settings, read_facts))
     except (RunError, SettingsError) as error:
         return [f"not held against the database: {error}"]
-    return check_fits(baseline, facts, known.deployment.name, rules_digest(known.deployment))
+    return check_fits(baseline, facts, known.deployment.name, class_rules_digest(known.deployment))
 
 
 def _progress(text: str) -> None:

@@ -12,12 +12,12 @@ import psycopg
 import typer
 
 from exporter import catalog
-from exporter.baseline.encoding import Refusal, RefusedError
+from exporter.baseline.codec import Refusal, RefusedError
 from exporter.baseline.files import FileError
 from exporter.catalog import Catalog, CatalogError
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State, describe
+from exporter.database.outcome import RunError, State, describe_error
 from exporter.redaction import redact
 from exporter.settings import Settings, SettingsError, load_settings
 from exporter.state import StateStore
@@ -59,10 +59,12 @@ Format = Annotated[
 ]
 
 
-def load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
+def load_settings_and_catalog(
+    config: Path | None, queries: Path | None
+) -> tuple[Settings, Catalog]:
     """Load the settings, and the queries that they name."""
     settings = load_settings(config, {"queries": queries})
-    return settings, catalog.load(settings.queries)
+    return settings, catalog.load_catalog(settings.queries)
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def told_in_one_line(output: str = "text") -> Iterator[None]:
         is_away = error.state is State.UNREACHABLE
         fail(f"database: {error}", Exit.UNREACHABLE if is_away else Exit.FAILED)
     except psycopg.OperationalError as error:
-        fail(f"database: {describe(error)}", Exit.UNREACHABLE)
+        fail(f"database: {describe_error(error)}", Exit.UNREACHABLE)
 
 
 def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:

@@ -6,24 +6,24 @@ from typing import Annotated
 
 import typer
 
+from exporter.app.once import run_once
 from exporter.catalog import Catalog
 from exporter.commands.common import (
     Config,
     Exit,
     Format,
     Queries,
-    load,
+    load_settings_and_catalog,
     print_json,
     told_in_one_line,
 )
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.grants import grants_sql
-from exporter.database.inspection import inspect
 from exporter.database.outcome import State
 from exporter.logs import configure_logging
-from exporter.once import run_once
 from exporter.redaction import redact
 from exporter.settings import Settings, SettingsError
+from exporter.sources.inspection import inspect
 
 app = typer.Typer()
 
@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Validate settings and queries; exit 2 if anything is wrong, 4 if the database is away."""
     with told_in_one_line(output):
-        settings, known = load(config, queries)
+        settings, known = load_settings_and_catalog(config, queries)
         if not database:
             _print_counts(settings, known, output)
             return
@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Run one query once, as the daemon would, and print its samples."""
     with told_in_one_line(output):
-        settings, known = load(config, queries)
+        settings, known = load_settings_and_catalog(config, queries)
         configure_logging(settings.log_format, "error")
         wanted = known.query(query)
         if wanted is None:
@@ -107,7 +107,7 @@ _EXIT_OF_RUN = {
 def grants(config: Config = None, queries: Queries = None) -> None:
     """Print the SQL that installs the monitoring role, for a DBA to read and run."""
     with told_in_one_line():
-        _, known = load(config, queries)
+        _, known = load_settings_and_catalog(config, queries)
         print(grants_sql(known.queries), end="")
 
 

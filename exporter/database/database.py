@@ -11,15 +11,14 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from exporter.catalog.query import Query
 from exporter.database.connection import (
     CONNECT_SECONDS,
     CONNECTION_PARAMETERS,
     MonitorConnection,
     hang_up,
 )
-from exporter.database.outcome import RunError, State, describe, state_of
-from exporter.database.transaction import Question, Rows, ask, run
+from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.transaction import Question, ask
 from exporter.redaction import redact
 from exporter.settings import SettingsError
 
@@ -31,7 +30,7 @@ _GRACE_SECONDS = 1.0
 
 _LONGEST_PAUSE_SECONDS = 60.0
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,26 +113,22 @@ class Database:
         idle = self._pool.get_stats().get("pool_available", 0)
         return PoolStatus(busy=len(self._busy), idle=idle)
 
-    async def fetch(self, query: Query) -> Rows:
-        """Run `query` once and return at most `series_limit` of its rows.
-
-        Raises:
-            RunError: with the state in which the run ended.
-        """
-        # The preflight and the query may each use up statement_timeout.
-        return await self._try(partial(run, query=query), 2 * query.header.timeout)
-
     async def ask(self, question: Question) -> Sequence[tuple[Any, ...]]:
         """Return the rows of `question`, which is asked as a query is.
 
         Raises:
             RunError: with the state in which it ended.
         """
-        return await self._try(partial(ask, question=question), question.timeout_seconds)
+        return await self.run(partial(ask, question=question), question.timeout_seconds)
 
-    async def _try(
-        self, act: Callable[[MonitorConnection], Awaitable[_Answer]], longest_seconds: float
-    ) -> _Answer:
+    async def run(
+        self, act: Callable[[MonitorConnection], Awaitable[_Result]], longest_seconds: float
+    ) -> _Result:
+        """Run `act` on a connection that is hung up a second after `longest_seconds`.
+
+        Raises:
+            RunError: with the state in which it ended.
+        """
         try:
             async with self._connection(longest_seconds + _GRACE_SECONDS) as connection:
                 return await act(connection)
@@ -143,7 +138,7 @@ class Database:
                 # The query is not sent again, it may be what ended the connection. Whether the
                 # server is gone with it, somebody else has to find out.
                 await self.ping()
-            raise RunError(state, describe(error)) from None
+            raise RunError(state, describe_error(error)) from None
 
     async def ping(self) -> None:
         """Ask the server for a sign of life; `is_up` has the answer.
@@ -156,7 +151,7 @@ class Database:
             async with self._connection(deadline_seconds=2 * _GRACE_SECONDS) as connection:
                 await connection.execute("SELECT 1")
         except psycopg.Error as error:
-            self._unreachable(describe(error))
+            self._unreachable(describe_error(error))
         except RunError:
             pass  # is_up says it
 
@@ -227,9 +222,9 @@ class Database:
         if self._busy:
             # One more may be refused (the role's CONNECTION LIMIT) while another is served. If the
             # server is away, whoever uses that other one will find out.
-            self._failure = redact(describe(error))
+            self._failure = redact(describe_error(error))
         else:
-            self._unreachable(describe(error))
+            self._unreachable(describe_error(error))
 
     def _give_up(self, connection: MonitorConnection) -> None:
         self._unreachable("no answer, not even that the statement timed out")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from exporter.catalog.query import Query
 
 ROLE = "loom_monitor"
-SCHEMA = "loom_monitor"
+FUNCTION_SCHEMA = "loom_monitor"
 
 CONNECTION_LIMIT = 3
 """Two for the daemon, one for a person who runs a command beside it."""
@@ -87,16 +87,17 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
-CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC;
-GRANT USAGE ON SCHEMA {SCHEMA} TO {ROLE};
+CREATE SCHEMA IF NOT EXISTS {FUNCTION_SCHEMA};
+REVOKE ALL ON SCHEMA {FUNCTION_SCHEMA} FROM PUBLIC;
+GRANT USAGE ON SCHEMA {FUNCTION_SCHEMA} TO {ROLE};
 
 -- Functions of queries that are no more, or that return other columns now.
 DO $$
 DECLARE
     installed regprocedure;
 BEGIN
-    FOR installed IN SELECT oid FROM pg_proc WHERE pronamespace = '{SCHEMA}'::regnamespace LOOP
+    FOR installed IN SELECT oid FROM pg_proc
+        WHERE pronamespace = '{FUNCTION_SCHEMA}'::regnamespace LOOP
         EXECUTE format('DROP FUNCTION %s', installed);
     END LOOP;
 END
@@ -119,7 +120,7 @@ def _function(query: Query) -> str:
     # pg_temp stands last, because where it is not named it is searched first, and there whoever
     # calls the function may create what its owner would then read.
     # row_security = off makes an owner without BYPASSRLS fail, also when somebody calls by hand.
-    name = f"{SCHEMA}.{query.name}()"
+    name = f"{FUNCTION_SCHEMA}.{query.name}()"
     columns = ", ".join(f'"{column}" {sql_type}' for column, sql_type in query.columns.items())
     tag = _dollar_tag(query.text)
     return f"""\

@@ -76,7 +76,7 @@ def state_of(error: psycopg.Error) -> State:
     return _STATES.get(code, State.ERROR)
 
 
-def describe(error: psycopg.Error) -> str:
+def describe_error(error: psycopg.Error) -> str:
     """Return what happened, without values of the database.
 
     The message of a data exception (class 22) or of a constraint (23) quotes the value that it

@@ -9,10 +9,10 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
 
 FILES = Path(__file__).parent / "loom"
-NAME = "loom"
+DATABASE_NAME = "loom"
 OWNER = "postgres"
 
 
@@ -25,7 +25,7 @@ class DemoDatabase:
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE_NAME)))
         self.run_file(FILES / "roles.sql", user=server.superuser)
         self._set_passwords()
         for name in ("schema.sql", "seed.sql"):
@@ -34,7 +34,7 @@ class DemoDatabase:
 
     def dsn(self, user: str) -> str:
         """Return the URL for a role."""
-        return self._server.dsn(NAME, user, self._server.password)
+        return self._server.dsn(DATABASE_NAME, user, self._server.password)
 
     def run(self, text: str, user: str = OWNER) -> None:
         """Run SQL, of any number of statements, as psql would."""

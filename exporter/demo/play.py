@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import psycopg
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE, grants_sql
 from exporter.demo.database import FILES, OWNER, DemoDatabase
+from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.demo.programs import ServerError, embedded_bin_dir
-from exporter.demo.server import PostgresServer
-from exporter.demo.story import Totals, is_open, read_story, runs, table, totals
+from exporter.demo.story import StoryTotals, is_open, read_story, runs, table, totals
 from exporter.demo.workload import Workload
 from exporter.settings import packaged_queries
 
@@ -94,7 +94,7 @@ class _Stage:
         self._plan = plan
         self._started = time.monotonic()
         self._story = read_story(FILES / "story.yaml")
-        self._looks: dict[str, Sequence[Totals]] = {}
+        self._looks: dict[str, Sequence[StoryTotals]] = {}
 
     async def play(self) -> None:
         with tempfile.TemporaryDirectory(prefix="loom-demo-", dir=_short_folder()) as name:
@@ -107,7 +107,7 @@ class _Stage:
             ) as server:
                 self._tell(f"PostgreSQL {server.version} is up; making the database")
                 database = DemoDatabase(server)
-                database.install_grants(grants_sql(load(packaged_queries()).queries))
+                database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
                 self._tell(f"starting the exporter as the role {ROLE}")
                 port = self._plan.port or free_port()
                 with ExporterProcess(
@@ -122,7 +122,7 @@ class _Stage:
     async def _act(self, database: DemoDatabase, exporter: ExporterProcess) -> None:
         users = await asyncio.to_thread(_users, database)
         workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
-        load = asyncio.create_task(workload.run())
+        traffic = asyncio.create_task(workload.run())
         try:
             _say(f"\n  Open {exporter.url}/\n  For Prometheus: {exporter.url}/metrics\n")
             hour, before, after = self._plan.pace
@@ -148,9 +148,9 @@ class _Stage:
             await self._tell_verdict(exporter)
             await self._hold(exporter)
         finally:
-            load.cancel()
+            traffic.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await load
+                await traffic
 
     async def _deploy(self, database: DemoDatabase) -> None:
         edition = "published" if self._plan.scenario == "published" else "healthy"

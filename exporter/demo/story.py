@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.documents import parse_document
+from exporter.yaml_source import parse_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ class Story:
     turns: Mapping[str, Turn]
 
 
-class Totals(NamedTuple):
+class StoryTotals(NamedTuple):
     """Sums of the two metrics of one number; NaN where there is no series."""
 
     value: float
@@ -64,7 +64,7 @@ def read_story(path: Path) -> Story:
     )
 
 
-def totals(page: str, watched: Sequence[Watched]) -> list[Totals]:
+def totals(page: str, watched: Sequence[Watched]) -> list[StoryTotals]:
     """Return the sums of each watched number on a page of /metrics."""
     samples = [
         (sample.name, sample.labels, sample.value)
@@ -81,7 +81,8 @@ def totals(page: str, watched: Sequence[Watched]) -> list[Totals]:
         return sum(values) if values else math.nan
 
     return [
-        Totals(total(each.metric, each.labels), total(each.per, each.labels)) for each in watched
+        StoryTotals(total(each.metric, each.labels), total(each.per, each.labels))
+        for each in watched
     ]
 
 
@@ -107,7 +108,7 @@ def is_open(verdict: str) -> bool:
     )
 
 
-def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[Totals]]) -> str:
+def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[StoryTotals]]) -> str:
     """Return the numbers side by side, a row for each, under the names of the looks."""
     width = max(len(each.text) for each in watched)
     lines = [" " * width + "".join(f"{name:>12}" for name in looks)]
@@ -117,8 +118,8 @@ def table(watched: Sequence[Watched], looks: Mapping[str, Sequence[Totals]]) -> 
     return "\n".join(lines)
 
 
-def _cells(watched: Watched, looks: Sequence[Totals]) -> Iterator[str]:
-    last = Totals(0.0, 0.0)
+def _cells(watched: Watched, looks: Sequence[StoryTotals]) -> Iterator[str]:
+    last = StoryTotals(0.0, 0.0)
     for now in looks:
         if watched.per is None:
             yield _number(now.value, watched.unit)

@@ -30,7 +30,7 @@ _OPTION = re.compile(r"^-- (role|weight|requires|until): (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class WorkloadStatement:
     """One thing that the application does."""
 
     text: str
@@ -40,7 +40,7 @@ class Statement:
     until: str | None
 
     @classmethod
-    def parse(cls, text: str) -> Statement:
+    def parse(cls, text: str) -> WorkloadStatement:
         """Parse a file of the workload."""
         options = dict(_OPTION.findall(text))
         return cls(
@@ -66,7 +66,7 @@ class Workload:
         self._dsn = dsn
         self._users = users
         self._statements = [
-            Statement.parse(path.read_text(encoding="utf-8"))
+            WorkloadStatement.parse(path.read_text(encoding="utf-8"))
             for path in sorted(folder.glob("*.sql"))
         ]
         self._weights = [statement.weight for statement in self._statements]
@@ -90,7 +90,9 @@ class Workload:
                         await self._call(connection, statement)
             await asyncio.sleep(1.0)
 
-    async def _call(self, connection: psycopg.AsyncConnection[Any], statement: Statement) -> None:
+    async def _call(
+        self, connection: psycopg.AsyncConnection[Any], statement: WorkloadStatement
+    ) -> None:
         claims = {"sub": random.choice(self._users), "role": statement.role}
         try:
             async with connection.transaction():
@@ -110,7 +112,9 @@ class Workload:
             self.failures[error.sqlstate or "unknown"] += 1
 
 
-async def _is_in_use(connection: psycopg.AsyncConnection[Any], statement: Statement) -> bool:
+async def _is_in_use(
+    connection: psycopg.AsyncConnection[Any], statement: WorkloadStatement
+) -> bool:
     """Return whether the release of the application that fits the database has this statement."""
     if not (statement.requires or statement.until):
         return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exporter.state.file import CorruptError
 
-Series = tuple[str, str, tuple[str, ...]]
+TokenKey = tuple[str, str, tuple[str, ...]]
 """A database, a metric and its label values."""
 
 
@@ -25,9 +25,9 @@ class Tokens:
     """The token of each series, and the Unix time at which it last changed, if that is known."""
 
     def __init__(self) -> None:
-        self._known: dict[Series, tuple[str, float | None]] = {}
+        self._known: dict[TokenKey, tuple[str, float | None]] = {}
         self._watched: set[tuple[str, str]] = set()
-        self._unwritten: set[Series] = set()
+        self._unwritten: set[TokenKey] = set()
         self._unwritten_watched: set[tuple[str, str]] = set()
 
     @property
@@ -98,6 +98,6 @@ class Tokens:
         self._unwritten.update(self._known)
         self._unwritten_watched.update(self._watched)
 
-    def _remember(self, series: Series, token: str, changed_at: float | None) -> None:
+    def _remember(self, series: TokenKey, token: str, changed_at: float | None) -> None:
         self._known[series] = (token, changed_at)
         self._unwritten.add(series)

@@ -24,15 +24,15 @@ _FIRST_WORDS = frozenset(("select", "insert", "update", "delete", "merge", "with
 # FOR UPDATE OF names aliases; of WITH, only its expressions are of interest.
 _APART = frozenset(("lockingClause", "withClause"))
 
-Name = tuple[str | None, str]
+QualifiedName = tuple[str | None, str]
 """Schema, or None where the statement does not say, and name."""
 
 
 class Names(NamedTuple):
     """What a statement names."""
 
-    relations: frozenset[Name]
-    functions: frozenset[Name]
+    relations: frozenset[QualifiedName]
+    functions: frozenset[QualifiedName]
 
 
 class Classification(NamedTuple):
@@ -108,8 +108,8 @@ def parsed_names(text: str) -> Names:
     # The tree comes as JSON: a long chain of operators is too deep for Python's reader of that.
     except (pgparse.PGQueryError, RecursionError, UnicodeError) as error:
         raise UnparsableError(str(error)) from None
-    relations: set[Name] = set()
-    functions: set[Name] = set()
+    relations: set[QualifiedName] = set()
+    functions: set[QualifiedName] = set()
     for statement in statements:
         for kind, tree in statement["stmt"].items():
             if kind in _QUESTIONS:
@@ -117,7 +117,7 @@ def parsed_names(text: str) -> Names:
     return Names(frozenset(relations), frozenset(functions))
 
 
-def _collect(tree: Any, relations: set[Name], functions: set[Name]) -> None:
+def _collect(tree: Any, relations: set[QualifiedName], functions: set[QualifiedName]) -> None:
     """Walk a parse tree, with the common table expressions that each of its nodes can see."""
     stack: list[tuple[Any, frozenset[str]]] = [(tree, frozenset())]
     while stack:
@@ -150,12 +150,12 @@ def _enter(
     return after
 
 
-def _function_name(parts: list[dict[str, Any]]) -> Name:
+def _function_name(parts: list[dict[str, Any]]) -> QualifiedName:
     *schema, name = (part["String"]["sval"] for part in parts)
     return (schema[-1] if schema else None, name)
 
 
-def _claims(rules: tuple[str, ...], named: frozenset[Name]) -> bool:
+def _claims(rules: tuple[str, ...], named: frozenset[QualifiedName]) -> bool:
     for rule in rules:
         schema, _, name = rule.rpartition(".")
         for named_schema, named_name in named:

@@ -10,17 +10,19 @@ from datetime import UTC, datetime
 import structlog
 
 from exporter.catalog import Deployment
-from exporter.collect.feed import Answer, Job
+from exporter.collect.source import Job, RunResult
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
+from exporter.database.identity import DatabaseIdentity, identity_of
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import StateStore
 from exporter.statements.counters import Advance, Key, Poll, advance
-from exporter.statements.memory import TOPIC, Owner, documents, owner_of, restore, rules_of
+from exporter.statements.metrics import METRICS, classes_of, statement_samples
+from exporter.statements.persistence import TOPIC, documents, restore, rules_of
 from exporter.statements.reading import (
     EXTENSION,
-    Extension,
+    StatementsExtension,
     StatementText,
     UnsupportedExtensionError,
     poll_sql,
@@ -29,14 +31,13 @@ from exporter.statements.reading import (
     text_parameters,
     texts_sql,
 )
-from exporter.statements.samples import METRICS, classes_of, make_samples
 from exporter.statements.slowest import Slowest
 from exporter.statements.tally import Tally, changed, recognise, slow
-from exporter.statements.window import Follower, Window
+from exporter.statements.window import Follower, PollWindow
 
-NAME = "pg_stat_statements"
-INTERVAL_SECONDS = 30.0
-MAX_AGE_SECONDS = 3 * INTERVAL_SECONDS
+POLL_NAME = "pg_stat_statements"
+POLL_INTERVAL_SECONDS = 30.0
+MAX_AGE_SECONDS = 3 * POLL_INTERVAL_SECONDS
 
 BATCH = 1_000
 """The most texts that are read at once: they may be long."""
@@ -57,8 +58,8 @@ _log = structlog.get_logger(__name__)
 class _Found:
     """What is polled, and until when (`time.monotonic()`) that is taken for granted."""
 
-    extension: Extension
-    owner: Owner
+    extension: StatementsExtension
+    owner: DatabaseIdentity
     until: float
 
 
@@ -99,7 +100,7 @@ class Poller:
         self._pause_seconds = pause_seconds
         self._rules = rules_of(deployment, show=show_texts)
         self._found: _Found | None = None
-        self._owner: Owner | None = None
+        self._owner: DatabaseIdentity | None = None
         self._tally = Tally()
         self._slowest = Slowest()
         self._is_written = False
@@ -114,11 +115,11 @@ class Poller:
     def job(self, longest_interval: float | None) -> Job:
         """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
         # No shorter than the timeout: a poll must be over when the next one is due.
-        interval = max(min(INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
+        interval = max(min(POLL_INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
         metrics = self._follower.metrics if self._follower else {}
-        return Job(NAME, {**METRICS, **metrics}, interval, self.ask)
+        return Job(POLL_NAME, {**METRICS, **metrics}, interval, self.ask)
 
-    async def ask(self) -> Answer:
+    async def ask(self) -> RunResult:
         """Poll once.
 
         Raises:
@@ -169,25 +170,25 @@ class Poller:
     async def _discover(self) -> _Found:
         rows = await self._database.ask(Question(EXTENSION, _TIMEOUT_SECONDS))
         if not rows:
-            raise RunError(State.ABSENT, f"{NAME} is not installed in this database")
+            raise RunError(State.ABSENT, f"{POLL_NAME} is not installed in this database")
         schema, version, columns, has_info = rows[0]
         try:
-            extension = Extension(schema, version, columns or (), has_info)
+            extension = StatementsExtension(schema, version, columns or (), has_info)
         except UnsupportedExtensionError as error:
             raise RunError(State.ABSENT, str(error)) from None
         facts = await read_facts(self._database)
         if not facts.is_preloaded:  # found out without an error in the server's log
-            raise RunError(State.ABSENT, f"{NAME} is not in shared_preload_libraries")
-        return _Found(extension, owner_of(facts), time.monotonic() + _DISCOVERY_SECONDS)
+            raise RunError(State.ABSENT, f"{POLL_NAME} is not in shared_preload_libraries")
+        return _Found(extension, identity_of(facts), time.monotonic() + _DISCOVERY_SECONDS)
 
-    async def _entries(self, extension: Extension) -> Poll:
+    async def _entries(self, extension: StatementsExtension) -> Poll:
         rows = await self._database.ask(
             Question(poll_sql(extension), _TIMEOUT_SECONDS, binary=True)
         )
         return await asyncio.to_thread(read_poll, rows)
 
     async def _texts(
-        self, extension: Extension, keys: Sequence[Key]
+        self, extension: StatementsExtension, keys: Sequence[Key]
     ) -> Mapping[Key, StatementText]:
         self._texts_read_at = time.monotonic()
         parameters = text_parameters(keys)
@@ -203,7 +204,7 @@ class Poller:
             return ()
         return unread[:BATCH]
 
-    def _begin(self, owner: Owner) -> None:
+    def _begin(self, owner: DatabaseIdentity) -> None:
         """Go on where the last process stopped, or begin anew with a database not met before."""
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
         try:
@@ -222,12 +223,12 @@ class Poller:
 
     def _take(
         self,
-        owner: Owner,
+        owner: DatabaseIdentity,
         poll: Poll,
         step: Advance,
         texts: Mapping[Key, StatementText],
         asked: Sequence[Key],
-    ) -> Answer:
+    ) -> RunResult:
         """Count, and write down what was counted before anybody is told."""
         tally, before = self._tally, self._tally.poll
         learnt = recognise(texts, self._deployment, show=self._show_texts)
@@ -246,11 +247,11 @@ class Poller:
         slow_ones = before and slow(
             counted, classes_of(self._deployment), self._deployment.slow_statement
         )
-        samples = make_samples(tally, self._deployment, slow_ones or None, slowest)
+        samples = statement_samples(tally, self._deployment, slow_ones or None, slowest)
         if self._follower:
             window = None
             if before:
-                window = Window(
+                window = PollWindow(
                     before.ended_at,
                     poll.ended_at,
                     counted,
@@ -259,5 +260,5 @@ class Poller:
                     step.evictions,
                     poll.stats_reset,
                 )
-            samples = {**samples, **self._follower.follow(owner, window)}
-        return Answer(State.OK, samples)
+            samples = {**samples, **self._follower.on_poll(owner, window)}
+        return RunResult(State.OK, samples)

@@ -35,7 +35,7 @@ class UnsupportedExtensionError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class StatementsExtension:
     """pg_stat_statements as this database offers it.
 
     By what is there, not by the server's version: an extension keeps its old functions until
@@ -71,7 +71,7 @@ class Extension:
         return '"' + self.schema.replace('"', '""') + '"'
 
 
-def poll_sql(extension: Extension) -> str:
+def poll_sql(extension: StatementsExtension) -> str:
     """Return the SQL of a poll; `read_poll` knows its rows. It takes no parameters.
 
     In the binary format its rows take the client less than half the time.
@@ -98,7 +98,7 @@ WHERE {_ours(extension)}
 UNION ALL{edge}"""
 
 
-def _life(extension: Extension, form: str) -> str:
+def _life(extension: StatementsExtension, form: str) -> str:
     """Return the columns by which one life of an entry is told from the next, in some form."""
     if "stats_since" in extension.columns:
         return form.format(name="stats_since", type="timestamptz")
@@ -106,7 +106,7 @@ def _life(extension: Extension, form: str) -> str:
     return ", ".join(form.format(name=name, type="float8") for name in extremes)
 
 
-def texts_sql(extension: Extension) -> str:
+def texts_sql(extension: StatementsExtension) -> str:
     """Return the SQL that fetches texts and roles; `read_texts` knows its rows.
 
     Its parameters are those of `text_parameters`. Costs the server a look at all of its texts,
@@ -125,7 +125,7 @@ WHERE {_ours(extension)}
 """
 
 
-def _ours(extension: Extension) -> str:
+def _ours(extension: StatementsExtension) -> str:
     database = (
         "(SELECT d.oid FROM pg_catalog.pg_database AS d"
         " WHERE d.datname = pg_catalog.current_database())"

@@ -16,7 +16,7 @@ WINDOW_SECONDS = 900.0
 _BUCKETS = 5
 
 
-class Place(NamedTuple):
+class SlowStatementKey(NamedTuple):
     """Labels of a series: what the statement is called by, its class, and the role."""
 
     statement: str
@@ -27,12 +27,12 @@ class Place(NamedTuple):
 class Slow(NamedTuple):
     """A statement in the list; `text` is None where it may not be shown."""
 
-    place: Place
+    place: SlowStatementKey
     mean_seconds: float
     text: str | None
 
 
-Sums = dict[Place, tuple[int, float]]
+CallSums = dict[SlowStatementKey, tuple[int, float]]
 """Calls and seconds."""
 
 
@@ -40,9 +40,9 @@ class Slowest:
     """Keeps the window in five buckets, of which the oldest falls away as a whole."""
 
     def __init__(self) -> None:
-        self._buckets: deque[tuple[float, Sums]] = deque()
-        self._members: set[Place] = set()
-        self._texts: dict[Place, str] = {}
+        self._buckets: deque[tuple[float, CallSums]] = deque()
+        self._members: set[SlowStatementKey] = set()
+        self._texts: dict[SlowStatementKey, str] = {}
 
     def add(self, counted: Iterable[Counted], now: float) -> list[Slow]:
         """Take new calls in, and return the slowest statements, slowest first.
@@ -73,8 +73,8 @@ class Slowest:
             if place in self._members
         ]
 
-    def _means(self) -> dict[Place, float]:
-        sums: Sums = {}
+    def _means(self) -> dict[SlowStatementKey, float]:
+        sums: CallSums = {}
         for _, bucket in self._buckets:
             for place, (calls, seconds) in bucket.items():
                 before = sums.get(place, (0, 0.0))
@@ -82,7 +82,7 @@ class Slowest:
         return {place: seconds / calls for place, (calls, seconds) in sums.items()}
 
 
-def _place(known: Known) -> Place | None:
+def _place(known: Known) -> SlowStatementKey | None:
     if known.identity is None:
         return None
-    return Place(known.identity[:12], known.class_name, known.role)
+    return SlowStatementKey(known.identity[:12], known.class_name, known.role)

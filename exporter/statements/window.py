@@ -7,12 +7,12 @@ from typing import Protocol
 
 from exporter.catalog import Metric
 from exporter.collect.snapshot import Samples
-from exporter.statements.memory import Owner
+from exporter.database.identity import DatabaseIdentity
 from exporter.statements.tally import Counted
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PollWindow:
     """New calls from one poll to the next, by the server's clock.
 
     Calls are in it whose statement became known by now, as a rule all of them. `lost` names the
@@ -42,7 +42,7 @@ class Follower(Protocol):
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics by name."""
 
-    def follow(self, owner: Owner, window: Window | None) -> Samples:
+    def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
         """Take a window in, None for the first poll ever, and return the samples of the metrics.
 
         Called when the poll is counted and written down: who is killed before that loses it.

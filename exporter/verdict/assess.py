@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.baseline.deployed import Deployed
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
+from exporter.deployment.progress import DeploymentProgress
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import DayCheck, Record, week
-from exporter.verdict.judged import Judged, judge_by_hand, judge_criterion
 from exporter.verdict.look import look, matching
 from exporter.verdict.outcome import Outcome
+from exporter.verdict.results import CriterionResult, judge_by_hand, judge_criterion
 
 
 class Verdict(StrEnum):
@@ -50,10 +50,10 @@ class Assessment:
     database: str
     title: str
     at: float
-    deployed: Deployed
+    deployed: DeploymentProgress
     before: Before | None
-    criteria: tuple[Judged, ...]
-    sign_offs: tuple[Judged, ...]
+    criteria: tuple[CriterionResult, ...]
+    sign_offs: tuple[CriterionResult, ...]
     week: tuple[DayCheck, ...]
     blamed: tuple[Blamed, ...]
     tracked: tuple[Row, ...]
@@ -71,7 +71,7 @@ class Assessment:
             return Verdict.GO
         return Verdict.INCONCLUSIVE
 
-    def with_outcome(self, outcome: Outcome) -> list[Judged]:
+    def with_outcome(self, outcome: Outcome) -> list[CriterionResult]:
         """Return the criteria of that outcome; a sign-off that was refused is a fail."""
         refused = self.sign_offs if outcome is Outcome.FAIL else ()
         return [each for each in (*self.criteria, *refused) if each.outcome is outcome]
@@ -98,7 +98,7 @@ def assess(
         for name, criterion in deployment.criteria.items()
     }
     sign_offs = tuple(
-        Judged(
+        CriterionResult(
             name,
             each.title,
             ALL,
@@ -121,7 +121,7 @@ def assess(
     )
 
 
-def _blamed(deployment: Deployment, criteria: Mapping[str, Judged]) -> tuple[Blamed, ...]:
+def _blamed(deployment: Deployment, criteria: Mapping[str, CriterionResult]) -> tuple[Blamed, ...]:
     """Return the phases to blame, the last one first: so they would be rolled back."""
     named = {
         phase

@@ -8,11 +8,11 @@ from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.look import Labels, Look, look, matching
 from exporter.verdict.outcome import Outcome, verdict_of
-from exporter.verdict.wording import age, listed, moment, number, selector, series_name, share
+from exporter.wording import age, listed, moment, number, selector, series_name, share
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConditionResult:
     """What became of one condition, and the line that says why."""
 
     outcome: Outcome
@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
     told: str
 
 
-def judge(condition: Condition, phase: str, evidence: Evidence) -> Finding:
+def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     """Judge a condition.
 
     No data is neither pass nor fail: it is inconclusive before its phase is applied, on a value
@@ -60,9 +60,9 @@ def judge(condition: Condition, phase: str, evidence: Evidence) -> Finding:
     waiting = _waits_for(phase, evidence)
     if condition.class_name is not None:
         outcome, text = _judge_class(condition.class_name, waiting, evidence)
-        return Finding(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
+        return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
-        return Finding(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
+        return ConditionResult(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
     return _judge_metric(condition, phase, evidence)
 
 
@@ -111,13 +111,13 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
     return Outcome.INCONCLUSIVE, doubt
 
 
-def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Finding:
+def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     metric = condition.metric or ""
     since = _applied_at(phase, evidence)
     found = look(metric, condition.labels, since, evidence)
     if condition.sum:
         if found.doubts:
-            return Finding(Outcome.INCONCLUSIVE, listed(found.doubts))
+            return ConditionResult(Outcome.INCONCLUSIVE, listed(found.doubts))
         metric = f"the sum of {selector(metric, condition.labels)}"
         found = Look((), {(): math.fsum(found.series.values())}, ())
     doubts = [*found.doubts, *_gone(condition, found, evidence)]
@@ -134,11 +134,13 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Findi
     missed.sort(key=lambda each: (-each.bound.miss(each.value), each.labels))
     if missed and condition.newer_than is None:
         text = listed([f"{each.told}, expected {each.bound.text}" for each in missed])
-        return Finding(Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence))
+        return ConditionResult(
+            Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence)
+        )
     doubts.extend(f"{each.told}, too old to prove anything" for each in missed)
     if doubts:
-        return Finding(Outcome.INCONCLUSIVE, listed(doubts))
-    return Finding(Outcome.PASS, _all_hold(condition, metric, seen))
+        return ConditionResult(Outcome.INCONCLUSIVE, listed(doubts))
+    return ConditionResult(Outcome.PASS, _all_hold(condition, metric, seen))
 
 
 def _told(condition: Condition, value: float, now: float) -> str:

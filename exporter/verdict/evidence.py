@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.baseline.comparison import ClassChange
-from exporter.baseline.deployed import Deployed
-from exporter.collect.board import Board
 from exporter.collect.snapshot import Samples
-from exporter.verdict.sign_offs import SignOff
+from exporter.collect.store import SnapshotStore
+from exporter.comparison.comparison import ClassResult
+from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.sign_offs import SignOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Evidence:
 
     now: float
     ticks: float
-    board: Board
-    deployed: Deployed
+    board: SnapshotStore
+    deployed: DeploymentProgress
     before: Before | None = None
     """None without a baseline."""
-    classes: Mapping[str, ClassChange] = field(default_factory=dict)
+    classes: Mapping[str, ClassResult] = field(default_factory=dict)
     sign_offs: Mapping[str, SignOff] = field(default_factory=dict)

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from exporter.baseline.deployed import Deployed
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
+from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.sign_offs import UnixTime
 from exporter.state import StateStore
-from exporter.verdict.conditions import Finding
+from exporter.verdict.conditions import ConditionResult
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.judged import Judged, judge_check, worst
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.sign_offs import UnixTime
-from exporter.verdict.wording import listed, moment
+from exporter.verdict.results import CriterionResult, judge_check, worst
+from exporter.wording import listed, moment
 
 HOURS_OF_A_DAY = 24
 
@@ -55,7 +55,7 @@ class _Span(NamedTuple):
 
 def week(
     deployment: Deployment,
-    criteria: Mapping[str, Judged],
+    criteria: Mapping[str, CriterionResult],
     records: Mapping[str, Record],
     evidence: Evidence,
     hour_seconds: float = 3600.0,
@@ -124,7 +124,7 @@ def topic(deployment: Deployment) -> str:
     return f"first week of {deployment.name}"
 
 
-def _span(day: int, deployed: Deployed, hour_seconds: float) -> _Span | None:
+def _span(day: int, deployed: DeploymentProgress, hour_seconds: float) -> _Span | None:
     """Return from when to when the day goes; the first begins when the database is warm."""
     if not deployed.is_complete or deployed.ended_at is None:
         return None
@@ -133,7 +133,7 @@ def _span(day: int, deployed: Deployed, hour_seconds: float) -> _Span | None:
     return _Span(begins, max(deployed.ended_at + day * day_seconds, begins))
 
 
-def _told(findings: tuple[Finding, ...], outcome: Outcome) -> str:
+def _told(findings: tuple[ConditionResult, ...], outcome: Outcome) -> str:
     """Return the evidence that decides."""
     return listed([each.evidence for each in findings if each.outcome is outcome])
 
@@ -142,7 +142,7 @@ def _answer(
     pending: DayCheck,
     check: Check,
     span: _Span | None,
-    criteria: Mapping[str, Judged],
+    criteria: Mapping[str, CriterionResult],
     record: Record | None,
     evidence: Evidence,
 ) -> DayCheck:
@@ -164,7 +164,7 @@ def _answer(
     return replace(pending, outcome=outcome, evidence=text, at=evidence.now)
 
 
-def _not_due(day: int, span: _Span | None, deployed: Deployed) -> str:
+def _not_due(day: int, span: _Span | None, deployed: DeploymentProgress) -> str:
     if span:
         return f"due {moment(span.begins)}"
     if deployed.is_complete:

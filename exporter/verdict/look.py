@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from exporter.collect.board import Snapshot
+from exporter.collect.snapshot import Snapshot
 from exporter.redaction import redact
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.wording import one_line, series_name
+from exporter.wording import one_line, series_name
 
-LOOK_SECONDS = 5.0
+SETTLE_SECONDS = 5.0
 """A value that was had so soon after a phase may have been asked for before it: a run may begin
 before the phase is applied and end after it, and clocks differ."""
 
@@ -88,6 +88,6 @@ def _distrust(snapshot: Snapshot, since: float, ticks: float) -> str | None:
         return f"is {snapshot.state}" + (f" ({detail})" if detail else "")
     if ticks > snapshot.expires:
         return "has not answered for too long"
-    if since and (snapshot.last_success_at or 0.0) < since + LOOK_SECONDS:
+    if since and (snapshot.last_success_at or 0.0) < since + SETTLE_SECONDS:
         return "has not looked since the phase was applied"
     return None

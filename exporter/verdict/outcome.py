@@ -3,7 +3,7 @@
 from enum import StrEnum, auto
 from typing import NamedTuple
 
-from exporter.baseline.rule import (
+from exporter.comparison.rule import (
     GREATEST_BASELINE_ERROR,
     IMPROVED,
     LEAST_CALLS,

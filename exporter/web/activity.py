@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from exporter.collect.board import Board, Snapshot
+from exporter.collect.snapshot import Snapshot
+from exporter.collect.store import SnapshotStore
 from exporter.durations import format_duration
 from exporter.redaction import redact
-from exporter.verdict.samples import PENDING
-from exporter.verdict.wording import age, milliseconds, one_line
+from exporter.verdict.metrics import PENDING
+from exporter.wording import age, milliseconds, one_line
 
 
 class QueryRow(NamedTuple):
@@ -27,7 +28,7 @@ class QueryRow(NamedTuple):
         return self.status == "pass"
 
 
-class Statement(NamedTuple):
+class SlowStatementRow(NamedTuple):
     """A slow statement, with its mean time over the last quarter of an hour."""
 
     mean: str
@@ -37,7 +38,7 @@ class Statement(NamedTuple):
 
 
 def queries(
-    board: Board, interval_seconds: Mapping[str, float], now: float, ticks: float
+    board: SnapshotStore, interval_seconds: Mapping[str, float], now: float, ticks: float
 ) -> list[QueryRow]:
     """Return what feeds the board, the failing first.
 
@@ -72,7 +73,7 @@ def _status(snapshot: Snapshot) -> str:
     return "inconclusive" if state.keeps_values else "fail"
 
 
-def slowest(board: Board, ticks: float) -> Iterator[Statement]:
+def slowest(board: SnapshotStore, ticks: float) -> Iterator[SlowStatementRow]:
     """Yield the slowest statements at `ticks` (`time.monotonic()`), the slowest first.
 
     A statement has no text where `statement_text` is off.
@@ -84,10 +85,12 @@ def slowest(board: Board, ticks: float) -> Iterator[Statement]:
         means.items(), key=lambda item: (-item[1], item[0])
     ):
         text = one_line(texts.get(statement, ""))
-        yield Statement(milliseconds(mean), class_name, role, text or f"statement {statement}")
+        yield SlowStatementRow(
+            milliseconds(mean), class_name, role, text or f"statement {statement}"
+        )
 
 
-def samples(board: Board, metric: str, ticks: float) -> dict[tuple[str, ...], float]:
+def samples(board: SnapshotStore, metric: str, ticks: float) -> dict[tuple[str, ...], float]:
     """Return the samples of a metric that are fresh at `ticks` (`time.monotonic()`)."""
     return {
         labels: value

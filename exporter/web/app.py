@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.verdict.report import REPORT_STYLE
+from exporter.render.report import REPORT_STYLE
 from exporter.web.access import Access
 from exporter.web.exposition import Exposition
 from exporter.web.headers import PLAIN, page_headers

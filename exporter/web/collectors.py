@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from exporter import __version__
 from exporter.catalog import Metric as QueryMetric
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.reload import Reloaded
@@ -23,7 +23,7 @@ from exporter.state import StateStore
 class Sources:
     """What /metrics is made of."""
 
-    board: Board
+    board: SnapshotStore
     database: Database
     store: StateStore
     interval_seconds: dict[str, float]
@@ -42,7 +42,7 @@ def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorR
 class QueryCollector(Collector):
     """What the queries say: families are made anew each time, so a series that is gone is gone."""
 
-    def __init__(self, board: Board, database: str) -> None:
+    def __init__(self, board: SnapshotStore, database: str) -> None:
         self._board = board
         self._database = database
 

@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
 
 KEPT_SECONDS = 5.0
 """The longest that a page is kept: the process's own figures change without a snapshot."""
@@ -39,14 +39,14 @@ class _Kept:
     generation: int
     expires: float
 
-    def is_current(self, board: Board) -> bool:
+    def is_current(self, board: SnapshotStore) -> bool:
         return self.generation == board.generation and time.monotonic() < self.expires
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
     registry: CollectorRegistry
-    board: Board
+    board: SnapshotStore
     kept: dict[tuple[str, bool], _Kept]
 
     def current(self, key: tuple[str, bool]) -> Page | None:
@@ -61,11 +61,11 @@ class _Shown:
 class Exposition:
     """Renders the registry for those who ask, once for all who ask for the same."""
 
-    def __init__(self, registry: CollectorRegistry, board: Board) -> None:
+    def __init__(self, registry: CollectorRegistry, board: SnapshotStore) -> None:
         self._rendering = asyncio.Lock()
         self.show(registry, board)
 
-    def show(self, registry: CollectorRegistry, board: Board) -> None:
+    def show(self, registry: CollectorRegistry, board: SnapshotStore) -> None:
         """Show this registry from now on, which is current while the board stays as it is."""
         self._shown = _Shown(registry, board, {})
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exporter.verdict.assess import Assessment, Row
-from exporter.verdict.history import Point
-from exporter.verdict.wording import UNKNOWN, age, number, quantity
+from exporter.verdict.trend import Point
 from exporter.web.sparkline import Sparkline, sparkline
+from exporter.wording import UNKNOWN, age, number, quantity
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class TrackedRow:
     """One row, as it is read."""
 
     title: str
@@ -23,7 +23,7 @@ class Tracked:
     """What the line shows, for those who do not see it."""
 
 
-def tracked_rows(assessment: Assessment, points: Sequence[Point]) -> Iterator[Tracked]:
+def tracked_rows(assessment: Assessment, points: Sequence[Point]) -> Iterator[TrackedRow]:
     """Yield the rows of an assessment; `points` has a value for each of them, in their order."""
     for index, row in enumerate(assessment.tracked):
         line = sparkline(
@@ -31,7 +31,7 @@ def tracked_rows(assessment: Assessment, points: Sequence[Point]) -> Iterator[Tr
             1.0 if row.is_time else row.before,
             assessment.deployed.began_at,
         )
-        yield Tracked(
+        yield TrackedRow(
             row.title,
             quantity(row.before, is_time=row.is_time),
             quantity(row.after, is_time=row.is_time),

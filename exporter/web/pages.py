@@ -10,25 +10,25 @@ from typing import Any
 from markupsafe import Markup
 
 from exporter import __version__
-from exporter.baseline.keeper import Keeper
 from exporter.catalog import Deployment
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
+from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.redaction import redact
+from exporter.render.machine import verify_json
+from exporter.render.report import TIMES, page_template, report_html, report_markdown
+from exporter.render.text import OUTCOME_MARKS, TITLES, summary
 from exporter.verdict.assess import Assessment, Verdict
-from exporter.verdict.judge import Judge
-from exporter.verdict.judged import Judged
-from exporter.verdict.machine import verify_json
+from exporter.verdict.job import VerdictJob
+from exporter.verdict.metrics import PENDING
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.report import TIMES, page_template, report_html, report_markdown
-from exporter.verdict.samples import PENDING
-from exporter.verdict.text import MARKS, TITLES, summary
-from exporter.verdict.wording import age, moment
+from exporter.verdict.results import CriterionResult
 from exporter.web.activity import queries, samples, slowest
 from exporter.web.exposition import KEPT_SECONDS
 from exporter.web.headers import page_headers
 from exporter.web.numbers import tracked_rows
 from exporter.web.progress import days, stage, status_of, steps
 from exporter.web.sparkline import HEIGHT, WIDTH
+from exporter.wording import age, moment
 
 _FOLDER = files("exporter.web").joinpath("templates")
 _STYLE = _FOLDER.joinpath("page.css").read_text(encoding="utf-8")
@@ -41,9 +41,9 @@ _REPORTS = {"html": report_html, "markdown": report_markdown}
 _MOST_STATEMENTS = 10
 
 _STATUSES = {
-    "pass": (MARKS[Outcome.PASS], "met"),
-    "fail": (MARKS[Outcome.FAIL], "not met"),
-    "inconclusive": (MARKS[Outcome.INCONCLUSIVE], "open"),
+    "pass": (OUTCOME_MARKS[Outcome.PASS], "met"),
+    "fail": (OUTCOME_MARKS[Outcome.FAIL], "not met"),
+    "inconclusive": (OUTCOME_MARKS[Outcome.INCONCLUSIVE], "open"),
     PENDING: ("○", "to come"),
 }
 """Of each status a sign and a word, because a colour alone says nothing to many."""
@@ -58,9 +58,9 @@ class Subject:
 
     database: str
     deployment: Deployment
-    board: Board
-    judge: Judge
-    keeper: Keeper
+    board: SnapshotStore
+    judge: VerdictJob
+    keeper: BaselineLifecycle
     interval_seconds: Mapping[str, float]
     hour_seconds: float
 
@@ -174,7 +174,7 @@ def _tone(assessment: Assessment) -> str:
     return _TONES[assessment.verdict]
 
 
-def _reasons(assessment: Assessment) -> list[Judged]:
+def _reasons(assessment: Assessment) -> list[CriterionResult]:
     """Return what fails or, once all is deployed, what holds up a go."""
     failed = assessment.with_outcome(Outcome.FAIL)
     if failed or not assessment.deployed.is_complete:

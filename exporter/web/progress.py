@@ -6,8 +6,8 @@ from typing import NamedTuple
 from exporter.catalog import Deployment
 from exporter.verdict.assess import Assessment
 from exporter.verdict.first_week import HOURS_OF_A_DAY, DayCheck
-from exporter.verdict.samples import PENDING
-from exporter.verdict.wording import age, moment
+from exporter.verdict.metrics import PENDING
+from exporter.wording import age, moment
 
 
 class Step(NamedTuple):
@@ -19,7 +19,7 @@ class Step(NamedTuple):
     text: str
 
 
-class Day(NamedTuple):
+class DayRow(NamedTuple):
     """A day of the first week; one without checks has nothing to do, and no status."""
 
     number: int
@@ -62,7 +62,7 @@ def steps(deployment: Deployment, assessment: Assessment) -> Iterator[Step]:
             yield Step(name, title, PENDING, "not applied")
 
 
-def days(assessment: Assessment, hour_seconds: float) -> Iterator[Day]:
+def days(assessment: Assessment, hour_seconds: float) -> Iterator[DayRow]:
     """Yield every day from the first to the last that has a check.
 
     Args:
@@ -75,7 +75,7 @@ def days(assessment: Assessment, hour_seconds: float) -> Iterator[Day]:
     for number in range(1, max((check.day for check in assessment.week), default=0) + 1):
         checks = tuple(check for check in assessment.week if check.day == number)
         title = checks[0].day_title if checks else "Nothing to do"
-        yield Day(number, title, checks, _status(checks), number == today)
+        yield DayRow(number, title, checks, _status(checks), number == today)
 
 
 def _status(checks: tuple[DayCheck, ...]) -> str:

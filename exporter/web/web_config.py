@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.documents import Document, DocumentError, parse_document
 from exporter.durations import parse_duration
 from exporter.redaction import redact
 from exporter.settings import SettingsError
+from exporter.yaml_source import YamlDocument, YamlError, parse_document
 
 _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 """Version, cost, salt (of 128 bits, so its last character has few forms) and digest."""
@@ -210,7 +210,7 @@ class WebFile:
     """What a file says; `document` is for errors that are found later."""
 
     config: WebConfig
-    document: Document
+    document: YamlDocument
 
 
 def read_web_file(path: Path) -> WebFile:
@@ -223,7 +223,7 @@ def read_web_file(path: Path) -> WebFile:
         document = parse_document(read_text(path), str(path))
         data = {} if document.data is None else document.data
         return WebFile(WebConfig.model_validate(data, context=path.parent), document)
-    except DocumentError as error:
+    except YamlError as error:
         raise SettingsError(str(error)) from None
     except ValidationError as invalid:
         raise SettingsError(str(document.errors(invalid))) from None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.demo.play import Scenario
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
     from tests.e2e.outages import Outages
     from tests.e2e.plays import Play
     from tests.loom_database import LoomDatabase

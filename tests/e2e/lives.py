@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from exporter.baseline.keeper import TOPIC
+from exporter.learning.lifecycle import TOPIC
 from tests.daemon import Daemon
 from tests.shipped_queries import DEPLOYMENT
 from tests.state import opened

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from exporter.database.connection import CONNECT_SECONDS
 from exporter.database.database import MAX_CONNECTIONS
 from exporter.database.grants import ROLE
-from exporter.demo.server import PostgresServer
+from exporter.demo.postgres import PostgresServer
 from tests.daemon import Daemon
 from tests.e2e.observers import Sampler, Scraper, Sockets, eventually
 from tests.loom_database import LoomDatabase, make_database, make_template

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from exporter.baseline.encoding import loads
+from exporter.baseline.codec import loads
 from tests.daemon import command
 from tests.e2e.lives import CALLS, MATCHED, PLACE, Application, Lives, baseline_is, has_polled
 from tests.e2e.observers import Scraper, eventually

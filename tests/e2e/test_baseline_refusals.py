@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.encoding import Refusal, dumps, loads
-from exporter.baseline.keeper import TOPIC
+from exporter.baseline.codec import Refusal, dumps, loads
+from exporter.learning.lifecycle import TOPIC
 from tests.daemon import command
 from tests.e2e.lives import PLACE, Application, baseline_is
 from tests.e2e.observers import eventually

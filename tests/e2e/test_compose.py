@@ -18,7 +18,7 @@ from tests.loom_database import LOOM
 from tests.tools import require_tool
 
 if TYPE_CHECKING:
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
     from tests.conftest import NewServer
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -1,4 +1,4 @@
-"""The alert rules decide as exporter/baseline/rule.py does, on the same counters."""
+"""The alert rules decide as exporter/comparison/rule.py does, on the same counters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.rule import (
+from exporter.comparison.rule import (
     EXCESS_FLOOR_SECONDS,
     FAST_PAGE,
     PAGE,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.encoding import SCHEMA, loads
-from exporter.baseline.keeper import TOPIC
-from exporter.baseline.tracker import read_mark
-from exporter.verdict.sign_offs import load_sign_offs
+from exporter.baseline.codec import BASELINE_SCHEMA, loads
+from exporter.deployment.history import read_mark
+from exporter.deployment.sign_offs import load_sign_offs
+from exporter.learning.lifecycle import TOPIC
 from tests.daemon import command
 from tests.shipped_queries import DEPLOYMENT
 from tests.state import opened
@@ -140,7 +140,7 @@ def test_baseline_goes_from_capture_to_file_to_another_state(
     assert row[:3] == ["resource_library", "service_role", "7"]
     assert command("baseline", "show", env=watched).stdout == done.stdout
     shown = command("baseline", "show", "--format", "json", env=watched)
-    assert json.loads(shown.stdout)["schema"] == SCHEMA
+    assert json.loads(shown.stdout)["schema"] == BASELINE_SCHEMA
     printed = command("baseline", "export", env=watched).stdout
     file = tmp_path / "baseline.json"
     assert command("baseline", "export", str(file), env=watched).returncode == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
 from tests.daemon import Daemon, Page
@@ -93,7 +93,7 @@ def test_migration_waits_for_a_query_that_takes_too_long_no_longer_than_its_time
         access="definer",
     )
     queries = make_folder(tmp_path / "queries", {"slow.sql": slow})
-    install_grants(monitored, load(queries))
+    install_grants(monitored, load_catalog(queries))
     with (
         monitored.connect() as watcher,
         Daemon(monitored.dsn(ROLE), "--queries", str(queries)) as daemon,

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from exporter.verdict.machine import SCHEMA
+from exporter.render.machine import VERDICT_SCHEMA
 from tests.daemon import command
 from tests.e2e.plays import MANUAL, PLAY_SECONDS, with_status
 from tests.shipped_queries import DEPLOYMENT
@@ -103,7 +103,7 @@ def test_another_database_than_the_baselines_is_4(healthy: Answers) -> None:
 
 def test_json_has_the_keys_that_scripts_rely_on(healthy: Answers) -> None:
     data = json.loads(healthy["json, signed"].stdout)
-    assert data["schema"] == SCHEMA
+    assert data["schema"] == VERDICT_SCHEMA
     assert data.keys() >= {
         "schema",
         "database",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
     from tests.loom_database import LoomDatabase
 
 

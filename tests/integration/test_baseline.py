@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from psycopg import sql
 
-from exporter.baseline.capture import CaptureError, capture
-from exporter.baseline.rule import Sums
-from exporter.baseline.samples import MATCHED, Condition
+from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
+from exporter.learning.capture import CaptureError, capture
+from exporter.learning.metrics import MATCHED, BaselineState
 from exporter.settings import Settings
 from exporter.statements.text import identity
 from tests.loom_database import LOOM
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from exporter.baseline.document import Baseline, Statement
+    from exporter.baseline.artefact import Baseline, BaselineStatement
     from tests.loom_database import LoomDatabase
     from tests.watching import Watch
 
@@ -149,7 +149,7 @@ def condition(samples: Mapping[str, Any]) -> str:
     return str(state)
 
 
-def statement_of(baseline: Baseline, text: str) -> Statement:
+def statement_of(baseline: Baseline, text: str) -> BaselineStatement:
     """Return what a baseline has of a statement of the API."""
     (found,) = (
         each
@@ -194,7 +194,7 @@ async def test_before_and_after_are_what_the_server_counted(
     state = tmp_path / "state.sqlite3"
     async with watching(shop.dsn(MONITOR), state=state, hour=HOUR) as watch:
         before = await look(watch)
-        assert condition(before) == Condition.COLLECTING
+        assert condition(before) == BaselineState.COLLECTING
         await until_hours_are_over(watch, 1)  # in this one, the server may have been started
         await poll(watch)
         work(shop, halves)
@@ -210,7 +210,7 @@ async def test_before_and_after_are_what_the_server_counted(
         after = await look(watch)
         baseline = watch.parts.keeper.baseline
         assert baseline is not None
-        assert condition(after) == Condition.FROZEN
+        assert condition(after) == BaselineState.FROZEN
         assert_is_truth(baseline, counted, {text: 2 * times for text, times in halves.items()})
         assert after["loom_mfa_discrepancies_baseline"] == discrepancies
         assert watch.series()["loom_mfa_discrepancies"] != discrepancies
@@ -235,7 +235,7 @@ async def test_before_and_after_are_what_the_server_counted(
 @only_18
 async def test_deployment_that_is_there_already_has_no_baseline(deployed: LoomDatabase) -> None:
     async with watching(deployed.dsn(MONITOR), hour=HOUR) as watch:
-        assert condition(await look(watch)) == Condition.MISSING
+        assert condition(await look(watch)) == BaselineState.MISSING
         assert await poll(watch) == Sums()
 
 

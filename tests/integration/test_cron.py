@@ -9,7 +9,7 @@ from exporter.database.outcome import State
 from tests.watching import MONITOR, OWNER, deploy, install_grants, look, shipped
 
 if TYPE_CHECKING:
-    from exporter.collect.board import Snapshot
+    from exporter.collect.snapshot import Snapshot
     from tests.loom_database import LoomDatabase
 
 LAST_SUCCESS = "loom_mfa_refresh_job_last_success_timestamp_seconds"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.grants import SCHEMA
+from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
 from tests.probes import LABELLED, USERS
 from tests.shipped_queries import shipped_query
@@ -26,8 +26,8 @@ def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_numb
         superuser.execute(
             "DROP ROLE IF EXISTS plain; CREATE ROLE plain NOBYPASSRLS;"
             " GRANT SELECT ON public.users TO plain;"
-            f" ALTER FUNCTION {SCHEMA}.mfa_users() OWNER TO plain;"
-            f" GRANT USAGE ON SCHEMA public, {SCHEMA} TO plain".encode()
+            f" ALTER FUNCTION {FUNCTION_SCHEMA}.mfa_users() OWNER TO plain;"
+            f" GRANT USAGE ON SCHEMA public, {FUNCTION_SCHEMA} TO plain".encode()
         )
         superuser.execute("SET ROLE plain")
         # This is the lie: everybody is invisible.
@@ -37,7 +37,7 @@ def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_numb
             installed.connect(MONITOR) as by_hand,
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
-            by_hand.execute(f"SELECT users FROM {SCHEMA}.mfa_users()".encode())
+            by_hand.execute(f"SELECT users FROM {FUNCTION_SCHEMA}.mfa_users()".encode())
         seen = look(installed, shipped_query("mfa_users"))["mfa_users"]
         superuser.execute("DROP OWNED BY plain; DROP ROLE plain")
     assert seen.state is State.DENIED
@@ -86,7 +86,7 @@ def test_without_its_function_a_query_runs_with_the_rights_of_the_role_itself(
 ) -> None:
     query = shipped_query("mfa_users")
     with installed.connect(OWNER) as connection:
-        connection.execute(f"DROP FUNCTION {SCHEMA}.mfa_users()".encode())
+        connection.execute(f"DROP FUNCTION {FUNCTION_SCHEMA}.mfa_users()".encode())
     seen = look(installed, query)["mfa_users"]
     assert (seen.state, dict(seen.samples)) == (State.DENIED, {})
     assert look(installed, query, user=OWNER)["mfa_users"].samples["loom_users"] == {(): 200}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import sql
 
-from exporter.demo.workload import Statement
+from exporter.demo.workload import WorkloadStatement
 from exporter.statements.text import identity
 from tests.loom_database import LOOM
 
@@ -57,7 +57,7 @@ def _mean(loom: LoomDatabase, name: str) -> float:
     A new connection compiles functions and plans them anew for a few calls; the application's
     connections stay.
     """
-    statement = Statement.parse((LOOM / "workload" / f"{name}.sql").read_text())
+    statement = WorkloadStatement.parse((LOOM / "workload" / f"{name}.sql").read_text())
     with loom.connect() as counting, loom.connect("authenticator") as connection:
         users = counting.execute(
             "SELECT id FROM public.users ORDER BY id LIMIT %s", [CALLS]
@@ -76,7 +76,7 @@ def _mean(loom: LoomDatabase, name: str) -> float:
     return float(means[identity(statement.text)])
 
 
-def _call(connection: psycopg.Connection[Any], statement: Statement, user: object) -> None:
+def _call(connection: psycopg.Connection[Any], statement: WorkloadStatement, user: object) -> None:
     claims = json.dumps({"sub": str(user), "role": statement.role})
     with connection.transaction():
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(statement.role)))

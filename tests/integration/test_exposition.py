@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from exporter.demo.server import PostgresServer
+    from exporter.demo.postgres import PostgresServer
 
 SUFFIXES = {"counter": "_total", "info": "_info"}
 RELOADS = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from exporter.database.grants import SCHEMA, grants_sql
+from exporter.database.grants import FUNCTION_SCHEMA, grants_sql
 from exporter.database.outcome import State
 from tests.shipped_queries import shipped_query
 from tests.truth import ask
@@ -40,7 +40,7 @@ def test_functions_are_those_of_the_queries_that_read_tables(installed: LoomData
             connection,
             "SELECT proname, prosecdef, provolatile::text, proconfig, proowner::regrole::text,"
             " prosqlbody IS NULL FROM pg_proc WHERE pronamespace = %s::regnamespace",
-            SCHEMA,
+            FUNCTION_SCHEMA,
         )
     assert len(DEFINERS) > 10
     assert {name for name, *_ in functions} == DEFINERS
@@ -56,17 +56,17 @@ def test_functions_may_be_executed_by_the_role_alone(installed: LoomDatabase) ->
             "SELECT DISTINCT p.proname, acl.grantee::regrole::text FROM pg_proc AS p,"
             " aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS acl"
             " WHERE p.pronamespace = %s::regnamespace AND acl.grantee <> p.proowner",
-            SCHEMA,
+            FUNCTION_SCHEMA,
         )
         assert set(allowed) == {(name, MONITOR) for name in DEFINERS}
         for role in API_ROLES[:-1]:
             connection.execute(f"SET ROLE {role}".encode())
             with pytest.raises(DENIED):
-                connection.execute(f"SELECT * FROM {SCHEMA}.mfa_users()".encode())
+                connection.execute(f"SELECT * FROM {FUNCTION_SCHEMA}.mfa_users()".encode())
     with installed.connect("authenticator") as connection, pytest.raises(DENIED):
-        connection.execute(f"SELECT * FROM {SCHEMA}.mfa_users()".encode())
+        connection.execute(f"SELECT * FROM {FUNCTION_SCHEMA}.mfa_users()".encode())
     with installed.connect(MONITOR) as connection:
-        assert ask(connection, f"SELECT users FROM {SCHEMA}.mfa_users()") == [(200,)]
+        assert ask(connection, f"SELECT users FROM {FUNCTION_SCHEMA}.mfa_users()") == [(200,)]
 
 
 def test_function_finds_nothing_where_its_caller_says(bare: LoomDatabase) -> None:
@@ -77,11 +77,11 @@ def test_function_finds_nothing_where_its_caller_says(bare: LoomDatabase) -> Non
         connection.execute("SET default_transaction_read_only = off")
         connection.execute("SET search_path = public")
         with pytest.raises(psycopg.errors.UndefinedTable):
-            connection.execute(f"SELECT * FROM {SCHEMA}.users()".encode())
+            connection.execute(f"SELECT * FROM {FUNCTION_SCHEMA}.users()".encode())
         # Temporary objects come first for those who do not put them last.
         connection.execute("CREATE TEMPORARY TABLE pg_roles ()")
         assert ask(connection, "SELECT count(*) FROM pg_roles") == [(0,)]
-        ((number,),) = ask(connection, f"SELECT value FROM {SCHEMA}.roles()")
+        ((number,),) = ask(connection, f"SELECT value FROM {FUNCTION_SCHEMA}.roles()")
         assert number > 5
 
 
@@ -94,7 +94,7 @@ def test_grants_can_be_installed_again(installed: LoomDatabase) -> None:
                 " r.rolconnlimit, r.rolconfig, n.nspacl::text"
                 " FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace,"
                 " pg_roles AS r WHERE nspname = %s AND rolname = %s ORDER BY 1",
-                SCHEMA,
+                FUNCTION_SCHEMA,
                 MONITOR,
             )
 
@@ -111,7 +111,9 @@ def test_function_of_a_query_that_is_no_more_goes_away(installed: LoomDatabase) 
     )
     with installed.connect() as connection:
         left = ask(
-            connection, "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace", SCHEMA
+            connection,
+            "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace",
+            FUNCTION_SCHEMA,
         )
     assert {name for (name,) in left} == DEFINERS - {"mfa_users"}
 
@@ -132,7 +134,7 @@ def test_grants_by_an_owner_who_may_not_give_statistics_away_say_so_and_install_
             )
             connection.execute(grants_sql(shipped().queries).encode())
         functions = ask(
-            superuser, "SELECT FROM pg_proc WHERE pronamespace = %s::regnamespace", SCHEMA
+            superuser, "SELECT FROM pg_proc WHERE pronamespace = %s::regnamespace", FUNCTION_SCHEMA
         )
         superuser.execute(
             f"DROP OWNED BY {MONITOR}, lesser; DROP ROLE {MONITOR}; DROP ROLE lesser".encode()
@@ -208,5 +210,7 @@ def test_rollback_takes_none_of_the_functions_with_it(installed: LoomDatabase) -
     install_grants(installed)
     roll_back(installed)  # by DROP ... CASCADE
     with installed.connect() as connection:
-        left = ask(connection, "SELECT FROM pg_proc WHERE pronamespace = %s::regnamespace", SCHEMA)
+        left = ask(
+            connection, "SELECT FROM pg_proc WHERE pronamespace = %s::regnamespace", FUNCTION_SCHEMA
+        )
     assert len(left) == len(DEFINERS)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.grants import SCHEMA
-from exporter.database.inspection import Finding, inspect
+from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
+from exporter.sources.inspection import Inspection, inspect
 from tests.marks import only_18
 from tests.probes import USERS
 from tests.watching import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.loom_database import LoomDatabase
 
 
-def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Finding]:
+def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Inspection]:
     return list(inspect(loom.dsn(user), queries))
 
 
@@ -117,7 +117,7 @@ def test_function_that_is_missing_outdated_or_not_ours_is_told(loom: LoomDatabas
     assert _finding(loom, query) == (State.OK, remedy)
 
     install_grants(loom, catalog_of(query))
-    assert _finding(loom, query, user=MONITOR) == (State.OK, f"through {SCHEMA}.probe()")
+    assert _finding(loom, query, user=MONITOR) == (State.OK, f"through {FUNCTION_SCHEMA}.probe()")
 
     changed = replace(query, text=USERS + " WHERE true")
     state, detail = _finding(loom, changed, user=MONITOR)

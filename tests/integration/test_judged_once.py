@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.once import judge_once
+from exporter.app.once import judge_once
 from exporter.settings import SettingsError, load_settings
 from exporter.state import StateStore
 from exporter.verdict.assess import Verdict

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from exporter.database.grants import CONNECTION_LIMIT, SCHEMA
+from exporter.database.grants import CONNECTION_LIMIT, FUNCTION_SCHEMA
 from exporter.database.outcome import State
 from tests.truth import ask
 from tests.watching import MONITOR, deploy, install_grants, look
@@ -93,13 +93,14 @@ def test_role_writes_nowhere(installed: LoomDatabase, monitor: psycopg.Connectio
                 monitor.execute(sql.SQL(change).format(table))
     for statement in (
         "CREATE TABLE public.mine ()",
-        f"CREATE TABLE {SCHEMA}.mine ()",
+        f"CREATE TABLE {FUNCTION_SCHEMA}.mine ()",
         "CREATE SCHEMA mine",
         "CREATE ROLE mine",
         "CREATE DATABASE mine",
         f"ALTER ROLE {MONITOR} BYPASSRLS",
-        f"CREATE OR REPLACE FUNCTION {SCHEMA}.mfa_users() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        f"DROP FUNCTION {SCHEMA}.mfa_users()",
+        f"CREATE OR REPLACE FUNCTION {FUNCTION_SCHEMA}.mfa_users() RETURNS int"
+        " LANGUAGE sql AS 'SELECT 1'",
+        f"DROP FUNCTION {FUNCTION_SCHEMA}.mfa_users()",
         "SET ROLE postgres",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'supabase_admin'",
     ):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from exporter.demo.postgres import PostgresServer
 from exporter.demo.processes import children, wait_until_gone
 from exporter.demo.programs import ServerError, embedded_bin_dir
-from exporter.demo.server import PostgresServer
 from tests.tools import POSTGRES_VERSIONS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ import sys, time
 from pathlib import Path
 from exporter.demo.processes import children
 from exporter.demo.programs import embedded_bin_dir
-from exporter.demo.server import PostgresServer
+from exporter.demo.postgres import PostgresServer
 server = PostgresServer(embedded_bin_dir(), Path(sys.argv[1])).start()
 server.freeze()
 print(server.pid, *children(server.pid), flush=True)

@@ -6,14 +6,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exporter.baseline.comparison import ClassChange
-from exporter.baseline.deployed import Deployed, PhaseSeen
-from exporter.baseline.rule import Change
+from exporter.comparison.comparison import ClassResult
+from exporter.comparison.rule import Change
+from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.look import LOOK_SECONDS
+from exporter.verdict.look import SETTLE_SECONDS
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.sign_offs import sign, signable
 from tests.marks import only_18
 from tests.shipped_queries import DEPLOYMENT
 from tests.watching import MONITOR, deploy, roll_back, watching
@@ -49,12 +49,12 @@ async def _before(watch: Watch) -> Before:
 
 async def _after(watch: Watch, before: Before, change: Change = AS_FAST) -> Evidence:
     """Look after the deployment, which settled before that."""
-    at = time.time() - LOOK_SECONDS - 1
+    at = time.time() - SETTLE_SECONDS - 1
     await watch.look()
-    phases = {phase: PhaseSeen(True, at) for phase in DEPLOYMENT.phases}
-    deployed = Deployed(phases, has_begun=True, began_at=at, ended_at=at, settled_at=at)
-    classes = {name: ClassChange(AS_FAST, 0.97) for name in DEPLOYMENT.classes}
-    classes["mfa_status"] = ClassChange(change, 0.97)
+    phases = {phase: PhaseProgress(True, at) for phase in DEPLOYMENT.phases}
+    deployed = DeploymentProgress(phases, has_begun=True, began_at=at, ended_at=at, settled_at=at)
+    classes = {name: ClassResult(AS_FAST, 0.97) for name in DEPLOYMENT.classes}
+    classes["mfa_status"] = ClassResult(change, 0.97)
     return Evidence(time.time(), time.monotonic(), watch.board, deployed, before, classes)
 
 
@@ -81,8 +81,8 @@ async def test_nothing_passes_before_the_deployment_and_nothing_fails(
 ) -> None:
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)
-        phases = {phase: PhaseSeen(False) for phase in DEPLOYMENT.phases}
-        deployed = Deployed(phases, has_begun=False)
+        phases = {phase: PhaseProgress(False) for phase in DEPLOYMENT.phases}
+        deployed = DeploymentProgress(phases, has_begun=False)
         evidence = Evidence(time.time(), time.monotonic(), watch.board, deployed, before)
         assessment = _assess(evidence)
     assert assessment.verdict is Verdict.INCONCLUSIVE

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporter.baseline.deployed import Deployed, PhaseSeen
-from exporter.baseline.rule import Change
 from exporter.catalog import Deployment
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
+from exporter.comparison.rule import Change
 from exporter.database.outcome import State
+from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.verdict.evidence import Before, Evidence
 from tests.queries import make_query
 
@@ -49,20 +49,22 @@ QUERIES = (
     ),
 )
 
-DONE = Deployed(
-    {"one": PhaseSeen(True, APPLIED_AT - 60), "two": PhaseSeen(True, APPLIED_AT)},
+DONE = DeploymentProgress(
+    {"one": PhaseProgress(True, APPLIED_AT - 60), "two": PhaseProgress(True, APPLIED_AT)},
     has_begun=True,
     began_at=APPLIED_AT - 60,
     ended_at=APPLIED_AT,
     settled_at=APPLIED_AT + 1800,
 )
-NOT_BEGUN = Deployed({"one": PhaseSeen(False), "two": PhaseSeen(False)}, has_begun=False)
+NOT_BEGUN = DeploymentProgress(
+    {"one": PhaseProgress(False), "two": PhaseProgress(False)}, has_begun=False
+)
 
 
-def half_done(settled_at: float) -> Deployed:
+def half_done(settled_at: float) -> DeploymentProgress:
     """Return a deployment whose second phase never came."""
-    return Deployed(
-        {"one": PhaseSeen(True, APPLIED_AT), "two": PhaseSeen(False)},
+    return DeploymentProgress(
+        {"one": PhaseProgress(True, APPLIED_AT), "two": PhaseProgress(False)},
         has_begun=True,
         began_at=APPLIED_AT,
         settled_at=settled_at,
@@ -84,15 +86,17 @@ def make_deployment(text: str = "", **sections: Any) -> Deployment:
     )
 
 
-def make_board(**samples: Mapping[str, Series]) -> Board:
+def make_board(**samples: Mapping[str, Series]) -> SnapshotStore:
     """Return a board on which these queries have just said this; the others have not run."""
-    board = Board(QUERIES, {query.name: MAX_AGE_SECONDS for query in QUERIES})
+    board = SnapshotStore(QUERIES, {query.name: MAX_AGE_SECONDS for query in QUERIES})
     for query, said in samples.items():
         board.publish(query, State.OK if said else State.EMPTY, said)
     return board
 
 
-def make_evidence(board: Board | None = None, *, later: float = 10.0, **changes: Any) -> Evidence:
+def make_evidence(
+    board: SnapshotStore | None = None, *, later: float = 10.0, **changes: Any
+) -> Evidence:
     """Return what is known some seconds from now: by default, of a deployment two hours ago."""
     return replace(
         Evidence(

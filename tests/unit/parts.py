@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.baseline.deployed import Deployed
+from exporter.app.components import assemble as parts_of
+from exporter.app.watch import subject_of
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
-from exporter.parts import assemble as parts_of
+from exporter.deployment.progress import DeploymentProgress
 from exporter.reload import Reloaded
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess
 from exporter.verdict.evidence import Evidence
-from exporter.watch import subject_of
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from exporter.catalog import Catalog, Query
-    from exporter.collect.board import Board
     from exporter.collect.runner import Runner
+    from exporter.collect.store import SnapshotStore
     from exporter.collect.telemetry import Telemetry
     from exporter.verdict.assess import Assessment
     from exporter.web.pages import Subject
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Parts:
     catalog: Catalog
     database: Database
-    board: Board
+    board: SnapshotStore
     store: StateStore
     telemetry: Telemetry
     runner: Runner
@@ -102,7 +102,7 @@ def assemble(
 def judged(parts: Parts, assessment: Assessment | None = None) -> Assessment:
     """Let the judge have come to a verdict just now; by default one on nothing but the catalog."""
     if assessment is None:
-        evidence = Evidence(time.time(), time.monotonic(), parts.board, Deployed({}))
+        evidence = Evidence(time.time(), time.monotonic(), parts.board, DeploymentProgress({}))
         assessment = assess("loom", parts.catalog.deployment, {}, evidence)
     parts.subject.judge.assessment = assessment
     parts.board.publish(parts.subject.judge.name, State.OK, {})

@@ -13,7 +13,7 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.durations import parse_duration
 from exporter.settings import packaged_queries
 from tests.alert_rules import ALERTING, ALERTS, CASES, GROUPS, INPUT_SERIES, RECORDING, RUNBOOKS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.alert_rules import Rule
 
-DEPLOYMENT = load(packaged_queries()).deployment
+DEPLOYMENT = load_catalog(packaged_queries()).deployment
 NAMES = {rule.name for rule in ALERTING}
 RECORDED = {rule.name for rule in RECORDING}
 SEVERITIES = {"critical", "warning", "info"}
@@ -123,7 +123,7 @@ def _assert_known(selector: Any) -> None:
     elif name in NOT_OURS:
         known = TARGET_LABELS
     elif name.endswith("_baseline"):
-        metric = load(packaged_queries()).metrics()[name.removesuffix("_baseline")]
+        metric = load_catalog(packaged_queries()).metrics()[name.removesuffix("_baseline")]
         assert metric.baseline, f"{name}: the metric is not remembered"
         known = {"database", *metric.labels, *TARGET_LABELS}
     else:

@@ -14,8 +14,8 @@ import pytest
 
 from exporter import __version__
 from exporter.database.outcome import State
-from exporter.verdict.machine import verify_json
-from exporter.verdict.report import report_html, report_markdown
+from exporter.render.machine import verify_json
+from exporter.render.report import report_html, report_markdown
 from exporter.web.app import Health, build_app
 from tests.queries import make_query
 from tests.unit.parts import assemble, judged

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.baseline.backtest import Backtest, backtest
-from exporter.baseline.rule import Noise, Sums
+from exporter.comparison.backtest import Backtest, backtest
+from exporter.comparison.rule import Noise, Sums
 
 NOISE = Noise(0.01, 0.01)
 SLOW = (Sums(1000, 2.0, 1.0, 0.001, 0.0001, 0.0011), NOISE, 1.0)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.baseline.buckets import (
+from exporter.database.identity import DatabaseIdentity
+from exporter.learning.hours import (
     KEPT,
     KEPT_UNWRITTEN,
-    MOST_STATEMENTS,
+    MOST_STATEMENTS_AN_HOUR,
     TOPIC,
-    Bucket,
-    Buckets,
-    Statement,
+    LearnedHour,
+    LearnedHours,
+    StatementKey,
     UnreadableError,
 )
 from exporter.state import StateStore
-from exporter.statements.memory import Owner
 from exporter.statements.text import identity
 from tests.disk import full_disk
 from tests.windows import HOUR, MONDAY, OWNER, called, window
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-INVOICES = Statement(identity("select * from invoices") or "", "anon", "invoices")
+INVOICES = StatementKey(identity("select * from invoices") or "", "anon", "invoices")
 
 
 class Collector:
@@ -39,14 +39,14 @@ class Collector:
         self.store = StateStore(path)
         self.restart()
 
-    def restart(self, owner: Owner = OWNER) -> None:
+    def restart(self, owner: DatabaseIdentity = OWNER) -> None:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self.path)
-        self.buckets = Buckets(self.store, "loom", self._hour_seconds)
+        self.buckets = LearnedHours(self.store, "loom", self._hour_seconds)
         self.buckets.begin(owner)
 
-    def hours(self) -> dict[float, Bucket]:
+    def hours(self) -> dict[float, LearnedHour]:
         """Return all hours, by how many there are since Monday."""
         return {
             (bucket.start - MONDAY) / self._hour_seconds: bucket
@@ -151,7 +151,7 @@ def test_hour_in_which_the_server_began_is_excluded_whenever_it_is_found_out(
 
 def test_another_database_begins_without_hours(collector: Collector) -> None:
     collector.buckets.add(window(at(0), called(0.1)))
-    collector.restart(Owner("loom", 6, "7000"))
+    collector.restart(DatabaseIdentity("loom", 6, "7000"))
     assert collector.hours() == {}
     collector.buckets.add(window(at(1), called(0.1)))
     assert collector.calls() == {1.0: 1}
@@ -215,7 +215,7 @@ def test_hours_that_could_not_be_written_are_written_when_they_can(collector: Co
 
 def test_hours_that_cannot_be_written_do_not_fill_the_memory(path: Path) -> None:
     store = StateStore(path, read_only=True)
-    buckets = Buckets(store, "loom", HOUR)
+    buckets = LearnedHours(store, "loom", HOUR)
     buckets.begin(OWNER)
     for hour in range(KEPT_UNWRITTEN + 3):
         buckets.add(window(at(hour), called(0.1)))
@@ -254,14 +254,14 @@ def test_state_that_cannot_be_read_is_not_taken_for_an_empty_one(collector: Coll
 def test_many_statements_of_no_class_do_not_keep_those_of_one_out(collector: Collector) -> None:
     strangers = [
         called(0.1, text=f"select column_{number} from other_table", class_name="other")
-        for number in range(MOST_STATEMENTS + 10)
+        for number in range(MOST_STATEMENTS_AN_HOUR + 10)
     ]
     collector.buckets.add(window(at(0), *strangers, called(0.1)))
     collector.buckets.add(window(at(0.1), strangers[0], strangers[-1]))
     statements = collector.hours()[0].statements
-    assert len(statements) == MOST_STATEMENTS + 1
+    assert len(statements) == MOST_STATEMENTS_AN_HOUR + 1
     assert statements[INVOICES].calls == 1
-    assert sum(delta.calls for delta in statements.values()) == MOST_STATEMENTS + 2
+    assert sum(delta.calls for delta in statements.values()) == MOST_STATEMENTS_AN_HOUR + 2
 
 
 def test_hours_are_forgotten_once_they_are_used(collector: Collector) -> None:

@@ -10,34 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.baseline.buckets import Bucket
-from exporter.baseline.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, build
-from exporter.baseline.estimate import DEFAULT_HOUR_LOG_STDDEV, noise, profile
-from exporter.baseline.fit import identity_of
-from exporter.baseline.rule import Sums, contribution
-from exporter.baseline.survey import MOST_STATEMENTS
+from exporter.baseline.fit import provenance_of
+from exporter.comparison.noise import DEFAULT_HOUR_LOG_STDDEV, noise, profile
+from exporter.comparison.rule import Sums, contribution
+from exporter.learning.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, build
+from exporter.learning.hours import LearnedHour
+from exporter.learning.survey import MOST_STATEMENTS_KEPT
 from exporter.statements.text import identity
 from tests.windows import DEPLOYMENT, FACTS, HOUR, MONDAY, called, delta_of, window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.baseline.document import Baseline
+    from exporter.baseline.artefact import Baseline
     from exporter.statements.tally import Counted
 
 INVOICES = "select * from invoices"
 REFUNDS = "select * from refunds"
 
 
-def hour(number: int, *counted: Counted, excluded: str | None = None) -> Bucket:
+def hour(number: int, *counted: Counted, excluded: str | None = None) -> LearnedHour:
     """Return an hour, that many since Monday began, with what was called in it."""
-    bucket = Bucket(MONDAY + number * HOUR, excluded=excluded)
+    bucket = LearnedHour(MONDAY + number * HOUR, excluded=excluded)
     bucket.add(window(bucket.start, *counted))
     return bucket
 
 
 def built(
-    *hours: Bucket, texts: dict[str, str] | None = None, hour_seconds: float = HOUR
+    *hours: LearnedHour, texts: dict[str, str] | None = None, hour_seconds: float = HOUR
 ) -> Baseline:
     """Return the baseline of these hours."""
     return build(
@@ -45,7 +45,7 @@ def built(
         DEPLOYMENT,
         bucket_seconds=HOUR,
         hour_seconds=hour_seconds,
-        identity=identity_of(FACTS, None),
+        identity=provenance_of(FACTS, None),
         source="automatic",
         texts=texts or {},
         gauges=(),
@@ -117,10 +117,10 @@ def _strangers(numbers: range, seconds: float) -> list[Counted]:
 
 
 def test_statements_of_a_class_are_kept_first_and_then_those_that_took_most_time() -> None:
-    many = range(MOST_STATEMENTS + 5)
+    many = range(MOST_STATEMENTS_KEPT + 5)
     baseline = built(hour(0, *_strangers(many, 5.0), called(0.1), called(0.2, text=REFUNDS)))
     assert {each.class_name for each in baseline.statements[:2]} == {"invoices"}
-    assert (len(baseline.statements), baseline.left_out) == (MOST_STATEMENTS, 7)
+    assert (len(baseline.statements), baseline.left_out) == (MOST_STATEMENTS_KEPT, 7)
     kept = sorted(each.seconds for each in baseline.statements[2:])
     assert kept == pytest.approx([5.0 + number * 1e-6 for number in many[7:]])
 
@@ -147,7 +147,7 @@ def test_statements_that_come_and_go_cost_those_that_stay_nothing() -> None:
     found = {each.id: (each.calls, each.seconds) for each in baseline.statements}
     assert found[identity(INVOICES) or ""] == pytest.approx((6, 0.6))
     assert found[identity("select steady") or ""] == pytest.approx((6, 3.0))
-    assert (len(found), baseline.left_out) == (MOST_STATEMENTS, 24_002 - MOST_STATEMENTS)
+    assert (len(found), baseline.left_out) == (MOST_STATEMENTS_KEPT, 24_002 - MOST_STATEMENTS_KEPT)
 
 
 def test_statement_whose_class_has_changed_is_one_statement_of_the_new_class() -> None:
@@ -159,7 +159,7 @@ def test_statement_whose_class_has_changed_is_one_statement_of_the_new_class() -
     assert [(each.class_name, each.calls) for each in baseline.classes] == [("invoices", 3)]
 
 
-def _weeks(calls: Sequence[int]) -> list[Bucket]:
+def _weeks(calls: Sequence[int]) -> list[LearnedHour]:
     """Return the same hour of the week, over and over, with so many calls."""
     return [
         hour(9 + 168 * week, called(*[0.2] * count)) for week, count in enumerate(calls) if count

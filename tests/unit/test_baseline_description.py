@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 
-from exporter.baseline.description import describe
+from exporter.render.baseline import baseline_text
 from tests.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:
-    from exporter.baseline.document import Baseline
+    from exporter.baseline.artefact import Baseline
 
 PAGE = """\
 Baseline of orders (times in UTC)
@@ -41,7 +41,7 @@ orders_open  2025-10-20 00:00:00       2
 
 
 def test_page_says_what_the_baseline_is_and_how_far_it_can_be_trusted() -> None:
-    assert describe(BASELINE) == PAGE
+    assert baseline_text(BASELINE) == PAGE
 
 
 def test_empty_baseline_has_no_empty_tables() -> None:
@@ -49,7 +49,7 @@ def test_empty_baseline_has_no_empty_tables() -> None:
     bare = BASELINE.model_copy(
         update={"statements": (), "classes": (), "gauges": (), "left_out": 0, "window": window}
     )
-    page = describe(bare)
+    page = baseline_text(bare)
     assert "role" not in page
     assert "gauge" not in page
     assert "excluded" not in page
@@ -60,7 +60,7 @@ def test_empty_baseline_has_no_empty_tables() -> None:
 @given(baselines)
 @settings(max_examples=60, deadline=None)
 def test_any_baseline_can_be_described_without_moving_the_cursor(baseline: Baseline) -> None:
-    page = describe(baseline)
+    page = baseline_text(baseline)
     assert page.replace("\n", "").isprintable()
     assert page.splitlines()[0].endswith("(times in UTC)")
 
@@ -68,7 +68,7 @@ def test_any_baseline_can_be_described_without_moving_the_cursor(baseline: Basel
 def test_names_cannot_pretend_to_be_lines() -> None:
     excluded = BASELINE.window.excluded[0].model_copy(update={"reason": "\x1b[2J\r\nfake line"})
     window = BASELINE.window.model_copy(update={"excluded": (excluded,)})
-    page = describe(BASELINE.model_copy(update={"window": window, "deployment": "a\nb"}))
+    page = baseline_text(BASELINE.model_copy(update={"window": window, "deployment": "a\nb"}))
     assert "?[2J??fake line" in page
     assert "\x1b" not in page
     assert page.startswith("Baseline of a?b ")

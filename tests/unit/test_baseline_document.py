@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.baseline.document import Baseline, Cell
-from exporter.baseline.encoding import Refusal, RefusedError, dumps, loads
+from exporter.baseline.artefact import Baseline, Cell
+from exporter.baseline.codec import Refusal, RefusedError, dumps, loads
 from tests.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:

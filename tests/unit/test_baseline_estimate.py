@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.baseline.estimate import (
+from exporter.comparison.noise import (
     DEFAULT_HOUR_LOG_STDDEV,
     Profile,
     noise,
     profile,
     robust_stddev,
 )
-from exporter.baseline.rule import Sums
+from exporter.comparison.rule import Sums
 from exporter.statements.counters import Delta
 
 HOURS = st.lists(st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=20), min_size=1, max_size=30)

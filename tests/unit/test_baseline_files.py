@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.encoding import dumps, loads
+from exporter.baseline.codec import dumps, loads
 from exporter.baseline.files import LARGEST_BYTES, FileError, read_file, write_file
 from tests.baselines import BASELINE
 from tests.disk import full_disk

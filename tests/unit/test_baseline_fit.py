@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporter.baseline.encoding import Refusal, RefusedError, dumps, loads
-from exporter.baseline.fit import adopted, check_fits, identity_of
+from exporter.baseline.codec import Refusal, RefusedError, dumps, loads
+from exporter.baseline.fit import adopted, check_fits, provenance_of
 from exporter.database.facts import ServerFacts
 from tests.baselines import BASELINE, IDENTITY
 
@@ -48,7 +48,7 @@ def _refusal(facts: ServerFacts, deployment: str = "orders") -> RefusedError:
 
 
 def test_baseline_fits_where_it_was_measured() -> None:
-    assert identity_of(FACTS, RULES) == IDENTITY
+    assert provenance_of(FACTS, RULES) == IDENTITY
     assert check_fits(BASELINE, FACTS, "orders", RULES) == []
 
 

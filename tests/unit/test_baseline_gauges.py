@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.gauges import TOPIC, Gauges, Taken, gauges_of
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
+from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
+from exporter.learning.gauges import TOPIC, Gauges, Taken, gauges_of
 from exporter.state import StateStore
-from exporter.statements.memory import Owner
 from tests.disk import full_disk
 from tests.queries import make_catalog, make_query
 from tests.windows import OWNER
@@ -44,11 +44,11 @@ class Shop:
     def __init__(self, path: Path) -> None:
         self._path = path
         queries = [ORDERS, USERS, BASKETS]
-        self.board = Board(queries, {query.name: 60.0 for query in queries})
+        self.board = SnapshotStore(queries, {query.name: 60.0 for query in queries})
         self.store = StateStore(path)
         self.restart()
 
-    def restart(self, owner: Owner = OWNER) -> None:
+    def restart(self, owner: DatabaseIdentity = OWNER) -> None:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self._path)
@@ -146,7 +146,7 @@ def test_values_outlive_a_restart_but_not_what_is_not_sure_yet(shop: Shop) -> No
 
 def test_another_database_has_values_of_its_own(shop: Shop) -> None:
     shop.look(shop.show(5) + SURE)
-    shop.restart(Owner("loom", 6, "7000"))
+    shop.restart(DatabaseIdentity("loom", 6, "7000"))
     assert shop.orders() == []
     shop.look(shop.show(6) + SURE)
     shop.restart()

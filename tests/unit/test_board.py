@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from exporter.collect.board import Board, Snapshot
-from exporter.collect.snapshot import NO_SAMPLES, Samples
+from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
+from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import RunError, State
 from tests.queries import make_query
 
@@ -18,11 +18,11 @@ SAMPLES: Samples = {"loom_things": {("round",): 1.0}}
 OTHERS: Samples = {"loom_things": {("square",): 2.0}}
 
 
-def _board(max_age: float = 60.0) -> Board:
-    return Board([A, B], {"a": max_age, "b": max_age})
+def _board(max_age: float = 60.0) -> SnapshotStore:
+    return SnapshotStore([A, B], {"a": max_age, "b": max_age})
 
 
-def _shown(board: Board, query: str = "a") -> object:
+def _shown(board: SnapshotStore, query: str = "a") -> object:
     return board[query].fresh_samples(time.monotonic())
 
 
@@ -103,7 +103,7 @@ def test_sample_of_another_query_cannot_be_shown_twice() -> None:
 
 
 def test_sample_of_another_query_that_is_too_old_to_be_shown_is_in_nobodys_way() -> None:
-    board = Board([A, B], {"a": 0.0, "b": 60.0})
+    board = SnapshotStore([A, B], {"a": 0.0, "b": 60.0})
     board.publish("a", State.OK, SAMPLES)
     time.sleep(0.001)
     board.publish("b", State.OK, SAMPLES)

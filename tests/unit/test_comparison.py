@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.baseline.comparison import ClassChange, Comparison
-from exporter.baseline.document import Baseline, Statement, StatementClass
-from exporter.baseline.rule import Noise, Sums, change
+from exporter.baseline.artefact import Baseline, BaselineClass, BaselineStatement
+from exporter.comparison.comparison import ClassResult, Comparison
+from exporter.comparison.rule import Noise, Sums, change
 from exporter.statements.text import identity
 from tests.baselines import BASELINE
 from tests.windows import DEPLOYMENT, HOUR, MONDAY, called, window
@@ -26,7 +26,7 @@ def make_baseline(mean: float = MEAN) -> Baseline:
     return BASELINE.model_copy(
         update={
             "statements": (
-                Statement(
+                BaselineStatement(
                     id=identity("select * from invoices") or "",
                     role="anon",
                     class_name="invoices",
@@ -38,7 +38,7 @@ def make_baseline(mean: float = MEAN) -> Baseline:
                 ),
             ),
             "classes": (
-                StatementClass(
+                BaselineClass(
                     class_name="invoices",
                     role="anon",
                     calls=100,
@@ -102,8 +102,8 @@ def test_calls_without_a_baseline_are_not_matched_but_lower_the_coverage() -> No
     assert comparison.matched == {PLACE: pytest.approx(sums_of([0.8]))}
     changes = comparison.changes(["invoices", "refunds", "other"])
     assert changes["invoices"].coverage == pytest.approx(0.8 / 1.6)
-    assert changes["refunds"] == ClassChange(None, 0.0)
-    assert changes["other"] == ClassChange(None, None)
+    assert changes["refunds"] == ClassResult(None, 0.0)
+    assert changes["other"] == ClassResult(None, None)
 
 
 def test_replacement_is_matched() -> None:
@@ -185,7 +185,7 @@ def test_another_baseline_takes_the_sums_on_and_judges_anew() -> None:
     other = make_comparison("other", mean=0.4)
     other.restore(comparison.dumps())
     assert other.matched == comparison.matched
-    assert other.changes(["invoices"]) == {"invoices": ClassChange(None, None)}
+    assert other.changes(["invoices"]) == {"invoices": ClassResult(None, None)}
     other.take(window(SETTLED + 30, called(0.4)), SETTLED)
     assert other.matched[PLACE].expected_seconds == pytest.approx(0.2 + 0.4)
     assert other.since.matched[PLACE].expected_seconds == pytest.approx(0.4)

@@ -26,7 +26,7 @@ OF_A_HISTOGRAM = {"le"}
 
 
 def _whole(folder: Path) -> Parts:
-    return assemble(folder, [], catalog=catalog.load(packaged_queries()))
+    return assemble(folder, [], catalog=catalog.load_catalog(packaged_queries()))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_metric_is_as_promised(families: dict[str, Metric], name: str) -> None:
 
 def test_headers_of_the_queries_say_what_is_promised() -> None:
     types = {"change_timestamp": "gauge"}
-    for name, metric in catalog.load(packaged_queries()).metrics().items():
+    for name, metric in catalog.load_catalog(packaged_queries()).metrics().items():
         promise = Promise(
             types.get(metric.type, metric.type), frozenset((*metric.labels, "database"))
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.catalog import CatalogError, load
+from exporter.catalog import CatalogError, load_catalog
 from tests.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _load(tmp_path: Path, deployment: str) -> list[str]:
     files = {"deployment.yaml": deployment, "things.sql": query_text(METRICS)}
     folder = make_folder(tmp_path / "queries", files)
     try:
-        load(folder)
+        load_catalog(folder)
     except CatalogError as error:
         return [problem.removeprefix(f"{folder}/") for problem in error.problems]
     return []
@@ -164,6 +164,6 @@ def test_every_unknown_name_has_a_line_of_its_own(tmp_path: Path) -> None:
 def test_broken_query_does_not_make_its_metrics_unknown(tmp_path: Path) -> None:
     files = {"deployment.yaml": RIGHT, "things.sql": "SELECT 1"}
     with pytest.raises(CatalogError) as raised:
-        load(make_folder(tmp_path / "queries", files))
+        load_catalog(make_folder(tmp_path / "queries", files))
     (problem,) = raised.value.problems
     assert "things.sql:1" in problem

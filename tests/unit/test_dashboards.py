@@ -16,7 +16,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from exporter.baseline.rule import LEAST_COVERAGE, SLOWER
+from exporter.comparison.rule import LEAST_COVERAGE, SLOWER
 from grafana.board import TAG
 from grafana.build import dashboards
 from tests.dashboards import FOLDER, RED, Panel, boards, colour_of, panels

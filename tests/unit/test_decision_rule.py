@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.baseline.rule import (
+from exporter.comparison.rule import (
     CONFIDENCE_Z,
     FAST_PAGE,
     PAGE,

@@ -11,7 +11,7 @@ import pytest
 
 from bench.simulation import After, pairs_judged, weeks_judged
 from bench.worlds import World
-from exporter.baseline.rule import FAST_PAGE
+from exporter.comparison.rule import FAST_PAGE
 
 RESTLESS = World(500, 1.0, 0.1)
 """500 calls an hour; hours differ by 10 %."""

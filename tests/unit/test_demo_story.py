@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from exporter.demo.play import Scenario
-from exporter.demo.story import Totals, Watched, is_open, read_story, table, totals
+from exporter.demo.story import StoryTotals, Watched, is_open, read_story, table, totals
+from exporter.render.machine import verify_json
 from exporter.verdict.assess import assess
-from exporter.verdict.machine import verify_json
 from tests.loom_database import LOOM
 from tests.unit.judging import make_board, make_deployment, make_evidence
 
@@ -29,7 +29,7 @@ def _page(seconds: float, calls: int) -> str:
 
 def test_number_is_the_sum_of_the_series_that_match() -> None:
     assert totals(_page(3, 4), [SEEN])[0].value == 1.5
-    assert totals(_page(3, 4), [MEAN]) == [Totals(3, 4)]
+    assert totals(_page(3, 4), [MEAN]) == [StoryTotals(3, 4)]
 
 
 def test_mean_is_of_what_has_come_since_the_last_look() -> None:

@@ -37,4 +37,4 @@ def test_examples_are_true(name: str) -> None:
 def test_there_are_examples() -> None:
     found = [test.name for name in NAMES for test in _examples(importlib.import_module(name))]
     assert "exporter.durations.parse_duration" in found
-    assert "exporter.catalog.requirement.version" in found
+    assert "exporter.catalog.requirement.parse_version" in found

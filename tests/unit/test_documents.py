@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from exporter.documents import Document, DocumentError, parse_document
+from exporter.yaml_source import YamlDocument, YamlError, parse_document
 
 TEXT = """\
 name: loom
@@ -60,12 +60,12 @@ def test_error_names_the_line_of_the_nearest_thing(path: tuple[str | int, ...], 
 def test_lines_count_from_where_the_document_stands_in_its_file() -> None:
     document = parse_document(TEXT, "a.sql", first_line=11)
     assert document.error(("tables", 0), "x").line == 14
-    with pytest.raises(DocumentError, match=r"^a\.sql:12: not YAML: "):
+    with pytest.raises(YamlError, match=r"^a\.sql:12: not YAML: "):
         parse_document("a: b\n\tc: d", "a.sql", first_line=11)
 
 
 def test_error_without_a_line_names_the_place_alone() -> None:
-    assert str(Document("a.yaml", None, {}).error((), "is empty")) == "a.yaml: is empty"
+    assert str(YamlDocument("a.yaml", None, {}).error((), "is empty")) == "a.yaml: is empty"
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "~"])
@@ -137,7 +137,7 @@ def test_keys_are_text_whatever_they_look_like() -> None:
     ],
 )
 def test_what_could_be_misread_is_an_error(text: str, message: str) -> None:
-    with pytest.raises(DocumentError) as raised:
+    with pytest.raises(YamlError) as raised:
         parse_document(text, "a.yaml")
     assert str(raised.value).startswith(message)
     assert len(str(raised.value).splitlines()) == 1
@@ -146,7 +146,7 @@ def test_what_could_be_misread_is_an_error(text: str, message: str) -> None:
 def test_a_thousand_laughs_are_not_unfolded() -> None:
     lines = ["a0: &a0 [ha, ha]"]
     lines += [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
-    with pytest.raises(DocumentError, match="anchors and aliases are not supported"):
+    with pytest.raises(YamlError, match="anchors and aliases are not supported"):
         parse_document("\n".join(lines), "a.yaml")
 
 
@@ -161,7 +161,7 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
     try:
         parse_document(text, "a.yaml")
         return
-    except DocumentError as error:
+    except YamlError as error:
         message = str(error)
     assert message.startswith("a.yaml:")
     assert len(message.splitlines()) == 1

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.baseline.document import Baseline, Cell, Statement
-from exporter.baseline.expectations import Expectation, Expectations
-from exporter.baseline.rule import Noise
+from exporter.baseline.artefact import Baseline, BaselineStatement, Cell
+from exporter.comparison.expectations import Expectation, Expectations
+from exporter.comparison.rule import Noise
 from exporter.statements.text import identity
 from tests.baselines import BASELINE
 from tests.windows import DEPLOYMENT, HOUR, MONDAY
@@ -18,8 +18,10 @@ NEW = identity("select *  FROM bills -- since then") or ""
 SATURDAY = MONDAY + 5 * 24 * HOUR
 
 
-def statement(known_by: str, seconds: float, calls: int = 10, role: str = "anon") -> Statement:
-    return Statement(
+def statement(
+    known_by: str, seconds: float, calls: int = 10, role: str = "anon"
+) -> BaselineStatement:
+    return BaselineStatement(
         id=known_by,
         role=role,
         class_name="invoices",
@@ -33,7 +35,7 @@ def statement(known_by: str, seconds: float, calls: int = 10, role: str = "anon"
     )
 
 
-def expectations(*statements: Statement, bucket_seconds: float = HOUR) -> Expectations:
+def expectations(*statements: BaselineStatement, bucket_seconds: float = HOUR) -> Expectations:
     window = BASELINE.window.model_copy(update={"bucket_seconds": bucket_seconds})
     baseline = BASELINE.model_copy(update={"statements": statements, "window": window})
     return Expectations(baseline, DEPLOYMENT.replacements)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.baseline.deployed import Deployed
+from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
 from exporter.verdict.first_week import (
     DayCheck,
@@ -19,9 +20,8 @@ from exporter.verdict.first_week import (
     topic,
     week,
 )
-from exporter.verdict.judged import judge_criterion
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.sign_offs import sign
+from exporter.verdict.results import judge_criterion
 from tests.unit.judging import (
     APPLIED_AT,
     DONE,
@@ -157,12 +157,12 @@ def test_record_of_an_earlier_deployment_does_not_count() -> None:
         (half_done(settled_at=0.0), "due on day 1 after the deployment"),
         # The rollout of the application was marked, and a phase is missing.
         (replace(half_done(0.0), ended_at=APPLIED_AT), "due on day 1 after the deployment"),
-        (Deployed({}), "due on day 1 after the deployment"),
+        (DeploymentProgress({}), "due on day 1 after the deployment"),
         (replace(DONE, ended_at=None), "not known when the deployment ended"),
     ],
 )
 def test_without_the_time_of_a_whole_deployment_nothing_is_due(
-    deployed: Deployed, why: str
+    deployed: DeploymentProgress, why: str
 ) -> None:
     checks = _look(HOUR, deployed=deployed)
     assert _outcomes(checks) == [None, None, None]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
 
 METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}
-SHIPPED = catalog.load(packaged_queries()).queries
+SHIPPED = catalog.load_catalog(packaged_queries()).queries
 
 _FUNCTION = re.compile(
     r"^CREATE FUNCTION (?P<name>\S+)\n"

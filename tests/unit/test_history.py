@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from exporter.baseline.samples import MATCHED
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import State
-from exporter.verdict.history import MOST_POINTS, History
+from exporter.learning.metrics import MATCHED
+from exporter.verdict.trend import MOST_POINTS, History
 from tests.queries import make_query
 from tests.unit.judging import make_deployment, make_evidence
 
@@ -45,7 +45,7 @@ class _Watched:
 
     def __init__(self, hour_seconds: float = 3600.0) -> None:
         self.history = History(TRACKED, hour_seconds)
-        self._board = Board(FEEDS, {feed.name: 60.0 for feed in FEEDS})
+        self._board = SnapshotStore(FEEDS, {feed.name: 60.0 for feed in FEEDS})
 
     def take(
         self,

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.baseline.deployed import Deployed, PhaseSeen
-from exporter.baseline.encoding import Refusal, dumps, loads
-from exporter.baseline.fit import identity_of
-from exporter.baseline.gauges import Gauges
-from exporter.baseline.keeper import (
+from exporter.baseline.codec import Refusal, dumps, loads
+from exporter.baseline.fit import provenance_of
+from exporter.catalog import Catalog
+from exporter.collect.store import SnapshotStore
+from exporter.comparison.rule import Sums
+from exporter.database.outcome import State
+from exporter.deployment.history import APPLIED
+from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.learning.gauges import Gauges
+from exporter.learning.lifecycle import (
     COMPARISON,
     STALE_SECONDS,
     TOPIC,
-    Keeper,
-    rules_digest,
+    BaselineLifecycle,
+    class_rules_digest,
 )
-from exporter.baseline.rule import Sums
-from exporter.baseline.samples import Condition
-from exporter.baseline.tracker import APPLIED
-from exporter.catalog import Catalog
-from exporter.collect.board import Board
-from exporter.database.outcome import State
+from exporter.learning.metrics import BaselineState
 from exporter.state import StateStore
 from tests.baselines import BASELINE
 from tests.disk import full_disk
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from exporter.baseline.document import Baseline
+    from exporter.baseline.artefact import Baseline
     from exporter.database.facts import ServerFacts
 
 HISTORY = make_query("history", {APPLIED: {"labels": ["version"], "value": "applied"}})
@@ -57,10 +57,10 @@ BEGAN = START + 6.5 * HOUR
 SETTLED = BEGAN + HOUR / 2
 PLACE = ("invoices", "anon")
 
-UNKNOWN = Deployed({"one": PhaseSeen()})
-BEFORE = Deployed({"one": PhaseSeen(False)}, has_begun=False)
-BEGUN = Deployed({"one": PhaseSeen(True, BEGAN)}, True, BEGAN, BEGAN, SETTLED)
-LONG_SINCE = Deployed({"one": PhaseSeen(True)}, has_begun=True)
+UNKNOWN = DeploymentProgress({"one": PhaseProgress()})
+BEFORE = DeploymentProgress({"one": PhaseProgress(False)}, has_begun=False)
+BEGUN = DeploymentProgress({"one": PhaseProgress(True, BEGAN)}, True, BEGAN, BEGAN, SETTLED)
+LONG_SINCE = DeploymentProgress({"one": PhaseProgress(True)}, has_begun=True)
 
 
 class Life:
@@ -69,7 +69,7 @@ class Life:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.facts = FACTS
-        self.board = Board(CATALOG.queries, {"history": 60.0, "orders": 60.0})
+        self.board = SnapshotStore(CATALOG.queries, {"history": 60.0, "orders": 60.0})
         self.store = StateStore(path)
         self.restart()
 
@@ -77,27 +77,27 @@ class Life:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self.path)
-        self.keeper = Keeper(self.store, "loom", CATALOG, HOUR)
+        self.keeper = BaselineLifecycle(self.store, "loom", CATALOG, HOUR)
 
-    def attend(self, deployed: Deployed, facts: ServerFacts | None = None) -> None:
+    def on_progress(self, deployed: DeploymentProgress, facts: ServerFacts | None = None) -> None:
         """See how far the deployment has come."""
         self.facts = facts or self.facts
-        self.keeper.attend(self.facts, deployed, self.board)
+        self.keeper.on_progress(self.facts, deployed, self.board)
 
     def call(self, at: float, *times: float) -> None:
         """Poll, half a minute after `at`, what was called since then."""
-        self.keeper.follow(OWNER, window(at, called(*times)))
+        self.keeper.on_poll(OWNER, window(at, called(*times)))
 
     def collect(self, hours: int = 6) -> None:
         """Collect from the beginning, one call of 0.2 s and one of 0.3 s in each hour."""
-        self.attend(BEFORE)
+        self.on_progress(BEFORE)
         for hour in range(hours):
             self.call(START + hour * HOUR, 0.2, 0.3)
 
     def freeze(self) -> Baseline:
         """Collect, and see the deployment begin."""
         self.collect()
-        self.attend(BEGUN)
+        self.on_progress(BEGUN)
         assert self.keeper.baseline is not None
         return self.keeper.baseline
 
@@ -120,7 +120,7 @@ class Life:
 
     def matched(self) -> Sums:
         """Return the sums of the class, as they are exposed."""
-        shown = self.keeper.follow(OWNER, None)
+        shown = self.keeper.on_poll(OWNER, None)
         calls, *others = (series[PLACE] for series in shown.values())
         return Sums(int(calls), *others)
 
@@ -145,45 +145,45 @@ def test_baseline_is_frozen_when_the_deployment_begins_without_the_hour_before(l
     assert statement.text == "select * from invoices"
     assert (baseline.source, baseline.deployment) == ("automatic", "orders")
     assert baseline.window.end.timestamp() == START + 5 * HOUR
-    assert life.condition() == (Condition.FROZEN, None)
+    assert life.condition() == (BaselineState.FROZEN, None)
     assert loads(life.written() or "") == baseline
 
 
 def test_what_is_called_before_anybody_has_noticed_the_deployment_is_not_in_it(life: Life) -> None:
     life.collect()
     life.call(BEGAN, 9.0)
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 10
 
 
 @pytest.mark.parametrize("unsure", [None, UNKNOWN, LONG_SINCE])
 def test_nothing_is_collected_while_it_is_not_sure_that_nothing_has_begun(
-    life: Life, unsure: Deployed | None
+    life: Life, unsure: DeploymentProgress | None
 ) -> None:
     if unsure:
-        life.attend(unsure)
+        life.on_progress(unsure)
     life.call(START, 9.0)
-    assert life.condition() == (Condition.MISSING, None)
-    life.attend(BEFORE)
-    assert life.condition() == (Condition.COLLECTING, None)
+    assert life.condition() == (BaselineState.MISSING, None)
+    life.on_progress(BEFORE)
+    assert life.condition() == (BaselineState.COLLECTING, None)
     life.call(START + HOUR, 0.2)
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 1
 
 
 def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: Life) -> None:
-    life.attend(LONG_SINCE)
+    life.on_progress(LONG_SINCE)
     life.call(START, 0.2)
-    life.attend(LONG_SINCE)
-    assert life.condition() == (Condition.MISSING, None)
+    life.on_progress(LONG_SINCE)
+    assert life.condition() == (BaselineState.MISSING, None)
     assert (life.keeper.baseline, life.written(), life.keeper.changes()) == (None, None, {})
 
 
 def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
     life.collect(hours=0)
     life.call(BEGAN - HOUR / 2, 0.2)
-    life.attend(BEGUN)
-    assert life.condition() == (Condition.MISSING, None)
+    life.on_progress(BEGUN)
+    assert life.condition() == (BaselineState.MISSING, None)
     assert life.written() is None
 
 
@@ -217,7 +217,7 @@ def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     counted["taken_at"] -= STALE_SECONDS
     assert life.store.save("loom", COMPARISON, {"orders": json.dumps(counted)})
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.changes() == {}
     life.call(NOW, 0.3)
     assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
@@ -225,38 +225,38 @@ def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
 
 def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Life) -> None:
     life.collect(hours=3)
-    identity = identity_of(FACTS, rules_digest(CATALOG.deployment))
+    identity = provenance_of(FACTS, class_rules_digest(CATALOG.deployment))
     captured = BASELINE.model_copy(update={"identity": identity, "deployment": "orders"})
     life.write(dumps(captured))
-    life.attend(BEFORE)
-    assert life.condition() == (Condition.FROZEN, None)
+    life.on_progress(BEFORE)
+    assert life.condition() == (BaselineState.FROZEN, None)
     for hour in range(3, 6):
         life.call(START + hour * HOUR, 0.2, 0.3)
     with opened(life.path) as other:
         assert other.save("loom", TOPIC, {"orders": None})
-    life.attend(BEFORE)
-    assert life.condition() == (Condition.COLLECTING, None)
-    life.attend(BEGUN)
+    life.on_progress(BEFORE)
+    assert life.condition() == (BaselineState.COLLECTING, None)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 2 * 5
 
 
 def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
     """Live a whole life, and return what comes of it."""
-    life.attend(BEFORE)
-    steps: list[tuple[Deployed, Callable[[], None]]] = [
+    life.on_progress(BEFORE)
+    steps: list[tuple[DeploymentProgress, Callable[[], None]]] = [
         (BEFORE, lambda: life.call(START, 0.2, 0.3)),
         (BEFORE, lambda: life.call(START + HOUR, 0.1)),
-        (BEGUN, lambda: life.attend(BEGUN)),
+        (BEGUN, lambda: life.on_progress(BEGUN)),
         (BEGUN, lambda: life.call(BEGAN, 0.5)),
         (BEGUN, lambda: life.call(SETTLED, 0.3)),
-        (BEGUN, lambda: life.attend(BEGUN)),
+        (BEGUN, lambda: life.on_progress(BEGUN)),
         (BEGUN, lambda: life.call(SETTLED + 30, 0.1)),
     ]
     for number, (deployed, step) in enumerate(steps):
         step()
         if number == restart_after:
             life.restart()
-            life.attend(deployed)
+            life.on_progress(deployed)
     assert life.keeper.baseline is not None
     # A text is known again only when its statement is called again.
     statements = [
@@ -276,9 +276,9 @@ def test_nothing_is_written_twice(life: Life) -> None:
     life.freeze()
     versions = [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
     for _ in range(3):
-        life.attend(BEGUN)
+        life.on_progress(BEGUN)
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert versions == [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
 
 
@@ -290,11 +290,11 @@ def test_hours_are_gone_once_the_baseline_is_written(life: Life) -> None:
 def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Life) -> None:
     life.collect()
     hours = life.store.load("loom", "baseline hours")
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     before = life.written()
     life.store.save("loom", "baseline hours", dict(hours))
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.written() == before
     assert life.store.names("loom", "baseline hours") == ["owner"]
 
@@ -302,13 +302,13 @@ def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Lif
 def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: Life) -> None:
     life.collect()
     with full_disk(), capture_logs():  # the output of tests is a file, too
-        life.attend(BEGUN)
+        life.on_progress(BEGUN)
         assert calls(life.keeper.baseline) == 10
     assert life.written() is None
     life.call(SETTLED, 0.3)
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 10
     assert life.store.names("loom", "baseline hours") == ["owner"]
     assert life.matched().calls == 1
@@ -320,10 +320,10 @@ def test_state_that_is_lost_is_written_again(life: Life) -> None:
     for file in life.path.parent.iterdir():
         file.unlink()
     for _ in range(2):  # the first save finds out that something is amiss
-        life.attend(BEGUN)
+        life.on_progress(BEGUN)
         life.call(SETTLED + 60, 0.3)
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.baseline == baseline
     assert life.matched().calls == 2
 
@@ -333,12 +333,12 @@ def test_hours_that_cannot_be_read_now_are_waited_for(life: Life) -> None:
     folder = life.path.parent
     folder.rename(folder.with_name("away"))
     folder.write_text("in the way")
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.baseline is None
     folder.unlink()
     folder.with_name("away").rename(folder)
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 10
 
 
@@ -348,7 +348,7 @@ def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
     statement = baseline.statements[0]
     slower = statement.model_copy(update={"seconds": 2 * statement.seconds})
     life.write(dumps(baseline.model_copy(update={"statements": (slower,), "source": "captured"})))
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.baseline is not None
     assert life.keeper.baseline.source == "captured"
     assert life.keeper.changes()["invoices"].change is None, "it begins anew"
@@ -363,9 +363,9 @@ def test_captured_baseline_is_not_replaced_by_what_was_collected(life: Life) -> 
     life.restart()
     life.collect()
     life.write(dumps(captured))
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.baseline == captured
 
 
@@ -405,33 +405,33 @@ def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
     life.write(spoilt)
     with capture_logs() as logs:
         for _ in range(3):
-            life.attend(BEGUN)
+            life.on_progress(BEGUN)
             life.call(SETTLED, 0.3)
     told = [line for line in logs if line["event"] == "the baseline is refused"]
     assert [(line["log_level"], line["reason"]) for line in told] == [("warning", reason)]
-    assert life.condition() == (Condition.REFUSED, reason)
+    assert life.condition() == (BaselineState.REFUSED, reason)
     assert (life.keeper.baseline, life.keeper.changes()) == (None, {})
-    assert life.keeper.follow(OWNER, None) == {}
+    assert life.keeper.on_poll(OWNER, None) == {}
     assert life.written() == spoilt
 
 
 def test_while_a_baseline_is_refused_another_one_is_collected(life: Life) -> None:
     life.write("{")
     life.collect()
-    assert life.condition() == (Condition.REFUSED, Refusal.TRUNCATED)
-    life.attend(BEGUN)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.TRUNCATED)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 10
-    assert life.condition() == (Condition.FROZEN, None)
+    assert life.condition() == (BaselineState.FROZEN, None)
 
 
 def test_baseline_is_used_again_when_the_server_is_as_it_was(life: Life) -> None:
     baseline = life.freeze()
     life.call(SETTLED, 0.3)
     other = replace(FACTS, settings={**FACTS.settings, "pg_stat_statements.track": "all"})
-    life.attend(BEGUN, other)
-    assert life.condition() == (Condition.REFUSED, Refusal.OTHER_SETTINGS)
+    life.on_progress(BEGUN, other)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.OTHER_SETTINGS)
     life.call(SETTLED + 30, 9.0)
-    life.attend(BEGUN, FACTS)
+    life.on_progress(BEGUN, FACTS)
     assert life.keeper.baseline == baseline
     assert life.matched().calls == 1
     life.call(SETTLED + 60, 0.3)
@@ -444,15 +444,17 @@ def test_counters_do_not_fall_when_the_server_is_restarted_while_the_disk_is_ful
     life.freeze()
     with full_disk(), capture_logs():
         life.call(SETTLED, 0.3)
-        life.attend(BEGUN, replace(FACTS, postmaster_start=datetime.now(UTC)))
+        life.on_progress(BEGUN, replace(FACTS, postmaster_start=datetime.now(UTC)))
         assert life.matched().calls == 1
 
 
 def test_hour_in_which_the_server_was_restarted_is_excluded(life: Life) -> None:
     life.collect(hours=3)
-    life.attend(BEFORE, replace(FACTS, postmaster_start=datetime.fromtimestamp(START + HOUR, UTC)))
+    life.on_progress(
+        BEFORE, replace(FACTS, postmaster_start=datetime.fromtimestamp(START + HOUR, UTC))
+    )
     life.call(START + 3 * HOUR, 0.2)
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert calls(life.keeper.baseline) == 5
     assert life.keeper.baseline is not None
     (excluded,) = life.keeper.baseline.window.excluded
@@ -464,8 +466,8 @@ def test_another_database_begins_with_nothing(life: Life) -> None:
     life.freeze()
     life.call(SETTLED, 0.3)
     other = replace(FACTS, database_oid=6)
-    life.attend(BEFORE, other)
-    assert life.condition() == (Condition.REFUSED, Refusal.OTHER_DATABASE)
+    life.on_progress(BEFORE, other)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.OTHER_DATABASE)
     assert life.keeper.baseline is None
 
 
@@ -474,7 +476,7 @@ def test_sums_that_cannot_be_understood_begin_anew(life: Life) -> None:
     life.call(SETTLED, 0.3)
     life.store.save("loom", COMPARISON, {"orders": '{"matched": 3}'})
     life.restart()
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.matched() == Sums()
 
 
@@ -500,14 +502,14 @@ def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life:
     _remember_orders(life, time.time() + HOUR)
     life.collect()
     marked_at = NOW - HOUR / 2
-    life.attend(replace(BEGUN, began_at=marked_at))
+    life.on_progress(replace(BEGUN, began_at=marked_at))
     assert life.keeper.baseline is not None
     assert life.keeper.baseline.gauges == ()
 
 
 def test_gauges_alone_are_worth_a_baseline(life: Life) -> None:
     _remember_orders(life, time.time() + HOUR)
-    life.attend(BEGUN)
+    life.on_progress(BEGUN)
     assert life.keeper.baseline is not None
     assert (life.keeper.baseline.statements, len(life.keeper.baseline.gauges)) == ((), 1)
 
@@ -518,8 +520,8 @@ def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
     for labels in ([], ["kind", "shop"]):
         metric = {"labels": labels, "value": "orders", "baseline": True}
         catalog = Catalog(DEPLOYMENT, (HISTORY, make_query("orders", {"loom_orders": metric})))
-        keeper = Keeper(life.store, "loom", catalog, HOUR)
-        keeper.attend(FACTS, BEGUN, life.board)
+        keeper = BaselineLifecycle(life.store, "loom", catalog, HOUR)
+        keeper.on_progress(FACTS, BEGUN, life.board)
         assert keeper.baseline is not None
         assert "loom_orders_baseline" not in keeper.samples()
 
@@ -534,7 +536,7 @@ def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twice(life
     def look() -> None:
         for minute in range(100):  # a server that is restarted has the document read anew
             started = datetime.fromtimestamp(START + 60 * minute, UTC)
-            life.attend(BEGUN, replace(FACTS, postmaster_start=started))
+            life.on_progress(BEGUN, replace(FACTS, postmaster_start=started))
 
     with ThreadPoolExecutor(2) as pool:
         for done in (pool.submit(poll), pool.submit(look)):

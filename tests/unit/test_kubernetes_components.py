@@ -98,7 +98,7 @@ def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
     for name, text in files.items():
         (dated / name).write_text(text)
         (tmp_path / "queries" / name).symlink_to(f"..data/{name}")
-    loaded = catalog.load(tmp_path / "queries")
+    loaded = catalog.load_catalog(tmp_path / "queries")
     assert [query.name for query in loaded.queries] == ["orders_stuck"]
 
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from exporter.database.outcome import State, describe, state_of
+from exporter.database.outcome import State, describe_error, state_of
 
 SECRET = "jane@example.org"
 
@@ -59,7 +59,7 @@ def test_error_of_the_client_itself_is_an_error() -> None:
 
 @pytest.mark.parametrize("sqlstate", ["22012", "22P02", "22003", "23505", "23514", "P0001"])
 def test_message_that_may_quote_data_is_withheld(sqlstate: str) -> None:
-    described = describe(_error(sqlstate))
+    described = describe_error(_error(sqlstate))
     assert sqlstate in described
     assert "withheld" in described
     assert SECRET not in described
@@ -67,7 +67,7 @@ def test_message_that_may_quote_data_is_withheld(sqlstate: str) -> None:
 
 def test_message_of_a_lost_connection_becomes_one_line() -> None:
     error = psycopg.OperationalError("connection failed:\n\tIs the server\nrunning?\n")
-    assert describe(error) == "connection failed: Is the server running?"
+    assert describe_error(error) == "connection failed: Is the server running?"
 
 
 def test_states_are_told_apart_by_what_they_mean() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.deployed import Deployed, PhaseSeen
 from exporter.database.outcome import State
+from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
 from exporter.verdict.assess import assess
 from exporter.web import pages as pages_module
@@ -136,7 +136,7 @@ async def test_secret_is_shown_nowhere_and_markup_stays_whole(tmp_path: Path) ->
 # ── What it tells ────────────────────────────────────────────────────────────────────────────────
 
 
-def _judged_parts(folder: Path, deployed: Deployed) -> Parts:
+def _judged_parts(folder: Path, deployed: DeploymentProgress) -> Parts:
     deployment = make_deployment(
         """
 criteria: {things: {title: Few, phase: one, conditions: [{metric: loom_things, at_most: 2}]}}
@@ -153,20 +153,24 @@ sign_offs: {boss: {title: The boss}}
 @pytest.mark.parametrize(
     ("deployed", "told", "is_calm"),
     [
-        (Deployed({}), "It is not known whether the deployment has begun.", False),
+        (DeploymentProgress({}), "It is not known whether the deployment has begun.", False),
         (NOT_BEGUN, "The deployment has not begun; there is nothing to judge yet.", True),
         (half_done(0.0), "1 of 2 phases are applied.", False),
         (DONE, "Deployed 20", False),
         (
-            Deployed(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 600),
+            DeploymentProgress(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 600),
             "The database is warming up; speed is judged from 20",
             False,
         ),
-        (Deployed({"one": PhaseSeen(True)}, has_begun=True), "at a time that is not known", False),
+        (
+            DeploymentProgress({"one": PhaseProgress(True)}, has_begun=True),
+            "at a time that is not known",
+            False,
+        ),
     ],
 )
 async def test_stage_of_the_deployment_is_told(
-    tmp_path: Path, deployed: Deployed, told: str, is_calm: bool
+    tmp_path: Path, deployed: DeploymentProgress, told: str, is_calm: bool
 ) -> None:
     parts = _judged_parts(tmp_path, deployed)
     assert told in (await _read(parts)).text

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.catalog.query import parse_query
 from exporter.catalog.requirement import Extension
-from exporter.documents import DocumentError
+from exporter.yaml_source import YamlError
 from tests.queries import DEPLOYMENT, QUERY, make_folder, make_query, query_text
 
 GAUGE = {"loom_things": {"value": "things"}}
@@ -142,7 +142,7 @@ def test_one_select_in_any_shape_is_accepted(sql: str) -> None:
     ],
 )
 def test_anything_but_one_select_is_refused(sql: str) -> None:
-    with pytest.raises(DocumentError, match=r"^things\.sql:\d+: (must be one|there is no SQL)"):
+    with pytest.raises(YamlError, match=r"^things\.sql:\d+: (must be one|there is no SQL)"):
         make_query("things", GAUGE, sql=sql)
 
 
@@ -151,7 +151,7 @@ def test_anything_but_one_select_is_refused(sql: str) -> None:
 )
 def test_schedule_is_five_cron_fields(schedule: str) -> None:
     if schedule.startswith("@"):
-        with pytest.raises(DocumentError, match="schedule: not a cron expression"):
+        with pytest.raises(YamlError, match="schedule: not a cron expression"):
             make_query("things", GAUGE, schedule=schedule)
     else:
         assert make_query("things", GAUGE, schedule=schedule).header.schedule == schedule
@@ -168,13 +168,13 @@ def test_a_whole_schedule_may_stand_last_in_the_header() -> None:
 
 def test_windows_line_ends_are_line_ends(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "queries", {"things.sql": QUERY.replace("\n", "\r\n")})
-    (query,) = load(folder).queries
+    (query,) = load_catalog(folder).queries
     assert query.text == parse_query(Path("things.sql"), QUERY).text
 
 
 def test_folder_is_loaded_in_order_of_names(tmp_path: Path) -> None:
     files = {f"{name}.sql": QUERY.replace("loom_things", f"loom_{name}") for name in "cab"}
-    catalog = load(make_folder(tmp_path / "queries", {**files, "notes.txt": "not a query"}))
+    catalog = load_catalog(make_folder(tmp_path / "queries", {**files, "notes.txt": "not a query"}))
     assert [query.name for query in catalog.queries] == ["a", "b", "c"]
     assert list(catalog.metrics()) == ["loom_a", "loom_b", "loom_c"]
     assert catalog.query("b") is catalog.queries[1]
@@ -184,13 +184,13 @@ def test_folder_is_loaded_in_order_of_names(tmp_path: Path) -> None:
 
 
 def test_two_files_may_feed_one_metric(tmp_path: Path) -> None:
-    catalog = load(make_folder(tmp_path / "queries", {"a.sql": QUERY, "b.sql": QUERY}))
+    catalog = load_catalog(make_folder(tmp_path / "queries", {"a.sql": QUERY, "b.sql": QUERY}))
     assert len(catalog.queries) == 2
     assert list(catalog.metrics()) == ["loom_things"]
 
 
 def test_catalog_cannot_be_changed(tmp_path: Path) -> None:
-    catalog = load(make_folder(tmp_path / "queries", {"things.sql": QUERY}))
+    catalog = load_catalog(make_folder(tmp_path / "queries", {"things.sql": QUERY}))
     (query,) = catalog.queries
     for thing, name in (
         (catalog, "queries"),
@@ -213,7 +213,7 @@ def test_deployment_is_read_with_what_each_phase_leaves(tmp_path: Path) -> None:
     folder = make_folder(
         tmp_path / "queries", {"a.sql": QUERY, "deployment.yaml": DEPLOYMENT + more}
     )
-    deployment = load(folder).deployment
+    deployment = load_catalog(folder).deployment
     phase = deployment.phases["one"]
     assert (phase.migrations[0].version, phase.migrations[0].name) == ("1", "first")
     assert (phase.objects[0].kind, phase.objects[0].object) == ("view", "v")

@@ -6,16 +6,16 @@ leave the new statement without a baseline.
 
 from __future__ import annotations
 
-from exporter.catalog import load
-from exporter.demo.workload import Statement
+from exporter.catalog import load_catalog
+from exporter.demo.workload import WorkloadStatement
 from exporter.settings import packaged_queries
 from exporter.statements.classes import classify
 from exporter.statements.text import identity
 from tests.loom_database import LOOM
 
-DEPLOYMENT = load(packaged_queries()).deployment
+DEPLOYMENT = load_catalog(packaged_queries()).deployment
 WORKLOAD = {
-    identity(file.read_text()): Statement.parse(file.read_text())
+    identity(file.read_text()): WorkloadStatement.parse(file.read_text())
     for file in sorted((LOOM / "workload").glob("*.sql"))
 }
 PAIRS = [

@@ -11,10 +11,10 @@ from exporter.catalog.requirement import (
     Extension,
     ExtensionRequirement,
     ServerRequirement,
-    version,
+    parse_version,
 )
 from exporter.database.outcome import RunError, State
-from exporter.database.preflight import judge, needs_preflight, preflight_parameters
+from exporter.sources.preflight import decide, needs_preflight, preflight_parameters
 from tests.queries import make_query
 
 EXTENSION: TypeAdapter[Extension] = TypeAdapter(ExtensionRequirement)
@@ -26,18 +26,18 @@ METRICS = {"loom_things": {"value": "things"}}
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=4))
 def test_version_reads_its_numbers(numbers: list[int]) -> None:
-    assert version(".".join(map(str, numbers))) == tuple(numbers)
+    assert parse_version(".".join(map(str, numbers))) == tuple(numbers)
 
 
 @pytest.mark.parametrize(
     ("older", "newer"), [("1.9", "1.10"), ("1", "1.1"), ("9.6", "10"), ("1.4-1", "1.5-beta1")]
 )
 def test_versions_are_compared_by_number(older: str, newer: str) -> None:
-    assert version(older) < version(newer)
+    assert parse_version(older) < parse_version(newer)
 
 
 def test_what_follows_a_dash_is_not_the_version() -> None:
-    assert version("1.4-5") == (1, 4)
+    assert parse_version("1.4-5") == (1, 4)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_is_not_there_makes_the_query_absent(
 ) -> None:
     query = make_query("things", METRICS, requires=requires)
     with pytest.raises(RunError) as raised:
-        judge(query, {**NOTHING, **found})
+        decide(query, {**NOTHING, **found})
     assert (raised.value.state, str(raised.value)) == (State.ABSENT, detail)
 
 
@@ -120,13 +120,13 @@ def test_what_is_not_there_makes_the_query_absent(
 )
 def test_what_is_there_lets_it_run(requires: dict[str, object], found: dict[str, object]) -> None:
     query = make_query("things", METRICS, requires=requires)
-    assert judge(query, {**NOTHING, **found}) is False
+    assert decide(query, {**NOTHING, **found}) is False
 
 
 def test_function_is_called_only_if_it_was_made_from_this_text() -> None:
     query = make_query("things", METRICS, access="definer")
-    assert judge(query, NOTHING) is False
-    assert judge(query, {**NOTHING, "body": f"\n{query.select}\n"}) is True
+    assert decide(query, NOTHING) is False
+    assert decide(query, {**NOTHING, "body": f"\n{query.select}\n"}) is True
     with pytest.raises(RunError, match="run `loom-exporter grants` again") as raised:
-        judge(query, {**NOTHING, "body": f"\n{query.select} \n"})
+        decide(query, {**NOTHING, "body": f"\n{query.select} \n"})
     assert raised.value.state is State.OUTDATED

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from exporter import catalog
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
-from exporter.documents import parse_document
 from exporter.settings import packaged_queries
+from exporter.yaml_source import parse_document
 from tests.queries import QUERY
 
 FILE = packaged_queries() / "header.schema.json"
-SHIPPED = {query.name: query for query in catalog.load(packaged_queries()).queries}
+SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).queries}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from exporter import catalog
 from exporter.catalog.criteria import conditions_with_places
 from exporter.settings import packaged_queries
 
-CATALOG = catalog.load(packaged_queries())
+CATALOG = catalog.load_catalog(packaged_queries())
 DEPLOYMENT = CATALOG.deployment
 
 

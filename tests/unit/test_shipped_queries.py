@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from exporter.catalog import Query
 
 FOLDER = packaged_queries()
-CATALOG = catalog.load(FOLDER)
+CATALOG = catalog.load_catalog(FOLDER)
 DEPLOYMENT = CATALOG.deployment
 QUERIES = {query.name: query for query in CATALOG.queries}
 

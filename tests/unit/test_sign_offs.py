@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.state import StateStore
-from exporter.verdict.sign_offs import (
+from exporter.deployment.sign_offs import (
     SignOffError,
     load_sign_offs,
     save_sign_off,
@@ -15,6 +14,7 @@ from exporter.verdict.sign_offs import (
     signable,
     topic,
 )
+from exporter.state import StateStore
 from tests.unit.judging import make_deployment
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collect.snapshot import read_rows
+from exporter.collect.rows import read_rows
 from exporter.database.outcome import RunError, State
 from exporter.state import Observation
 from tests.queries import make_query, rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.catalog import load
+from exporter.catalog import load_catalog
 from exporter.catalog.deployment import StatementClass
 from exporter.settings import packaged_queries
 from exporter.statements.classes import Classification, classify, parsed_names
@@ -146,7 +146,7 @@ WORKLOAD = {
 
 
 def test_shipped_classes_sort_what_the_application_asks() -> None:
-    classes = load(packaged_queries()).deployment.classes
+    classes = load_catalog(packaged_queries()).deployment.classes
     files = sorted((LOOM / "workload").glob("*.sql"))
     found = {file.stem: classify(file.read_text(), classes) for file in files}
     assert {stem: classification.name for stem, classification in found.items()} == WORKLOAD

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog.deployment import StatementClass, load_deployment
-from exporter.documents import DocumentError
+from exporter.yaml_source import YamlError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(DocumentError) as error:
+    with pytest.raises(YamlError) as error:
         _load(tmp_path, old, new)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.database.identity import DatabaseIdentity
 from exporter.statements.counters import Delta, Key, Poll, Reading, advance
-from exporter.statements.memory import Owner, documents, restore, rules_of
+from exporter.statements.metrics import statement_samples
+from exporter.statements.persistence import documents, restore, rules_of
 from exporter.statements.poller import BATCH, FEW, Poller
-from exporter.statements.samples import make_samples
 from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
 from exporter.statements.tally import Counted, Known, Tally, changed, slow
 from tests.queries import make_catalog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEPLOYMENT = make_catalog().deployment.model_copy(update={"statement_roles": ("anon",)})
-OWNER = Owner("loom", 5, "7000")
+OWNER = DatabaseIdentity("loom", 5, "7000")
 RULES = rules_of(DEPLOYMENT, show=True)
 A, B = Key(10, 5, 1), Key(11, 5, -2)
 FAST = Known("a" * 64, "fast", "anon", "select ?")
@@ -158,7 +159,7 @@ def test_noise_about_the_tenth_place_does_not_flicker() -> None:
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _written(tally: Tally, owner: Owner = OWNER) -> dict[str, str]:
+def _written(tally: Tally, owner: DatabaseIdentity = OWNER) -> dict[str, str]:
     assert tally.poll
     found = documents(tally, owner, RULES, tally.poll.readings)
     return {name: text for name, text in found.items() if text is not None}
@@ -196,13 +197,15 @@ def test_what_changed_is_all_that_is_written(tally: Tally) -> None:
     ("owner", "is_same"),
     [
         (OWNER, True),
-        (Owner("loom", 5, None), True),
-        (Owner("loom", 6, "7000"), False),
-        (Owner("other", 5, "7000"), False),
-        (Owner("loom", 5, "7001"), False),
+        (DatabaseIdentity("loom", 5, None), True),
+        (DatabaseIdentity("loom", 6, "7000"), False),
+        (DatabaseIdentity("other", 5, "7000"), False),
+        (DatabaseIdentity("loom", 5, "7001"), False),
     ],
 )
-def test_tally_of_another_database_is_left_alone(tally: Tally, owner: Owner, is_same: bool) -> None:
+def test_tally_of_another_database_is_left_alone(
+    tally: Tally, owner: DatabaseIdentity, is_same: bool
+) -> None:
     assert (restore(_written(tally), owner, RULES) is not None) is is_same
 
 
@@ -232,7 +235,7 @@ def test_nothing_written_is_nothing_restored() -> None:
 
 
 def test_only_classes_and_roles_of_the_deployment_are_shown(tally: Tally) -> None:
-    samples = make_samples(tally, DEPLOYMENT, None, ())
+    samples = statement_samples(tally, DEPLOYMENT, None, ())
     assert set(samples["loom_statement_calls_total"]) == {("other", "anon"), ("other", "other")}
 
 

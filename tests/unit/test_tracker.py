@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.baseline.tracker import APPLIED, WRITTEN, Tracker, last_look, write_mark
 from exporter.catalog import Deployment
-from exporter.collect.board import Board
+from exporter.collect.store import SnapshotStore
+from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
+from exporter.deployment.history import APPLIED, WRITTEN, MigrationHistory, last_look, write_mark
 from exporter.state import StateStore
-from exporter.statements.memory import Owner
 from tests.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from exporter.baseline.deployed import Deployed
     from exporter.collect.snapshot import Samples
+    from exporter.deployment.progress import DeploymentProgress
 
-OWNER = Owner("loom", 5, "7000")
+OWNER = DatabaseIdentity("loom", 5, "7000")
 WARMUP_SECONDS = 1800.0
 ROLLBACK = {"risk": "low", "advice": "Roll back."}
 DEPLOYMENT = Deployment.model_validate(
@@ -58,15 +58,17 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.board = Board([HISTORY], {HISTORY.name: 45.0})
+        self.board = SnapshotStore([HISTORY], {HISTORY.name: 45.0})
         self.restart()
 
     def restart(self) -> None:
         """Begin anew with what is written down."""
         self.store = StateStore(self._path)
-        self.tracker = Tracker(self.store, "loom", DEPLOYMENT, 3600.0)
+        self.tracker = MigrationHistory(self.store, "loom", DEPLOYMENT, 3600.0)
 
-    def look(self, *versions: str, owner: Owner = OWNER, **written: float) -> Deployed:
+    def look(
+        self, *versions: str, owner: DatabaseIdentity = OWNER, **written: float
+    ) -> DeploymentProgress:
         """Look while these versions are in the history; `written` are exact times, as `v1=...`."""
         samples: Samples = {
             APPLIED: {(version, "name"): float(version in versions) for version in "123"},
@@ -172,7 +174,7 @@ def test_migration_applied_while_nobody_looked_is_dated_to_the_next_look(history
 def test_another_database_has_a_history_of_its_own(history: History) -> None:
     history.look()
     history.look("1")
-    other = history.look(owner=Owner("loom", 6, "7000"))
+    other = history.look(owner=DatabaseIdentity("loom", 6, "7000"))
     assert other.has_begun is False
     assert other.rewritten_at is None
 
@@ -220,7 +222,7 @@ def test_database_without_a_history_has_nothing_applied(history: History) -> Non
 
 def test_warmup_is_shorter_where_an_hour_is(tmp_path: Path) -> None:
     history = History(tmp_path / "state.sqlite3")
-    history.tracker = Tracker(history.store, "loom", DEPLOYMENT, 36.0)
+    history.tracker = MigrationHistory(history.store, "loom", DEPLOYMENT, 36.0)
     seen = history.look("1", v1=1000.0)
     assert seen.settled_at == 1018.0
     assert seen.is_warming_up(1017.0)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from exporter.baseline.comparison import ClassChange
 from exporter.catalog.criteria import Criterion
+from exporter.comparison.comparison import ClassResult
+from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import Assessment, Verdict, assess
-from exporter.verdict.judged import judge_criterion
+from exporter.verdict.metrics import METRICS, verdict_samples
 from exporter.verdict.outcome import Outcome
-from exporter.verdict.samples import METRICS, make_samples
-from exporter.verdict.sign_offs import sign
+from exporter.verdict.results import judge_criterion
 from tests.unit.judging import (
     NOT_BEGUN,
     before,
@@ -60,7 +60,7 @@ def _assess(
     evidence = make_evidence(
         board,
         **{
-            "classes": {"quick": ClassChange(ratio, 0.95)},
+            "classes": {"quick": ClassResult(ratio, 0.95)},
             "sign_offs": sign_offs,
             "before": before(loom_number={(): 5.0}, loom_things={("round",): 2.0, ("odd",): 9.0}),
             **changes,
@@ -153,7 +153,7 @@ def test_one_status_of_each_thing_is_exposed_as_1(
     number: float | None, signed: dict[str, bool]
 ) -> None:
     assessment = _assess(number, signed=signed)
-    samples = make_samples(assessment)
+    samples = verdict_samples(assessment)
     assert samples.keys() == METRICS.keys()
     for name, series in samples.items():
         assert METRICS[name].labels
@@ -167,7 +167,7 @@ def test_one_status_of_each_thing_is_exposed_as_1(
 
 
 def test_exposed_statuses_are_those_of_the_assessment() -> None:
-    samples = make_samples(_assess(1, signed={"people_day_2": False}))
+    samples = verdict_samples(_assess(1, signed={"people_day_2": False}))
     shown = {
         name: {labels for labels, value in series.items() if value}
         for name, series in samples.items()
@@ -184,5 +184,5 @@ def test_exposed_statuses_are_those_of_the_assessment() -> None:
             ("2", "people_day_2", "fail"),
         },
     }
-    pending = make_samples(_assess(None))["loom_daily_check_status"]
+    pending = verdict_samples(_assess(None))["loom_daily_check_status"]
     assert pending["1", "number_day_1", "pending"] == 1

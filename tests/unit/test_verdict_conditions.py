@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.baseline.comparison import ClassChange
-from exporter.baseline.deployed import Deployed, PhaseSeen
 from exporter.catalog.criteria import Condition
+from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
+from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
-from exporter.verdict.conditions import Finding, judge
-from exporter.verdict.look import LOOK_SECONDS
+from exporter.verdict.conditions import ConditionResult, judge_condition
+from exporter.verdict.look import SETTLE_SECONDS
 from exporter.verdict.outcome import Outcome
 from tests.unit.judging import (
     APPLIED_AT,
@@ -41,8 +41,8 @@ PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 ZERO = {"metric": "loom_number", "equals": 0}
 
 
-def _judge(condition: Mapping[str, Any], evidence: Evidence, phase: str = "all") -> Finding:
-    return judge(Condition.model_validate(condition), phase, evidence)
+def _judge(condition: Mapping[str, Any], evidence: Evidence, phase: str = "all") -> ConditionResult:
+    return judge_condition(Condition.model_validate(condition), phase, evidence)
 
 
 def _total(value: float, **changes: Any) -> Evidence:
@@ -114,7 +114,7 @@ def test_labels_choose_the_series_and_a_list_of_values_is_any_of_them() -> None:
 
 
 def test_sum_is_that_of_all_series_of_all_queries() -> None:
-    def finding(limit: float) -> Finding:
+    def finding(limit: float) -> ConditionResult:
         return _judge({"metric": "loom_things", "sum": True, "at_most": limit}, _things())
 
     assert finding(9).outcome is PASS
@@ -234,12 +234,12 @@ def test_deployment_left_unfinished_is_judged_once_it_had_its_time() -> None:
 @pytest.mark.parametrize(
     "deployed",
     [
-        Deployed({}),
-        Deployed({"one": PhaseSeen(), "two": PhaseSeen()}),
-        Deployed({"one": PhaseSeen(True), "two": PhaseSeen()}),
+        DeploymentProgress({}),
+        DeploymentProgress({"one": PhaseProgress(), "two": PhaseProgress()}),
+        DeploymentProgress({"one": PhaseProgress(True), "two": PhaseProgress()}),
     ],
 )
-def test_deployment_of_which_nothing_is_known_is_not_judged(deployed: Deployed) -> None:
+def test_deployment_of_which_nothing_is_known_is_not_judged(deployed: DeploymentProgress) -> None:
     for phase in ("all", "two"):
         found = _judge(ZERO, _total(1, deployed=deployed), phase)
         assert found.outcome is INCONCLUSIVE
@@ -252,16 +252,18 @@ def test_value_that_was_looked_at_before_the_phase_was_applied_does_not_count() 
     assert looked_at is not None
 
     def outcome(applied_at: float) -> Outcome:
-        deployed = replace(DONE, phases={**DONE.phases, "two": PhaseSeen(True, applied_at)})
+        deployed = replace(DONE, phases={**DONE.phases, "two": PhaseProgress(True, applied_at)})
         return _judge(ZERO, replace(evidence, deployed=deployed), "two").outcome
 
     assert outcome(looked_at + 1) is INCONCLUSIVE
-    assert outcome(looked_at - LOOK_SECONDS + 0.1) is INCONCLUSIVE, "asked for before, perhaps"
-    assert outcome(looked_at - LOOK_SECONDS - 0.1) is FAIL
+    assert outcome(looked_at - SETTLE_SECONDS + 0.1) is INCONCLUSIVE, "asked for before, perhaps"
+    assert outcome(looked_at - SETTLE_SECONDS - 0.1) is FAIL
 
 
 def test_phase_applied_before_anybody_looked_is_judged() -> None:
-    deployed = Deployed({"one": PhaseSeen(True), "two": PhaseSeen(True)}, has_begun=True)
+    deployed = DeploymentProgress(
+        {"one": PhaseProgress(True), "two": PhaseProgress(True)}, has_begun=True
+    )
     assert _judge(ZERO, _total(1, deployed=deployed), "two").outcome is FAIL
 
 
@@ -354,7 +356,7 @@ def test_value_is_held_against_that_of_another_metric() -> None:
 def test_what_is_old_proves_nothing_and_fails_nothing() -> None:
     metric = "loom_fresh_timestamp_seconds"
 
-    def finding(age_seconds: float) -> Finding:
+    def finding(age_seconds: float) -> ConditionResult:
         board = make_board(fresh={metric: {(): time.time() - age_seconds}})
         return _judge({"metric": metric, "newer_than": "2h"}, make_evidence(board))
 
@@ -383,12 +385,12 @@ QUICK = {"class": "quick", "not_slower_than": "baseline"}
 def test_class_is_judged_by_the_decision_rule(
     change: Any, coverage: float | None, outcome: Outcome
 ) -> None:
-    evidence = make_evidence(classes={"quick": ClassChange(change, coverage)})
+    evidence = make_evidence(classes={"quick": ClassResult(change, coverage)})
     assert _judge(QUICK, evidence).outcome is outcome
 
 
 def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame() -> None:
-    evidence = make_evidence(classes={"quick": ClassChange(make_change(3.4, 2.9, 3.98), 0.97)})
+    evidence = make_evidence(classes={"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)})
     found = _judge({**QUICK, "phase": "two"}, evidence)
     assert found.phases == ("two",)
     for told in ("class quick", "3.40", "2.90", "3.98", "1000 calls"):
@@ -405,7 +407,7 @@ def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame
     ],
 )
 def test_class_is_not_judged_too_early(changes: dict[str, Any], why: str) -> None:
-    slow = {"quick": ClassChange(make_change(3.4, 2.9, 3.98), 0.97)}
+    slow = {"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)}
     found = _judge(QUICK, make_evidence(**{"classes": slow, **changes}))
     assert found.outcome is INCONCLUSIVE
     assert why in found.evidence

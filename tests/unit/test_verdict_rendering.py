@@ -13,12 +13,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from exporter.baseline.comparison import ClassChange
+from exporter.comparison.comparison import ClassResult
+from exporter.deployment.sign_offs import sign
+from exporter.render.machine import VERDICT_SCHEMA, verify_json, verify_junit
+from exporter.render.report import report_html, report_markdown
+from exporter.render.text import verify_text
 from exporter.verdict.assess import Assessment, assess
-from exporter.verdict.machine import SCHEMA, verify_json, verify_junit
-from exporter.verdict.report import report_html, report_markdown
-from exporter.verdict.sign_offs import sign
-from exporter.verdict.text import verify_text
 from tests.unit.judging import (
     NOT_BEGUN,
     before,
@@ -62,7 +62,7 @@ def _assessment(things: float, *, signed: bool = False, **changes: Any) -> Asses
     evidence = make_evidence(
         board,
         **{
-            "classes": {"quick": ClassChange(make_change(0.5, 0.45, 0.55), 0.95)},
+            "classes": {"quick": ClassResult(make_change(0.5, 0.45, 0.55), 0.95)},
             "sign_offs": sign_offs if signed else {},
             "before": before(loom_number={(): 5.0}),
             **changes,
@@ -117,7 +117,7 @@ def test_every_criterion_is_told_with_its_evidence(assessment: Assessment) -> No
 @EACH
 def test_json_says_all_of_it(assessment: Assessment) -> None:
     said = json.loads(verify_json(assessment))
-    assert (said["schema"], said["verdict"]) == (SCHEMA, assessment.verdict)
+    assert (said["schema"], said["verdict"]) == (VERDICT_SCHEMA, assessment.verdict)
     assert said.keys() == {
         *("schema", "database", "deployment", "at", "verdict", "phases_to_blame", "phases"),
         *("baseline", "criteria", "sign_offs", "first_week", "tracked"),

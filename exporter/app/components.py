@@ -1,0 +1,72 @@
+"""The parts of the exporter, put together around one database and one state."""
+
+from dataclasses import dataclass
+
+from exporter.catalog import Catalog
+from exporter.collect.runner import Runner
+from exporter.collect.schedule import interval_seconds, max_age_seconds
+from exporter.collect.source import Job, MetricSource
+from exporter.collect.store import SnapshotStore
+from exporter.collect.telemetry import Telemetry
+from exporter.database.database import Database
+from exporter.learning.lifecycle import BaselineLifecycle
+from exporter.settings import Settings
+from exporter.state import StateStore
+from exporter.statements.poller import MAX_AGE_SECONDS, Poller
+from exporter.verdict.job import VerdictJob
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What runs: queries, the poll of statements, and the judging of what they say."""
+
+    catalog: Catalog
+    database: Database
+    store: StateStore
+    board: SnapshotStore
+    telemetry: Telemetry
+    runner: Runner
+    poll: Job
+    verdict: Job
+    keeper: BaselineLifecycle
+    judge: VerdictJob
+    interval_seconds: dict[str, float]
+    """By the name of what runs."""
+
+
+def assemble(
+    settings: Settings, catalog: Catalog, database: Database, store: StateStore
+) -> Components:
+    """Put the parts together; nothing runs, and nothing connects."""
+    longest = settings.max_interval
+    keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
+    judge = VerdictJob(database, store, catalog, keeper, settings.hour)
+    poll = Poller(
+        database,
+        store,
+        catalog.deployment,
+        show_texts=settings.statement_text,
+        follower=keeper,
+    ).job(longest)
+    board_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
+    board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
+    board = SnapshotStore([*catalog.queries, poll, judge], board_ages)
+    verdict = judge.job(board, longest)
+    intervals = {query.name: interval_seconds(query, longest) for query in catalog.queries}
+    intervals |= {job.name: job.interval_seconds for job in (poll, verdict)}
+    feeds: list[MetricSource] = [*catalog.queries, poll, verdict]
+    telemetry = Telemetry(database.name, feeds)
+    runner = Runner(database, board, store, telemetry, intervals)
+    return Components(
+        catalog,
+        database,
+        store,
+        board,
+        telemetry,
+        runner,
+        poll,
+        verdict,
+        keeper,
+        judge,
+        intervals,
+    )

@@ -1,0 +1,97 @@
+"""Puts the parts together, runs them until a signal comes, and takes them apart in order."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+
+import structlog
+
+from exporter.app.watch import Watch
+from exporter.database.conninfo import reloaded_conninfo
+from exporter.database.database import Database
+from exporter.settings import Settings
+from exporter.state import StateStore
+from exporter.web.app import Health, build_app
+from exporter.web.server import bind, serving
+from exporter.web.web_files import WebFiles, load_web_files
+
+DRAIN_SECONDS = 3.0
+"""Time for running queries to end once they are cancelled."""
+
+_STACK_BYTES = 8 * 2**20
+"""Of each thread: one of them parses SQL, and some systems give it an eighth of a MiB."""
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises:
+        CatalogError: the folder of queries cannot be used.
+        SettingsError: the connection string or the web config file cannot be used, the address
+            cannot be listened on, or another daemon uses the state file.
+    """
+    threading.stack_size(_STACK_BYTES)
+    web = load_web_files(settings.web_config_file) if settings.web_config_file else None
+    listener = bind(settings.listen)
+    with listener:
+        asyncio.run(_serve(settings, listener, web))
+
+
+async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
+    conninfo = reloaded_conninfo(settings)  # a malformed one ends it now, not at the first query
+    stop = _stop_signal()
+    database = Database(settings.database_name, conninfo.look)
+    store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
+    watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
+    health = Health(
+        is_alive=lambda: watch.is_alive,
+        is_ready=lambda: watch.is_complete and not stop.is_set(),
+    )
+    app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
+    tls = web.tls if web else None
+    async with serving(app, listener, tls.look if tls else None):
+        await database.open()
+        watch.start()
+        _log.info(
+            "serving",
+            address=_address(listener, "https" if tls else "http"),
+            database=database.name,
+            queries=len(watch.catalog.queries),
+            deployment=watch.catalog.deployment.name,
+        )
+        try:
+            await stop.wait()
+        finally:
+            started = time.monotonic()
+            await watch.stop(DRAIN_SECONDS)
+            await database.close()
+            store.close()
+        # The web server is last, so that a scrape during all this was still answered.
+    _log.info("stopped", seconds=round(time.monotonic() - started, 1))
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        _log.info("stopping", signal=number.name)
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+            # Not Python's own for SIGINT: a KeyboardInterrupt ends whatever code it hits upon.
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, on_signal, each)
+    return stop
+
+
+def _address(listener: socket.socket, scheme: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

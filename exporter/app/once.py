@@ -1,0 +1,89 @@
+"""Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from exporter.app.components import assemble
+from exporter.baseline.codec import RefusedError
+from exporter.catalog import Catalog, Query
+from exporter.collect.runner import Runner
+from exporter.collect.snapshot import Snapshot
+from exporter.collect.store import SnapshotStore
+from exporter.collect.telemetry import Telemetry
+from exporter.database.conninfo import conninfo_reader
+from exporter.database.database import Database
+from exporter.settings import Settings, SettingsError
+from exporter.state import StateStore
+from exporter.verdict.assess import Assessment
+from exporter.web.collectors import QueryCollector
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
+    """How the run ended, and its samples in the text format of Prometheus."""
+
+    snapshot: Snapshot
+    text: str
+
+
+async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryAnswer:
+    """Run `query` as the daemon would, and remember nothing.
+
+    Raises:
+        SettingsError: the connection string is missing or malformed.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()
+    database = Database(settings.database_name, read_conninfo, max_connections=1)
+    only = Catalog(catalog.deployment, (query,))
+    board = SnapshotStore(only.queries, {query.name: 3600.0})
+    store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    if store.problem:
+        _log.error("it is not known when tokens last changed", reason=store.problem)
+    runner = Runner(
+        database, board, store, Telemetry(database.name, only.queries), {query.name: 60.0}
+    )
+    async with database:
+        await runner.run(query)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(QueryCollector(board, database.name))
+    return QueryAnswer(board[query.name], generate_latest(registry).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The verdict, why the baseline is refused, if it is, and where the daemon left nothing."""
+
+    assessment: Assessment
+    refusal: RefusedError | None
+    missing_state: Path | None
+
+
+async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
+    """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
+
+    Raises:
+        SettingsError: the connection string is missing or malformed, or what the daemon remembers
+            cannot be read.
+        RunError: with the state in which the database was found.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()
+    database = Database(settings.database_name, read_conninfo, max_connections=1)
+    store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
+    if store.problem:  # later it would be that nothing may be written, which nobody asked for
+        raise SettingsError(f"state: {store.problem}")
+    parts = assemble(settings, catalog, database, store)
+    async with database:
+        await parts.judge.read_facts()  # a database that is away is found out at once
+        for query in catalog.queries:
+            await parts.runner.run(query)
+        assessment = await parts.judge.assess(parts.board)
+    missing_state = None if store.path.exists() else store.path
+    return Opinion(assessment, parts.keeper.refusal, missing_state)

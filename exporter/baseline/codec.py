@@ -1,0 +1,136 @@
+"""A baseline as JSON: written with a checksum, read with suspicion, refused with a reason."""
+
+import hashlib
+import json
+import re
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from exporter.baseline.artefact import Baseline
+from exporter.statements.text import ALGORITHM
+from exporter.yaml_source import plain_reason
+
+BASELINE_SCHEMA = "loom-exporter.baseline/1"
+"""Name and major version. What a minor version adds is ignored by those that do not know it."""
+
+_SCHEMA = re.compile(r"loom-exporter\.baseline/([1-9][0-9]{0,5})(\.[0-9]{1,6})?")
+_SHA256 = "sha256"
+_MAPPINGS = ("settings", "hours_of_week", "hours_of_day")
+
+
+class Refusal(StrEnum):
+    """Why a baseline is not used; the values are those of the label `reason`."""
+
+    MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    TAMPERED = "tampered"
+    NEWER_VERSION = "newer_version"
+    OTHER_DATABASE = "other_database"
+    OTHER_DEPLOYMENT = "other_deployment"
+    OTHER_SETTINGS = "other_settings"
+
+
+class RefusedError(Exception):
+    """A baseline that is not used; `str()` is one line that says why, and what to do."""
+
+    def __init__(self, reason: Refusal, detail: str) -> None:
+        self.reason = reason
+        super().__init__(f"baseline: {detail}")
+
+
+def dumps(baseline: Baseline) -> str:
+    """Return the document, on one line that ends with a line break."""
+    body = {"schema": BASELINE_SCHEMA, **baseline.model_dump(mode="json")}
+    return _canonical({**body, _SHA256: _digest(body)}) + "\n"
+
+
+def loads(text: str) -> Baseline:
+    """Return the baseline that a document holds.
+
+    The checksum finds accidents and edits, not forgery: whoever knows how can make another one.
+
+    Raises:
+        RefusedError: it cannot be told what the document says, or that it says what was written.
+    """
+    body = _parse(text)
+    _check_schema(body.get("schema"))
+    claimed = body.pop(_SHA256, None)
+    try:
+        digest = _digest(body)
+    except (ValueError, RecursionError):  # NaN, infinity, half a surrogate pair
+        _refuse_shape("holds what JSON cannot")
+    if claimed != digest:
+        raise RefusedError(
+            Refusal.TAMPERED,
+            "not what its checksum says: it was changed after it was written; export it anew",
+        )
+    try:
+        baseline = Baseline.model_validate(body)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        _refuse_shape(f"{_place(first['loc'])}: {plain_reason(first['type'], first['msg'])}")
+    if baseline.identity.id_algorithm != ALGORITHM:
+        _refuse_version(f"its statements are not named as this one names them ({ALGORITHM})")
+    return baseline
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if _is_cut_off(text.rstrip(), error):
+            raise RefusedError(
+                Refusal.TRUNCATED, "cut off: its end is missing; export it anew"
+            ) from None
+        _refuse_shape("not JSON")
+    if not isinstance(body, dict):
+        _refuse_shape("not a JSON object")
+    return body
+
+
+def _is_cut_off(text: str, error: Exception) -> bool:
+    is_at_end = isinstance(error, json.JSONDecodeError) and error.pos >= len(text)
+    return text.lstrip()[:1] in ("", "{") and (is_at_end or text[-1:] != "}")
+
+
+def _check_schema(schema: object) -> None:
+    match = _SCHEMA.fullmatch(schema) if isinstance(schema, str) else None
+    if match is None:
+        _refuse_shape(f"not one of schema {BASELINE_SCHEMA}")
+    if int(match[1]) > 1:
+        _refuse_version(f"its schema is version {match[1]}, and this one knows 1")
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(body).encode()).hexdigest()
+
+
+def _canonical(body: dict[str, Any]) -> str:
+    return json.dumps(
+        body, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    )
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Return where something stands, as far as the keys are ours: those of a mapping are data."""
+    steps: list[str] = []
+    for step in loc:
+        steps.append(str(step))
+        if step in _MAPPINGS:
+            break
+    return ".".join(steps)
+
+
+def _refuse_shape(what: str) -> NoReturn:
+    raise RefusedError(
+        Refusal.MALFORMED, f"{what}; give a document that `loom-exporter baseline export` wrote"
+    )
+
+
+def _refuse_version(what: str) -> NoReturn:
+    raise RefusedError(
+        Refusal.NEWER_VERSION,
+        f"of a newer loom-exporter, {what}; upgrade this one, or capture a baseline anew",
+    )

@@ -1,0 +1,83 @@
+"""What is known now: the latest snapshot of each query, for whoever wants to read it."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
+from exporter.collect.source import MetricSource
+from exporter.database.outcome import RunError, State
+
+if TYPE_CHECKING:
+    from exporter.catalog import Metric
+
+
+class SnapshotStore:
+    """The latest snapshot of each query.
+
+    One task writes, readers on any thread read: a snapshot is immutable and is replaced by a
+    single assignment.
+    """
+
+    def __init__(self, feeds: Iterable[MetricSource], max_age_seconds: Mapping[str, float]) -> None:
+        """Begin with an empty snapshot for each query."""
+        self._snapshots: dict[str, Snapshot] = {}
+        self._feeders: dict[str, list[str]] = {}
+        self.metrics: dict[str, Metric] = {}
+        """Every metric by name; feeds that share one agree on what is exposed of it."""
+        for feed in feeds:
+            self._snapshots[feed.name] = Snapshot(feed.name, max_age_seconds[feed.name])
+            for name, metric in feed.metrics.items():
+                self._feeders.setdefault(name, []).append(feed.name)
+                self.metrics.setdefault(name, metric)
+        self.generation = 0
+        """Grows with each change; what was made of the board is current while it stays."""
+
+    def __getitem__(self, query: str) -> Snapshot:
+        return self._snapshots[query]
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return the latest snapshot of each query, by name."""
+        return tuple(self._snapshots.values())
+
+    def feeders(self, metric: str) -> tuple[Snapshot, ...]:
+        """Return the snapshots of the queries that feed `metric`."""
+        return tuple(self._snapshots[query] for query in self._feeders.get(metric, ()))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every query has been tried."""
+        return all(snapshot.state for snapshot in self._snapshots.values())
+
+    def publish(self, query: str, state: State, samples: Samples) -> None:
+        """Replace what `query` said by what it says now.
+
+        Raises:
+            RunError: `error`, another query shows a sample with the same name and labels. Shown
+                twice, it would break the whole page for Prometheus.
+        """
+        now = time.monotonic()
+        for metric, series in samples.items():
+            for other in self.feeders(metric):
+                shown = other.fresh_samples(now).get(metric, {})
+                if other.query != query and not series.keys().isdisjoint(shown):
+                    raise RunError(
+                        State.ERROR,
+                        f"{metric}: query {other.query} has a sample with the same labels",
+                    )
+        old = self._snapshots[query]
+        self._replace(Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time()))
+
+    def fail(self, query: str, state: State, detail: str) -> None:
+        """Note that `query` has nothing new to say; what it said before may go (`keeps_values`)."""
+        old = self._snapshots[query]
+        samples = old.samples if state.keeps_values else NO_SAMPLES
+        self._replace(
+            Snapshot(
+                query, old.max_age_seconds, state, detail, samples, old.taken, old.last_success_at
+            )
+        )
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        self._snapshots[snapshot.query] = snapshot
+        self.generation += 1

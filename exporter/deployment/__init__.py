@@ -1,0 +1,1 @@
+"""How far the deployment has come: migration history, phases, marks and sign-offs."""

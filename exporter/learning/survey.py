@@ -1,0 +1,109 @@
+"""Which statements a baseline is to know, of all that were called in the hours before it.
+
+The hours are gone through one after the other: first to find out which statements matter, then
+again for each few of these, because the numbers of all would fill the memory.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from exporter.baseline import artefact
+from exporter.catalog.deployment import OTHER
+from exporter.learning.hours import LearnedHour
+from exporter.statements.counters import Delta
+
+MOST_STATEMENTS_KEPT = 1_000
+"""Beyond these, the ones of classes first and then those that took most time, none is kept."""
+
+_SURVEYED = 20 * MOST_STATEMENTS_KEPT
+"""So many are compared for that; where most are never seen again, memory is not theirs to fill."""
+
+
+class StatementRole(NamedTuple):
+    """A statement as it ran as one role, whatever class it was in."""
+
+    identity: str
+    role: str
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is to be known before the hours are gone through again."""
+
+    starts: list[float] = field(default_factory=list)
+    excluded: list[artefact.Excluded] = field(default_factory=list)
+    evictions: int = 0
+    left_out: int = 0
+    seconds: defaultdict[StatementRole, float] = field(default_factory=lambda: defaultdict(float))
+    classes: dict[StatementRole, str] = field(default_factory=dict)
+    """By the latest hour: the rules may have changed meanwhile."""
+
+    def keep(self, most: int) -> None:
+        """Leave out those that matter least."""
+        ranked = sorted(
+            self.seconds,
+            key=lambda each: (self.classes[each] == OTHER, -self.seconds[each], each),
+        )
+        self.left_out += len(ranked[most:])
+        self.seconds = defaultdict(float, {name: self.seconds[name] for name in ranked[:most]})
+        self.classes = {name: self.classes[name] for name in ranked[:most]}
+
+
+@dataclass(slots=True)
+class Hours:
+    """The hours of one statement, as numbers in a row: there may be many."""
+
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def append(self, start: float, delta: Delta) -> None:
+        """Add the calls of the hour that began at a Unix time."""
+        self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))
+
+    def __iter__(self) -> Iterator[tuple[float, Delta]]:
+        numbers = iter(self.numbers)
+        for start, calls, seconds, squared in zip(numbers, numbers, numbers, numbers, strict=True):
+            yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
+
+
+def survey_of(buckets: Iterable[LearnedHour], bucket_seconds: float) -> Survey:
+    """Find out which time is covered, and which statements are to be kept."""
+    survey = Survey()
+    for bucket in buckets:
+        survey.evictions += bucket.evictions
+        if bucket.excluded:
+            start, end = (utc(bucket.start), utc(bucket.start + bucket_seconds))
+            excluded = artefact.Excluded(start=start, end=end, reason=bucket.excluded)
+            survey.excluded.append(excluded)
+            continue
+        survey.starts.append(bucket.start)
+        for statement, delta in bucket.statements.items():
+            name = StatementRole(statement.identity, statement.role)
+            survey.seconds[name] += delta.seconds
+            survey.classes[name] = statement.class_name
+        if len(survey.seconds) > _SURVEYED:
+            survey.keep(_SURVEYED // 2)
+    survey.keep(MOST_STATEMENTS_KEPT)
+    return survey
+
+
+def hours_of(
+    buckets: Iterable[LearnedHour], names: Iterable[StatementRole]
+) -> dict[StatementRole, Hours]:
+    """Return the hours of these statements."""
+    hours = {name: Hours() for name in names}
+    for bucket in buckets:
+        if not bucket.excluded:
+            for statement, delta in bucket.statements.items():
+                name = StatementRole(statement.identity, statement.role)
+                if name in hours:
+                    hours[name].append(bucket.start, delta)
+    return {name: each for name, each in hours.items() if each.numbers}
+
+
+def utc(at: float) -> datetime:
+    """Return a Unix time as one of a document."""
+    return datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,1 @@
+"""One assessment in; text, JSON, JUnit, Markdown and HTML out."""

@@ -1,0 +1,1 @@
+"""How a question is asked: a query file as SQL, with what it requires checked first."""

@@ -1,0 +1,72 @@
+"""A query file as one SQL statement: what it requires is checked first, then its rows are read."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from exporter.catalog.query import Query
+from exporter.database.connection import MonitorConnection
+from exporter.database.database import Database
+from exporter.database.grants import FUNCTION_SCHEMA
+from exporter.database.transaction import Question, begin, end, transact
+from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
+
+
+class Rows(NamedTuple):
+    """The result of a query: the columns' names, the rows that were kept, how many there were."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    total: int
+
+
+async def fetch(database: Database, query: Query) -> Rows:
+    """Run `query` once and return at most `series_limit` of its rows.
+
+    Raises:
+        RunError: with the state in which the run ended.
+    """
+    # The preflight and the query may each use up statement_timeout.
+    return await database.run(partial(_run, query=query), 2 * query.header.timeout)
+
+
+async def _run(connection: MonitorConnection, query: Query) -> Rows:
+    """Run `query` in a transaction of its own, and leave none behind.
+
+    Raises:
+        psycopg.Error: as the server or the network has it.
+        RunError: what the query requires is not there, or its function is outdated.
+    """
+    try:
+        asks_first = needs_preflight(query)
+        call = await _preflight(connection, query) if asks_first else False
+        question = Question(statement(query, call=call), query.header.timeout)
+        rows = await transact(connection, question, has_begun=asks_first)
+    finally:
+        await end(connection)
+    return Rows(tuple(query.columns), [row[:-1] for row in rows], rows[0][-1] if rows else 0)
+
+
+def statement(query: Query, *, call: bool) -> sql.Composed:
+    """Return what is sent for `query`: its text, or a call of the function made from it.
+
+    The last column counts the rows before the limit, so that what is cut off is known.
+    """
+    source = f"{FUNCTION_SCHEMA}.{query.name}()" if call else f"({query.select})"
+    # A query's file is code, written by whoever runs the exporter: as trusted as a literal.
+    return sql.SQL("SELECT r.*, count(*) OVER () FROM {} AS r LIMIT {}").format(
+        sql.SQL(source), sql.Literal(query.header.series_limit)
+    )
+
+
+async def _preflight(connection: MonitorConnection, query: Query) -> bool:
+    """Begin the transaction and look at the server; return whether to call the function."""
+    async with connection.pipeline():
+        await begin(connection, query.header.timeout)
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(PREFLIGHT, preflight_parameters(query))
+        (found,) = await cursor.fetchall()
+    return decide(query, found)
