@@ -13,13 +13,13 @@ import structlog
 from xdist.scheduler import LoadScopeScheduling
 
 from exporter.demo.postgres import PostgresServer
-from tests.loom_database import (
+from tests.support.loom_database import (
     LoomDatabase,
     make_database,
     make_database_with_cron,
     make_template,
 )
-from tests.tools import POSTGRES_VERSIONS, has_extension, missing, require_postgres
+from tests.support.tools import POSTGRES_VERSIONS, has_extension, missing, require_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

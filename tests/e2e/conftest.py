@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.lives import Lives
-from tests.e2e.outages import freeze_for_a_minute
-from tests.e2e.plays import play_all
-from tests.tools import require_postgres
-from tests.watching import install_grants
+from tests.support.lives import Lives
+from tests.support.outages import freeze_for_a_minute
+from tests.support.plays import play_all
+from tests.support.tools import require_postgres
+from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from exporter.demo.play import Scenario
     from exporter.demo.postgres import PostgresServer
-    from tests.e2e.outages import Outages
-    from tests.e2e.plays import Play
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.outages import Outages
+    from tests.support.plays import Play
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.alert_rules import ALERTS, RULE_FILES, TEST_FILES
-from tests.tools import require_tool
+from tests.support.alert_rules import ALERTS, RULE_FILES, TEST_FILES
+from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from pathlib import Path

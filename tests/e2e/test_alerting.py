@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon import Daemon
-from tests.e2e.alerting import Alerting
-from tests.e2e.demo import Demo
-from tests.e2e.observers import eventually
-from tests.tools import require_postgres, require_tool
-from tests.watching import MONITOR
+from tests.support.alerting import Alerting
+from tests.support.daemon import Daemon
+from tests.support.demo_process import Demo
+from tests.support.observers import eventually
+from tests.support.tools import require_postgres, require_tool
+from tests.support.watching import MONITOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.alerting import Hook, Notified
-    from tests.loom_database import LoomDatabase
+    from tests.support.alerting import Hook, Notified
+    from tests.support.loom_database import LoomDatabase
 
 WITHIN_SECONDS = 300.0
 """A page must arrive so soon after the index is lost, in fast motion."""

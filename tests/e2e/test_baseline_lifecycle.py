@@ -6,19 +6,19 @@ import signal
 from typing import TYPE_CHECKING
 
 from exporter.baseline.codec import loads
-from tests.daemon import command
-from tests.e2e.lives import CALLS, MATCHED, PLACE, Application, Lives, baseline_is, has_polled
-from tests.e2e.observers import Scraper, eventually
-from tests.loom_database import make_database, make_template
-from tests.shipped_queries import DEPLOYMENT
-from tests.watching import deploy, install_grants
+from tests.support.daemon import command
+from tests.support.lives import CALLS, MATCHED, PLACE, Application, Lives, baseline_is, has_polled
+from tests.support.loom_database import make_database, make_template
+from tests.support.observers import Scraper, eventually
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.watching import deploy, install_grants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import NewServer
-    from tests.daemon import Daemon, Page
-    from tests.loom_database import LoomDatabase
+    from tests.support.daemon import Daemon, Page
+    from tests.support.loom_database import LoomDatabase
 
 HISTORY = "supabase_migrations.schema_migrations"
 

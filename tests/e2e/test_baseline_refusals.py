@@ -8,18 +8,18 @@ import pytest
 
 from exporter.baseline.codec import Refusal, dumps, loads
 from exporter.learning.lifecycle import TOPIC
-from tests.daemon import command
-from tests.e2e.lives import PLACE, Application, baseline_is
-from tests.e2e.observers import eventually
-from tests.shipped_queries import DEPLOYMENT
-from tests.state import opened
+from tests.support.daemon import command
+from tests.support.lives import PLACE, Application, baseline_is
+from tests.support.observers import eventually
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.daemon import Daemon
-    from tests.e2e.lives import Lives
-    from tests.loom_database import LoomDatabase
+    from tests.support.daemon import Daemon
+    from tests.support.lives import Lives
+    from tests.support.loom_database import LoomDatabase
 
 
 @pytest.fixture

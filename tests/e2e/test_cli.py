@@ -12,14 +12,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.database.grants import ROLE
-from tests.daemon import COMMAND, Daemon, command, environment
-from tests.queries import make_folder, query_text
-from tests.watching import OWNER
+from tests.support.daemon import COMMAND, Daemon, command, environment
+from tests.support.queries import make_folder, query_text
+from tests.support.watching import OWNER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 COMMANDS = (
     "serve",

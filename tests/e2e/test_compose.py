@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import yaml
 
-from tests.daemon import Daemon, command
-from tests.e2e.observers import eventually
-from tests.loom_database import LOOM
-from tests.tools import require_tool
+from tests.support.daemon import Daemon, command
+from tests.support.loom_database import LOOM
+from tests.support.observers import eventually
+from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from exporter.demo.postgres import PostgresServer

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from exporter.demo.play import Scenario
-from tests.dashboards import RED, boards, colour_of, fill, panels
-from tests.e2e.demo import Demo
-from tests.e2e.observers import eventually
-from tests.e2e.prometheus import Prometheus, Series
 from tests.e2e.test_demo import OBJECTS
-from tests.tools import require_postgres
+from tests.support.dashboards import RED, boards, colour_of, fill, panels
+from tests.support.demo_process import Demo
+from tests.support.observers import eventually
+from tests.support.prometheus import Prometheus, Series
+from tests.support.tools import require_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.dashboards import Panel, Target
+    from tests.support.dashboards import Panel, Target
 
 pytestmark = pytest.mark.timeout(420)
 

@@ -21,8 +21,8 @@ from exporter.comparison.rule import (
     pooled,
 )
 from exporter.statements.counters import Delta
-from tests.e2e.promtool import Claim, write_test
 from tests.e2e.test_alert_rules import run_tool
+from tests.support.promtool import Claim, write_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.demo import Demo
-from tests.e2e.plays import PLAY_SECONDS, SCENARIOS
-from tests.tools import require_postgres
+from tests.support.demo_process import Demo
+from tests.support.plays import PLAY_SECONDS, SCENARIOS
+from tests.support.tools import require_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.demo.play import Scenario
-    from tests.daemon import Page
-    from tests.e2e.plays import Play
+    from tests.support.daemon import Page
+    from tests.support.plays import Play
 
 pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 

@@ -12,16 +12,16 @@ from exporter.baseline.codec import BASELINE_SCHEMA, loads
 from exporter.deployment.history import read_mark
 from exporter.deployment.sign_offs import load_sign_offs
 from exporter.learning.lifecycle import TOPIC
-from tests.daemon import command
-from tests.shipped_queries import DEPLOYMENT
-from tests.state import opened
-from tests.watching import MONITOR, deploy
+from tests.support.daemon import command
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.state import opened
+from tests.support.watching import MONITOR, deploy
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 

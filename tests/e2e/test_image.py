@@ -17,16 +17,16 @@ import pytest
 import exporter
 from exporter.database.grants import ROLE
 from exporter.demo.processes import free_port
-from tests.daemon import Page
-from tests.dockerfile import read_dockerfile
-from tests.e2e.observers import eventually
-from tests.image import build_image, mount_namespace
+from tests.support.daemon import Page
+from tests.support.dockerfile import read_dockerfile
+from tests.support.image import build_image, mount_namespace
+from tests.support.observers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.image import Image
-    from tests.loom_database import LoomDatabase
+    from tests.support.image import Image
+    from tests.support.loom_database import LoomDatabase
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"

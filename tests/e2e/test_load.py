@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.database.grants import ROLE
-from tests.daemon import Daemon, Page
+from tests.support.daemon import Daemon, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 ENOUGH_SECONDS = 5.0
 """Far less than it would take to wait for a client that never says anything."""

@@ -13,10 +13,10 @@ import pytest
 from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
-from tests.daemon import Daemon, Page
-from tests.e2e.observers import Sampler, Scraper, eventually
-from tests.queries import make_folder, query_text
-from tests.watching import OWNER, install_grants
+from tests.support.daemon import Daemon, Page
+from tests.support.observers import Sampler, Scraper, eventually
+from tests.support.queries import make_folder, query_text
+from tests.support.watching import OWNER, install_grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 LOCKED_SECONDS = 30.0
 ROUNDS = 5

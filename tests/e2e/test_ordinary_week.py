@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.e2e.promtool import Claim, write_test
 from tests.e2e.test_alert_rules import run_tool
+from tests.support.promtool import Claim, write_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.database.connection import CONNECT_SECONDS
-from tests.e2e.outages import watching_outages
-from tests.watching import install_grants
+from tests.support.outages import watching_outages
+from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from tests.e2e.outages import Outages
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.outages import Outages
 
 
 def test_server_that_is_down_at_the_start_and_then_killed_five_times(

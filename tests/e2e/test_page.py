@@ -20,17 +20,17 @@ from playwright.sync_api import expect, sync_playwright
 from exporter.database.outcome import State
 from exporter.web.app import Health, build_app
 from exporter.web.server import bind, serving
-from tests.e2e.demo import Demo
-from tests.e2e.observers import eventually
-from tests.hostile import HOSTILE, hostile_parts
-from tests.tools import require_postgres, require_tool
+from tests.support.demo_process import Demo
+from tests.support.hostile import HOSTILE, hostile_parts
+from tests.support.observers import eventually
+from tests.support.tools import require_postgres, require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
 
-    from tests.unit.parts import Parts
+    from tests.support.components import Parts
 
 expect.set_options(timeout=20_000)
 

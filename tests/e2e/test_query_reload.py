@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter.database.grants import ROLE
-from tests.daemon import Daemon, Page
-from tests.e2e.observers import Scraper, eventually
-from tests.queries import DEPLOYMENT, make_folder, query_text
+from tests.support.daemon import Daemon, Page
+from tests.support.observers import Scraper, eventually
+from tests.support.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 T = TypeVar("T")
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.plays import PLAY_SECONDS
-from tests.shipped_queries import DEPLOYMENT
-from tests.truth import truth_of
+from tests.support.plays import PLAY_SECONDS
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.truth import truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.demo.play import Scenario
-    from tests.e2e.demo import Told
-    from tests.e2e.plays import Answers, Play
-    from tests.loom_database import LoomDatabase
+    from tests.support.demo_process import Told
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.plays import Answers, Play
 
 pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 

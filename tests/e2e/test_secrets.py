@@ -15,9 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from exporter.database.grants import ROLE
-from tests.daemon import Daemon, Page, command
-from tests.e2e.observers import eventually
-from tests.queries import make_folder, query_text
+from tests.support.daemon import Daemon, Page, command
+from tests.support.observers import eventually
+from tests.support.queries import make_folder, query_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import LiteralString
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
     Way = Callable[[str, Path], Mapping[str, str]]
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.database.grants import ROLE
-from tests.daemon import Daemon, Page
-from tests.e2e.observers import eventually
-from tests.queries import make_folder, query_text
-from tests.watching import install_grants
+from tests.support.daemon import Daemon, Page
+from tests.support.observers import eventually
+from tests.support.queries import make_folder, query_text
+from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 ENOUGH_SECONDS = 6.0
 """A pod has thirty seconds, a person at a terminal has less."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon import Daemon, command
-from tests.state import opened
+from tests.support.daemon import Daemon, command
+from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path

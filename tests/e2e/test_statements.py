@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from tests.daemon import Daemon
-from tests.e2e.observers import eventually
-from tests.watching import MONITOR
+from tests.support.daemon import Daemon
+from tests.support.observers import eventually
+from tests.support.watching import MONITOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 QUERY = "SELECT count(*) FROM public.security_audit_log"
 

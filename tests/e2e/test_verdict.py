@@ -1,6 +1,6 @@
 """`verify` and `sign-off` on deployments of the demo, and where there is nothing to say.
 
-What the commands said while the demos were played is in `tests.e2e.plays`.
+What the commands said while the demos were played is in `tests.support.plays`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from exporter.render.machine import VERDICT_SCHEMA
-from tests.daemon import command
-from tests.e2e.plays import MANUAL, PLAY_SECONDS, with_status
-from tests.shipped_queries import DEPLOYMENT
-from tests.watching import MONITOR, deploy
+from tests.support.daemon import command
+from tests.support.plays import MANUAL, PLAY_SECONDS, with_status
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.watching import MONITOR, deploy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from exporter.demo.play import Scenario
-    from tests.e2e.demo import Told
-    from tests.e2e.plays import Answers, Play
-    from tests.loom_database import LoomDatabase
+    from tests.support.demo_process import Told
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.plays import Answers, Play
 
 pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 

@@ -12,13 +12,13 @@ import bcrypt
 import pytest
 
 from exporter.database.grants import ROLE
-from tests.certificates import Authority
-from tests.daemon import Daemon, Page, command
+from tests.support.certificates import Authority
+from tests.support.daemon import Daemon, Page, command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 PASSWORD = "correct horse"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.journey import STAGES, Seen, Stage, travel
-from tests.truth import ask
-from tests.watching import MONITOR, OWNER, deploy, install_grants
+from tests.support.journey import STAGES, Seen, Stage, travel
+from tests.support.truth import ask
+from tests.support.watching import MONITOR, OWNER, deploy, install_grants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from exporter.demo.postgres import PostgresServer
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 @pytest.fixture(scope="session")

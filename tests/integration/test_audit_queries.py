@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.shipped_queries import series_of
-from tests.truth import assert_between, in_windows
+from tests.support.shipped_queries import series_of
+from tests.support.truth import assert_between, in_windows
 
 if TYPE_CHECKING:
-    from tests.journey import Seen
-    from tests.loom_database import LoomDatabase
-    from tests.truth import Truth
+    from tests.support.journey import Seen
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.truth import Truth
 
 
 def test_audit_events_are_counted_in_their_windows(seen: Seen) -> None:

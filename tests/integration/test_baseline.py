@@ -15,18 +15,18 @@ from exporter.learning.capture import CaptureError, capture
 from exporter.learning.metrics import MATCHED, BaselineState
 from exporter.settings import Settings
 from exporter.statements.text import identity
-from tests.loom_database import LOOM
-from tests.marks import only_18
-from tests.statements import find_extension, reset
-from tests.watching import MONITOR, deploy, roll_back, watching
+from tests.support.loom_database import LOOM
+from tests.support.marks import only_18
+from tests.support.statements import find_extension, reset
+from tests.support.watching import MONITOR, deploy, roll_back, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from exporter.baseline.artefact import Baseline, BaselineStatement
-    from tests.loom_database import LoomDatabase
-    from tests.watching import Watch
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Watch
 
 HOUR = 3.0
 """Seconds of an hour of these tests, the shortest that there is."""

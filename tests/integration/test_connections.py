@@ -13,14 +13,22 @@ import pytest
 
 from exporter.database.grants import CONNECTION_LIMIT
 from exporter.database.outcome import State
-from tests.marks import only_18
-from tests.probes import USERS, slow_query
-from tests.watching import MONITOR, OWNER, deploy, install_grants, one_query, shipped, watching
+from tests.support.marks import only_18
+from tests.support.probes import USERS, slow_query
+from tests.support.watching import (
+    MONITOR,
+    OWNER,
+    deploy,
+    install_grants,
+    one_query,
+    shipped,
+    watching,
+)
 
 if TYPE_CHECKING:
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = only_18
 

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.database.outcome import State
-from tests.watching import MONITOR, OWNER, deploy, install_grants, look, shipped
+from tests.support.watching import MONITOR, OWNER, deploy, install_grants, look, shipped
 
 if TYPE_CHECKING:
     from exporter.collect.snapshot import Snapshot
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 LAST_SUCCESS = "loom_mfa_refresh_job_last_success_timestamp_seconds"
 FAILURES = "loom_mfa_refresh_job_failures"

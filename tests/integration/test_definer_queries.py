@@ -10,13 +10,13 @@ import pytest
 
 from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
-from tests.probes import LABELLED, USERS
-from tests.shipped_queries import shipped_query
-from tests.truth import ask
-from tests.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query
+from tests.support.probes import LABELLED, USERS
+from tests.support.shipped_queries import shipped_query
+from tests.support.truth import ask
+from tests.support.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query
 
 if TYPE_CHECKING:
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_number(

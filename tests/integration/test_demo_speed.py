@@ -11,14 +11,14 @@ from psycopg import sql
 
 from exporter.demo.workload import WorkloadStatement
 from exporter.statements.text import identity
-from tests.loom_database import LOOM
+from tests.support.loom_database import LOOM
 
 if TYPE_CHECKING:
     from typing import Any
 
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = pytest.mark.parametrize("server", [18], indirect=True)
 

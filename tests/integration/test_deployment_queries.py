@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.journey import DEPLOYED, WITH_VIEW
-from tests.marks import only_18
-from tests.shipped_queries import DEPLOYMENT, MATERIALIZED_VIEW, series_of
-from tests.watching import OWNER
+from tests.support.journey import DEPLOYED, WITH_VIEW
+from tests.support.marks import only_18
+from tests.support.shipped_queries import DEPLOYMENT, MATERIALIZED_VIEW, series_of
+from tests.support.watching import OWNER
 
 if TYPE_CHECKING:
-    from tests.journey import Seen, Stage
-    from tests.loom_database import LoomDatabase
+    from tests.support.journey import Seen, Stage
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_migrations_are_those_of_the_deployment_and_stay_applied(seen: Seen, stage: Stage) -> None:

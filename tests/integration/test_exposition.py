@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.contract import ALL, WITH_A_BASELINE
-from tests.loom_database import make_database
-from tests.tools import require_tool
-from tests.watching import MONITOR, deploy, install_grants, shipped, watching
+from tests.support.contract import ALL, WITH_A_BASELINE
+from tests.support.loom_database import make_database
+from tests.support.tools import require_tool
+from tests.support.watching import MONITOR, deploy, install_grants, shipped, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,14 +9,14 @@ import pytest
 
 from exporter.database.database import Database
 from exporter.database.facts import PLANNER, SETTINGS, ServerFacts, read_facts
-from tests.loom_database import make_database, make_template
-from tests.marks import only_18
-from tests.truth import ask
-from tests.watching import MONITOR, OWNER
+from tests.support.loom_database import make_database, make_template
+from tests.support.marks import only_18
+from tests.support.truth import ask
+from tests.support.watching import MONITOR, OWNER
 
 if TYPE_CHECKING:
     from tests.conftest import NewServer
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 async def facts_of(loom: LoomDatabase, user: str = MONITOR) -> ServerFacts:

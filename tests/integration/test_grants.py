@@ -9,9 +9,9 @@ import pytest
 
 from exporter.database.grants import FUNCTION_SCHEMA, grants_sql
 from exporter.database.outcome import State
-from tests.shipped_queries import shipped_query
-from tests.truth import ask
-from tests.watching import (
+from tests.support.shipped_queries import shipped_query
+from tests.support.truth import ask
+from tests.support.watching import (
     MONITOR,
     OWNER,
     catalog_of,
@@ -24,7 +24,7 @@ from tests.watching import (
 )
 
 if TYPE_CHECKING:
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 DEFINERS = {query.name for query in shipped().queries if query.header.access == "definer"}
 DENIED = psycopg.errors.InsufficientPrivilege

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.database.outcome import State
-from tests.marks import only_18
-from tests.probes import USERS
-from tests.watching import OWNER, catalog_of, install_grants, look, one_query, watching
+from tests.support.marks import only_18
+from tests.support.probes import USERS
+from tests.support.watching import OWNER, catalog_of, install_grants, look, one_query, watching
 
 if TYPE_CHECKING:
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = only_18
 

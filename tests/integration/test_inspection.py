@@ -11,9 +11,9 @@ import pytest
 from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
 from exporter.sources.inspection import Inspection, inspect
-from tests.marks import only_18
-from tests.probes import USERS
-from tests.watching import (
+from tests.support.marks import only_18
+from tests.support.probes import USERS
+from tests.support.watching import (
     MONITOR,
     OWNER,
     catalog_of,
@@ -25,7 +25,7 @@ from tests.watching import (
 
 if TYPE_CHECKING:
     from exporter.catalog import Query
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Inspection]:

@@ -10,14 +10,14 @@ from exporter.app.once import judge_once
 from exporter.settings import SettingsError, load_settings
 from exporter.state import StateStore
 from exporter.verdict.assess import Verdict
-from tests.marks import only_18
-from tests.watching import MONITOR, shipped
+from tests.support.marks import only_18
+from tests.support.watching import MONITOR, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.settings import Settings
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 def _settings(loom: LoomDatabase, folder: Path) -> Settings:

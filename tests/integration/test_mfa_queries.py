@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.database.outcome import State
-from tests.journey import WITH_VIEW, log_since
-from tests.shipped_queries import series_of, shipped_query
-from tests.truth import assert_between, in_windows
-from tests.watching import MONITOR, look, watching
+from tests.support.journey import WITH_VIEW, log_since
+from tests.support.shipped_queries import series_of, shipped_query
+from tests.support.truth import assert_between, in_windows
+from tests.support.watching import MONITOR, look, watching
 
 if TYPE_CHECKING:
-    from tests.journey import Seen, Stage
-    from tests.loom_database import LoomDatabase
+    from tests.support.journey import Seen, Stage
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_live_discrepancies_count_also_those_that_a_null_flag_hides(

@@ -10,13 +10,13 @@ from psycopg import sql
 
 from exporter.database.grants import CONNECTION_LIMIT, FUNCTION_SCHEMA
 from exporter.database.outcome import State
-from tests.truth import ask
-from tests.watching import MONITOR, deploy, install_grants, look
+from tests.support.truth import ask
+from tests.support.watching import MONITOR, deploy, install_grants, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 DENIED = psycopg.errors.InsufficientPrivilege
 

@@ -18,14 +18,22 @@ from exporter.database.facts import read_facts
 from exporter.database.outcome import State
 from exporter.demo.processes import free_port
 from exporter.demo.programs import Programs
-from tests.tools import require_tool
-from tests.watching import MONITOR, OWNER, deploy, install_grants, one_query, shipped, watching
+from tests.support.tools import require_tool
+from tests.support.watching import (
+    MONITOR,
+    OWNER,
+    deploy,
+    install_grants,
+    one_query,
+    shipped,
+    watching,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = pytest.mark.parametrize("server", [15, 18], indirect=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.journey import Seen
+    from tests.support.journey import Seen
 
 
 def test_findings_are_those_that_the_seed_hides(seen: Seen) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.marks import only_18
-from tests.shipped_queries import DEPLOYMENT, series_of, shipped_query
-from tests.watching import MONITOR, OWNER, deploy, watching
+from tests.support.marks import only_18
+from tests.support.shipped_queries import DEPLOYMENT, series_of, shipped_query
+from tests.support.watching import MONITOR, OWNER, deploy, watching
 
 if TYPE_CHECKING:
-    from tests.journey import Seen, Stage
-    from tests.loom_database import LoomDatabase
+    from tests.support.journey import Seen, Stage
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_policies_are_counted_by_command(seen: Seen) -> None:

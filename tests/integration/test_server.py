@@ -18,11 +18,11 @@ import pytest
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.processes import children, wait_until_gone
 from exporter.demo.programs import ServerError, embedded_bin_dir
-from tests.tools import POSTGRES_VERSIONS
+from tests.support.tools import POSTGRES_VERSIONS
 
 if TYPE_CHECKING:
     from tests.conftest import NewServer
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 each_version = pytest.mark.parametrize("version", POSTGRES_VERSIONS)
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.database.outcome import State
-from tests.journey import WITH_VIEW
-from tests.loom_database import make_database, make_template
-from tests.shipped_queries import series_of
-from tests.tools import require_postgres
-from tests.watching import OWNER, deploy, install_grants, shipped
+from tests.support.journey import WITH_VIEW
+from tests.support.loom_database import make_database, make_template
+from tests.support.shipped_queries import series_of
+from tests.support.tools import require_postgres
+from tests.support.watching import OWNER, deploy, install_grants, shipped
 
 if TYPE_CHECKING:
     from tests.conftest import NewServer
-    from tests.journey import Seen, Stage
-    from tests.loom_database import LoomDatabase
+    from tests.support.journey import Seen, Stage
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_every_query_ends_as_the_stage_demands(seen: Seen, stage: Stage) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from exporter.statements.counters import Delta, advance, combine
 from exporter.statements.text import identity
-from tests.statements import WORK, crash, own_loom, reset, watching, work
-from tests.tools import POSTGRES_VERSIONS
+from tests.support.statements import WORK, crash, own_loom, reset, watching, work
+from tests.support.tools import POSTGRES_VERSIONS
 
 if TYPE_CHECKING:
     import psycopg
 
     from tests.conftest import NewServer
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 each_version = pytest.mark.parametrize("version", POSTGRES_VERSIONS)

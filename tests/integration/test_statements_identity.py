@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from exporter.statements.text import display_text
-from tests.statements import reset, watching
+from tests.support.statements import reset, watching
 
 if TYPE_CHECKING:
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_identity_outlives_what_a_migration_recreates(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.database.outcome import State
-from tests.daemon import Page
-from tests.loom_database import make_database, make_template
-from tests.statements import crash, own_loom, reset
-from tests.tools import POSTGRES_VERSIONS
-from tests.watching import MONITOR, install_grants, watching
+from tests.support.daemon import Page
+from tests.support.loom_database import make_database, make_template
+from tests.support.statements import crash, own_loom, reset
+from tests.support.tools import POSTGRES_VERSIONS
+from tests.support.watching import MONITOR, install_grants, watching
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from tests.conftest import NewServer
-    from tests.loom_database import LoomDatabase
-    from tests.watching import Watch
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Watch
 
 CALLS = "loom_statement_calls_total"
 QUERIES = {

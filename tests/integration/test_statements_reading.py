@@ -9,11 +9,11 @@ import pytest
 from psycopg import sql
 
 from exporter.statements.reading import UnsupportedExtensionError, role_label
-from tests.statements import WORK, find_extension, reset, watching, work
-from tests.statements import schema as schema_of
+from tests.support.statements import WORK, find_extension, reset, watching, work
+from tests.support.statements import schema as schema_of
 
 if TYPE_CHECKING:
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_only_statements_of_the_application_are_read(

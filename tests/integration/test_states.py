@@ -9,16 +9,24 @@ import pytest
 
 from exporter.database.outcome import State
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
-from tests.marks import only_18
-from tests.probes import USERS
-from tests.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query, watching
+from tests.support.marks import only_18
+from tests.support.probes import USERS
+from tests.support.watching import (
+    MONITOR,
+    OWNER,
+    catalog_of,
+    install_grants,
+    look,
+    one_query,
+    watching,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = only_18
 

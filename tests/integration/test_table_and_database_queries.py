@@ -10,16 +10,16 @@ import psycopg
 import pytest
 
 from exporter.database.outcome import State
-from tests.marks import only_18
-from tests.shipped_queries import series_of, shipped_query
-from tests.truth import assert_between
-from tests.watching import MONITOR, OWNER, look
+from tests.support.marks import only_18
+from tests.support.shipped_queries import series_of, shipped_query
+from tests.support.truth import assert_between
+from tests.support.watching import MONITOR, OWNER, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.journey import Seen
-    from tests.loom_database import LoomDatabase
+    from tests.support.journey import Seen
+    from tests.support.loom_database import LoomDatabase
 
 
 def test_sizes_and_indexes_are_those_of_the_server(seen: Seen) -> None:

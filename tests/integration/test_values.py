@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.database.outcome import State
-from tests.marks import only_18
-from tests.probes import LABELLED, USERS
-from tests.watching import OWNER, look, one_query, watching
+from tests.support.marks import only_18
+from tests.support.probes import LABELLED, USERS
+from tests.support.watching import OWNER, look, one_query, watching
 
 if TYPE_CHECKING:
     import psycopg
 
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 pytestmark = only_18
 

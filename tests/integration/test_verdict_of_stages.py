@@ -14,14 +14,14 @@ from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.look import SETTLE_SECONDS
 from exporter.verdict.outcome import Outcome
-from tests.marks import only_18
-from tests.shipped_queries import DEPLOYMENT
-from tests.watching import MONITOR, deploy, roll_back, watching
+from tests.support.marks import only_18
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.watching import MONITOR, deploy, roll_back, watching
 
 if TYPE_CHECKING:
     from exporter.collect.snapshot import Samples
-    from tests.loom_database import LoomDatabase
-    from tests.watching import Watch
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Watch
 
 AS_FAST = Change(
     ratio=0.9,

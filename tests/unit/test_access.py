@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from exporter.web.access import next_request_at, nobodys_hash
 from exporter.web.app import HEALTH_PATHS, Health, build_app
 from exporter.web.web_config import RateLimit, WebConfig
-from tests.unit.parts import assemble
+from tests.support.components import assemble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,14 +16,22 @@ import yaml
 from exporter.catalog import load_catalog
 from exporter.durations import parse_duration
 from exporter.settings import packaged_queries
-from tests.alert_rules import ALERTING, ALERTS, CASES, GROUPS, INPUT_SERIES, RECORDING, RUNBOOKS
-from tests.contract import ALL, OF_A_DATABASE
+from tests.support.alert_rules import (
+    ALERTING,
+    ALERTS,
+    CASES,
+    GROUPS,
+    INPUT_SERIES,
+    RECORDING,
+    RUNBOOKS,
+)
+from tests.support.contract import ALL, OF_A_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.alert_rules import Rule
+    from tests.support.alert_rules import Rule
 
 DEPLOYMENT = load_catalog(packaged_queries()).deployment
 NAMES = {rule.name for rule in ALERTING}

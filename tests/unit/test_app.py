@@ -17,14 +17,14 @@ from exporter.database.outcome import State
 from exporter.render.machine import verify_json
 from exporter.render.report import report_html, report_markdown
 from exporter.web.app import Health, build_app
-from tests.queries import make_query
-from tests.unit.parts import assemble, judged
+from tests.support.components import assemble, judged
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.unit.parts import Parts
+    from tests.support.components import Parts
 
 QUERY = make_query("things", {"loom_things": {"labels": ["kind"], "value": "things"}})
 

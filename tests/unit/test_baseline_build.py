@@ -17,7 +17,7 @@ from exporter.learning.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, bu
 from exporter.learning.hours import LearnedHour
 from exporter.learning.survey import MOST_STATEMENTS_KEPT
 from exporter.statements.text import identity
-from tests.windows import DEPLOYMENT, FACTS, HOUR, MONDAY, called, delta_of, window
+from tests.support.windows import DEPLOYMENT, FACTS, HOUR, MONDAY, called, delta_of, window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 
 from exporter.render.baseline import baseline_text
-from tests.baselines import BASELINE, baselines
+from tests.support.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:
     from exporter.baseline.artefact import Baseline

@@ -12,8 +12,8 @@ import pytest
 
 from exporter.baseline.codec import dumps, loads
 from exporter.baseline.files import LARGEST_BYTES, FileError, read_file, write_file
-from tests.baselines import BASELINE
-from tests.disk import full_disk
+from tests.support.baselines import BASELINE
+from tests.support.disk import full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from exporter.baseline.codec import Refusal, RefusedError, dumps, loads
 from exporter.baseline.fit import adopted, check_fits, provenance_of
 from exporter.database.facts import ServerFacts
-from tests.baselines import BASELINE, IDENTITY
+from tests.support.baselines import BASELINE, IDENTITY
 
 RULES = IDENTITY.classes_sha256
 FACTS = ServerFacts(

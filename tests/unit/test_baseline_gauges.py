@@ -12,9 +12,9 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.learning.gauges import TOPIC, Gauges, Taken, gauges_of
 from exporter.state import StateStore
-from tests.disk import full_disk
-from tests.queries import make_catalog, make_query
-from tests.windows import OWNER
+from tests.support.disk import full_disk
+from tests.support.queries import make_catalog, make_query
+from tests.support.windows import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exporter.cli import app
-from tests.queries import DEPLOYMENT, QUERY, make_folder
+from tests.support.queries import DEPLOYMENT, QUERY, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

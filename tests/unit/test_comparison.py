@@ -12,8 +12,8 @@ from exporter.baseline.artefact import Baseline, BaselineClass, BaselineStatemen
 from exporter.comparison.comparison import ClassResult, Comparison
 from exporter.comparison.rule import Noise, Sums, change
 from exporter.statements.text import identity
-from tests.baselines import BASELINE
-from tests.windows import DEPLOYMENT, HOUR, MONDAY, called, window
+from tests.support.baselines import BASELINE
+from tests.support.windows import DEPLOYMENT, HOUR, MONDAY, called, window
 
 PLACE = ("invoices", "anon")
 MEAN, VARIANCE = 0.2, 0.01

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.tools import require_tool
+from tests.support.tools import require_tool
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

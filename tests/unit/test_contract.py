@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter import catalog
 from exporter.database.outcome import State
 from exporter.settings import packaged_queries
-from tests.contract import ALL, OF_A_DATABASE, Promise
-from tests.unit.parts import Parts, assemble
+from tests.support.components import Parts, assemble
+from tests.support.contract import ALL, OF_A_DATABASE, Promise
 
 if TYPE_CHECKING:
     from pathlib import Path

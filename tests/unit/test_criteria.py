@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.catalog import CatalogError, load_catalog
-from tests.queries import DEPLOYMENT, make_folder, query_text
+from tests.support.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.contract import ALL
-from tests.dashboards import FOLDER, boards, fill, panels
-from tests.tools import require_tool
+from tests.support.contract import ALL
+from tests.support.dashboards import FOLDER, boards, fill, panels
+from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

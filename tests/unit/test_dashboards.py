@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from exporter.comparison.rule import LEAST_COVERAGE, SLOWER
 from grafana.board import TAG
 from grafana.build import dashboards
-from tests.dashboards import FOLDER, RED, Panel, boards, colour_of, panels
+from tests.support.dashboards import FOLDER, RED, Panel, boards, colour_of, panels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,7 +25,7 @@ from exporter.comparison.rule import (
 )
 from exporter.statements.counters import Delta, combine
 from exporter.verdict.outcome import Outcome, verdict_of
-from tests.statement_model import START, Life
+from tests.support.statement_model import START, Life
 
 
 class Statement(NamedTuple):

@@ -10,8 +10,8 @@ from exporter.demo.play import Scenario
 from exporter.demo.story import StoryTotals, Watched, is_open, read_story, table, totals
 from exporter.render.machine import verify_json
 from exporter.verdict.assess import assess
-from tests.loom_database import LOOM
-from tests.unit.judging import make_board, make_deployment, make_evidence
+from tests.support.judging import make_board, make_deployment, make_evidence
+from tests.support.loom_database import LOOM
 
 SEEN = Watched("things", "things", labels={"kind": "a"})
 MEAN = Watched("time of one", "seconds_total", per="calls_total", unit="ms")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import exporter
-from tests.kustomize import KUBERNETES, of_kind, pod_templates, render_overlay
+from tests.support.kustomize import KUBERNETES, of_kind, pod_templates, render_overlay
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()

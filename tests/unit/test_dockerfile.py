@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import exporter
-from tests.dockerfile import read_dockerfile
+from tests.support.dockerfile import read_dockerfile
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = read_dockerfile(ROOT / "Dockerfile")

@@ -10,8 +10,8 @@ from exporter.baseline.artefact import Baseline, BaselineStatement, Cell
 from exporter.comparison.expectations import Expectation, Expectations
 from exporter.comparison.rule import Noise
 from exporter.statements.text import identity
-from tests.baselines import BASELINE
-from tests.windows import DEPLOYMENT, HOUR, MONDAY
+from tests.support.baselines import BASELINE
+from tests.support.windows import DEPLOYMENT, HOUR, MONDAY
 
 OLD = identity("SELECT * FROM invoices") or ""
 NEW = identity("select *  FROM bills -- since then") or ""

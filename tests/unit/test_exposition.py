@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from exporter.database.outcome import State
-from tests.queries import make_query
-from tests.unit.parts import Parts, assemble
+from tests.support.components import Parts, assemble
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

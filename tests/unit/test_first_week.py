@@ -22,7 +22,7 @@ from exporter.verdict.first_week import (
 )
 from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import judge_criterion
-from tests.unit.judging import (
+from tests.support.judging import (
     APPLIED_AT,
     DONE,
     NOT_BEGUN,

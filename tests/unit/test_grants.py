@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter import catalog
 from exporter.database.grants import function_body, grants_sql
 from exporter.settings import packaged_queries
-from tests.queries import make_query
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     import pytest

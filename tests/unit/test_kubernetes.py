@@ -14,7 +14,7 @@ import yaml
 
 import exporter
 from exporter.settings import load_settings
-from tests.kustomize import (
+from tests.support.kustomize import (
     KUBERNETES,
     compose,
     of_kind,
@@ -24,7 +24,7 @@ from tests.kustomize import (
 )
 
 if TYPE_CHECKING:
-    from tests.kustomize import Manifest
+    from tests.support.kustomize import Manifest
 
 OLDEST, NEWEST = "1.31.0", "1.37.0"
 """Of Kubernetes. Before 1.31 a Job's podFailurePolicy was no settled thing."""

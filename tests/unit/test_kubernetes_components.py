@@ -13,8 +13,8 @@ from cryptography.x509 import DNSName
 
 from exporter import catalog
 from exporter.web.web_files import load_web_files
-from tests.certificates import Authority
-from tests.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
+from tests.support.certificates import Authority
+from tests.support.kustomize import KUBERNETES, compose, of_kind, pod_templates, render_overlay
 
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 """Of Debian, and so of the base image."""

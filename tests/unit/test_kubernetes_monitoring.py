@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.kustomize import ROOT, compose, of_kind, render_overlay, selects
+from tests.support.kustomize import ROOT, compose, of_kind, render_overlay, selects
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,9 @@ from exporter.web import pages as pages_module
 from exporter.web.exposition import KEPT_SECONDS
 from exporter.web.headers import page_headers
 from exporter.web.pages import Pages
-from tests.hostile import HOSTILE, hostile_parts
-from tests.unit.judging import (
+from tests.support.components import assemble, judged
+from tests.support.hostile import HOSTILE, hostile_parts
+from tests.support.judging import (
     APPLIED_AT,
     DONE,
     NOT_BEGUN,
@@ -28,12 +29,11 @@ from tests.unit.judging import (
     make_deployment,
     make_evidence,
 )
-from tests.unit.parts import assemble, judged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.parts import Parts
+    from tests.support.components import Parts
 
 ELEMENTS = {
     *("html", "head", "meta", "noscript", "title", "style", "body", "script", "header", "main"),

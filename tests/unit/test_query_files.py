@@ -10,7 +10,7 @@ from exporter.catalog import load_catalog
 from exporter.catalog.query import parse_query
 from exporter.catalog.requirement import Extension
 from exporter.yaml_source import YamlError
-from tests.queries import DEPLOYMENT, QUERY, make_folder, make_query, query_text
+from tests.support.queries import DEPLOYMENT, QUERY, make_folder, make_query, query_text
 
 GAUGE = {"loom_things": {"value": "things"}}
 TOKEN = {"type": "change_timestamp", "value": "token"}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests import rehearsal
-from tests.alert_rules import ALERTS, RULE_FILES
-from tests.rehearsal import routes_in_fast_motion, rules_in_fast_motion
+from tests.support import rehearsal
+from tests.support.alert_rules import ALERTS, RULE_FILES
+from tests.support.rehearsal import routes_in_fast_motion, rules_in_fast_motion
 
 if TYPE_CHECKING:
     from pathlib import Path

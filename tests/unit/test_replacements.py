@@ -11,7 +11,7 @@ from exporter.demo.workload import WorkloadStatement
 from exporter.settings import packaged_queries
 from exporter.statements.classes import classify
 from exporter.statements.text import identity
-from tests.loom_database import LOOM
+from tests.support.loom_database import LOOM
 
 DEPLOYMENT = load_catalog(packaged_queries()).deployment
 WORKLOAD = {

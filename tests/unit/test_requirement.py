@@ -15,7 +15,7 @@ from exporter.catalog.requirement import (
 )
 from exporter.database.outcome import RunError, State
 from exporter.sources.preflight import decide, needs_preflight, preflight_parameters
-from tests.queries import make_query
+from tests.support.queries import make_query
 
 EXTENSION: TypeAdapter[Extension] = TypeAdapter(ExtensionRequirement)
 SERVER: TypeAdapter[int] = TypeAdapter(ServerRequirement)

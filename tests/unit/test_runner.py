@@ -9,14 +9,14 @@ import pytest
 
 from exporter.collect.runner import LONGEST_BACKOFF_SECONDS
 from exporter.database.outcome import State
-from tests.queries import make_query
-from tests.unit.parts import assemble
+from tests.support.components import assemble
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.catalog import Query
-    from tests.unit.parts import Parts
+    from tests.support.components import Parts
 
 QUERY = make_query("things", {"loom_things": {"value": "things"}}, interval="10s")
 FAILING = [s for s in State if s.is_failure and s not in (State.LOCKED, State.UNREACHABLE)]

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.database.outcome import State
-from tests.queries import make_query
-from tests.unit.parts import assemble
+from tests.support.components import assemble
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from exporter.catalog import Query
-    from tests.unit.parts import Parts
+    from tests.support.components import Parts
 
 DAY = 86400.0
 

@@ -14,7 +14,7 @@ from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
 from exporter.settings import packaged_queries
 from exporter.yaml_source import parse_document
-from tests.queries import QUERY
+from tests.support.queries import QUERY
 
 FILE = packaged_queries() / "header.schema.json"
 SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).queries}

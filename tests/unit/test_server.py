@@ -12,8 +12,8 @@ from exporter.settings import SettingsError
 from exporter.web import server
 from exporter.web.app import Health, build_app
 from exporter.web.server import bind, serving
-from tests.queries import make_query
-from tests.unit.parts import assemble
+from tests.support.components import assemble
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from exporter.deployment.sign_offs import (
     topic,
 )
 from exporter.state import StateStore
-from tests.unit.judging import make_deployment
+from tests.support.judging import make_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

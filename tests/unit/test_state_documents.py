@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.disk import full_disk
-from tests.state import opened
+from tests.support.disk import full_disk
+from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path

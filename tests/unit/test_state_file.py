@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.state.file import SCHEMA_VERSION, open_file
-from tests.disk import full_disk
-from tests.state import look, opened, see
+from tests.support.disk import full_disk
+from tests.support.state import look, opened, see
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ import pytest
 from exporter.settings import SettingsError
 from exporter.state import Observation, StateStore
 from exporter.state.lock import lock_path
-from tests.state import opened, see
+from tests.support.state import opened, see
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.state import Observation
-from tests.state import METRIC, look, opened, see
+from tests.support.state import METRIC, look, opened, see
 
 if TYPE_CHECKING:
     from pathlib import Path

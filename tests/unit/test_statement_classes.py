@@ -9,7 +9,7 @@ from exporter.catalog.deployment import StatementClass
 from exporter.settings import packaged_queries
 from exporter.statements.classes import Classification, classify, parsed_names
 from exporter.statements.text import identity
-from tests.loom_database import LOOM
+from tests.support.loom_database import LOOM
 
 CLASSES = {
     "items": StatementClass(relations=("app.items",), functions=("app.count_items",)),

@@ -23,7 +23,7 @@ from exporter.statements.counters import (
     combine,
     difference,
 )
-from tests.statement_model import KEYS, START, Life, Server
+from tests.support.statement_model import KEYS, START, Life, Server
 
 SECONDS = st.floats(1e-5, 10.0)
 EVENTS = st.lists(

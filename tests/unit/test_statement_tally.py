@@ -17,9 +17,9 @@ from exporter.statements.persistence import documents, restore, rules_of
 from exporter.statements.poller import BATCH, FEW, Poller
 from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
 from exporter.statements.tally import Counted, Known, Tally, changed, slow
-from tests.queries import make_catalog
-from tests.statement_model import START
-from tests.unit.parts import assemble
+from tests.support.components import assemble
+from tests.support.queries import make_catalog
+from tests.support.statement_model import START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,8 @@ from exporter.web.app import Health, build_app
 from exporter.web.server import bind, serving
 from exporter.web.tls import lets_in
 from exporter.web.web_files import WebFiles, load_web_files
-from tests.certificates import Authority
-from tests.unit.parts import assemble
+from tests.support.certificates import Authority
+from tests.support.components import assemble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

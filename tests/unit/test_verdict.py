@@ -13,7 +13,7 @@ from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.metrics import METRICS, verdict_samples
 from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import judge_criterion
-from tests.unit.judging import (
+from tests.support.judging import (
     NOT_BEGUN,
     before,
     make_board,

@@ -19,7 +19,7 @@ from exporter.redaction import redact
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.look import SETTLE_SECONDS
 from exporter.verdict.outcome import Outcome
-from tests.unit.judging import (
+from tests.support.judging import (
     APPLIED_AT,
     DONE,
     MAX_AGE_SECONDS,

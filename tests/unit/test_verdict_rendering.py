@@ -19,7 +19,7 @@ from exporter.render.machine import VERDICT_SCHEMA, verify_json, verify_junit
 from exporter.render.report import report_html, report_markdown
 from exporter.render.text import verify_text
 from exporter.verdict.assess import Assessment, assess
-from tests.unit.judging import (
+from tests.support.judging import (
     NOT_BEGUN,
     before,
     make_board,

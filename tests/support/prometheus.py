@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from exporter.demo.processes import free_port
-from tests.e2e.observers import eventually
-from tests.tools import require_tool
+from tests.support.observers import eventually
+from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.database.outcome import State
-from tests.watching import look, shipped
+from tests.support.watching import look, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.catalog import Query
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 DEPLOYMENT = shipped().deployment
 MATERIALIZED_VIEW = "user_mfa_status_unified"

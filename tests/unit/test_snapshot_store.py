@@ -9,7 +9,7 @@ import pytest
 from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import RunError, State
-from tests.queries import make_query
+from tests.support.queries import make_query
 
 METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}
 A = make_query("a", METRICS)

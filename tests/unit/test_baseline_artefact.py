@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from exporter.baseline.artefact import Baseline, Cell
 from exporter.baseline.codec import Refusal, RefusedError, dumps, loads
-from tests.baselines import BASELINE, baselines
+from tests.support.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

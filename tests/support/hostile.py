@@ -10,14 +10,14 @@ from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import assess
-from tests.unit.judging import (
+from tests.support.components import Parts, assemble, judged
+from tests.support.judging import (
     QUERIES,
     before,
     make_change,
     make_deployment,
     make_evidence,
 )
-from tests.unit.parts import Parts, assemble, judged
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.dockerfile import Step, read_dockerfile
-from tests.tools import missing
+from tests.support.dockerfile import Step, read_dockerfile
+from tests.support.tools import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.dockerfile import Stage
+    from tests.support.dockerfile import Stage
 
 _PATH = f"{sys.base_prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DECLARED = {"EXPOSE", "STOPSIGNAL"}

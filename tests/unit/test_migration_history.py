@@ -13,7 +13,7 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.history import APPLIED, WRITTEN, MigrationHistory, last_look, write_mark
 from exporter.state import StateStore
-from tests.queries import make_query
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

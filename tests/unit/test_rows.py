@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.collect.rows import read_rows
 from exporter.database.outcome import RunError, State
 from exporter.state import Observation
-from tests.queries import make_query, rows
+from tests.support.queries import make_query, rows
 
 if TYPE_CHECKING:
     from exporter.catalog import Query

@@ -30,11 +30,11 @@ from exporter.learning.lifecycle import (
 )
 from exporter.learning.metrics import BaselineState
 from exporter.state import StateStore
-from tests.baselines import BASELINE
-from tests.disk import full_disk
-from tests.queries import make_query
-from tests.state import opened
-from tests.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
+from tests.support.baselines import BASELINE
+from tests.support.disk import full_disk
+from tests.support.queries import make_query
+from tests.support.state import opened
+from tests.support.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,8 +20,8 @@ from exporter.learning.hours import (
 )
 from exporter.state import StateStore
 from exporter.statements.text import identity
-from tests.disk import full_disk
-from tests.windows import HOUR, MONDAY, OWNER, called, window
+from tests.support.disk import full_disk
+from tests.support.windows import HOUR, MONDAY, OWNER, called, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

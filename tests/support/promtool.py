@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.alert_rules import RULE_FILES
+from tests.support.alert_rules import RULE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

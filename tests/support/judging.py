@@ -14,7 +14,7 @@ from exporter.comparison.rule import Change
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.verdict.evidence import Before, Evidence
-from tests.queries import make_query
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

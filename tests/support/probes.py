@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.watching import one_query
+from tests.support.watching import one_query
 
 if TYPE_CHECKING:
     from exporter.catalog import Query

@@ -11,7 +11,7 @@ from exporter.demo.programs import ServerError, embedded_bin_dir
 
 POSTGRES_VERSIONS = (15, 17, 18)
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 # An ordinary user's PATH lacks the folders where Debian keeps daemons.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from exporter.learning.lifecycle import TOPIC
-from tests.daemon import Daemon
-from tests.shipped_queries import DEPLOYMENT
-from tests.state import opened
-from tests.watching import MONITOR
+from tests.support.daemon import Daemon
+from tests.support.shipped_queries import DEPLOYMENT
+from tests.support.state import opened
+from tests.support.watching import MONITOR
 
 if TYPE_CHECKING:
-    from tests.daemon import Page
-    from tests.loom_database import LoomDatabase
+    from tests.support.daemon import Page
+    from tests.support.loom_database import LoomDatabase
 
 PLACE = (("class", "resource_library"), ("role", "service_role"))
 """Where the calls of `Application` are counted, and nobody else's."""

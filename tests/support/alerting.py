@@ -17,10 +17,10 @@ import yaml
 
 from exporter.demo.processes import free_port
 from exporter.durations import format_duration
-from tests.alert_rules import ALERTS, RULE_FILES
-from tests.e2e.observers import eventually
-from tests.rehearsal import SCRAPE_SECONDS, routes_in_fast_motion, rules_in_fast_motion
-from tests.tools import require_tool
+from tests.support.alert_rules import ALERTS, RULE_FILES
+from tests.support.observers import eventually
+from tests.support.rehearsal import SCRAPE_SECONDS, routes_in_fast_motion, rules_in_fast_motion
+from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

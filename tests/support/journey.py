@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tests.loom_database import make_database
-from tests.truth import Truth, truth_of
-from tests.watching import MONITOR, deploy, install_grants, roll_back, watching
+from tests.support.loom_database import make_database
+from tests.support.truth import Truth, truth_of
+from tests.support.watching import MONITOR, deploy, install_grants, roll_back, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from exporter.database.outcome import State
     from exporter.demo.postgres import PostgresServer
-    from tests.loom_database import LoomDatabase
-    from tests.watching import Series
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Series
 
 Stage = Literal["before", "healthy", "rolled back", "published"]
 STAGES: tuple[Stage, ...] = ("before", "healthy", "rolled back", "published")

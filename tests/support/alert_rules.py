@@ -13,7 +13,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALERTS = Path(__file__).parent.parent / "alerts"
+ALERTS = Path(__file__).parents[2] / "alerts"
 RULE_FILES = sorted((ALERTS / "rules").glob("*.yaml"))
 TEST_FILES = sorted((ALERTS / "tests").glob("*.yaml"))
 RUNBOOKS = ALERTS / "runbooks"

@@ -20,7 +20,7 @@ from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
-from tests.loom_database import LOOM
+from tests.support.loom_database import LOOM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from exporter.collect.snapshot import Snapshot
     from exporter.collect.store import SnapshotStore
     from exporter.database.outcome import State
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 MONITOR = ROLE
 OWNER = "postgres"

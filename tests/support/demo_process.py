@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from exporter.demo.processes import send_signal, wait_until_gone
-from tests.daemon import COMMAND, command, environment
-from tests.e2e.observers import eventually
+from tests.support.daemon import COMMAND, command, environment
+from tests.support.observers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import State
 from exporter.learning.metrics import MATCHED
 from exporter.verdict.trend import MOST_POINTS, History
-from tests.queries import make_query
-from tests.unit.judging import make_deployment, make_evidence
+from tests.support.judging import make_deployment, make_evidence
+from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

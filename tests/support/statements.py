@@ -26,14 +26,14 @@ from exporter.statements.reading import (
     texts_sql,
 )
 from exporter.statements.text import identity
-from tests.loom_database import make_database, make_template
+from tests.support.loom_database import make_database, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from exporter.demo.postgres import PostgresServer
     from tests.conftest import NewServer
-    from tests.loom_database import LoomDatabase
+    from tests.support.loom_database import LoomDatabase
 
 
 class Watcher:

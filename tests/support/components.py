@@ -20,7 +20,7 @@ from exporter.verdict.evidence import Evidence
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
-from tests.queries import make_catalog
+from tests.support.queries import make_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

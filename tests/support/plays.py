@@ -13,10 +13,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from exporter.demo.play import Scenario
-from tests.daemon import Page
-from tests.e2e.demo import Demo, Operator, Told
-from tests.e2e.observers import Scraper, eventually
-from tests.shipped_queries import DEPLOYMENT
+from tests.support.daemon import Page
+from tests.support.demo_process import Demo, Operator, Told
+from tests.support.observers import Scraper, eventually
+from tests.support.shipped_queries import DEPLOYMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from tests.shipped_queries import DEPLOYMENT, MATERIALIZED_VIEW
+from tests.support.shipped_queries import DEPLOYMENT, MATERIALIZED_VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.loom_database import LoomDatabase
-    from tests.watching import Series
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Series
 
 
 @dataclass(frozen=True)

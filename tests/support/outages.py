@@ -14,11 +14,11 @@ from exporter.database.connection import CONNECT_SECONDS
 from exporter.database.database import MAX_CONNECTIONS
 from exporter.database.grants import ROLE
 from exporter.demo.postgres import PostgresServer
-from tests.daemon import Daemon
-from tests.e2e.observers import Sampler, Scraper, Sockets, eventually
-from tests.loom_database import LoomDatabase, make_database, make_template
-from tests.tools import require_postgres
-from tests.watching import install_grants
+from tests.support.daemon import Daemon
+from tests.support.loom_database import LoomDatabase, make_database, make_template
+from tests.support.observers import Sampler, Scraper, Sockets, eventually
+from tests.support.tools import require_postgres
+from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
     import threading

@@ -1,0 +1,1 @@
+"""What tests share: servers, daemons, databases, and ways to look at them."""
