@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from exporter import __version__
 from exporter.commands import baseline, demo, queries, serve, verify
-from exporter.commands.common import Exit
+from exporter.errors import ExitCode, ExporterError
+from exporter.redaction import redact
 
 app = typer.Typer(
     name="loom-exporter",
@@ -44,14 +46,21 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, by default that of the command line; exit with its code.
+
+    Every error that is foreseen ends in one line on standard error.
+    """
     try:
         try:
-            app()
+            app(arguments)
         finally:
             sys.stdout.flush()
+    except ExporterError as error:
+        for line in redact(error.line).splitlines():
+            print(f"loom-exporter: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read us has had enough, as in `| head`; let the interpreter not complain at exit.
+        # The reader has closed the pipe, as `| head` does; without this, Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Exit.OK)
+        sys.exit(ExitCode.OK)

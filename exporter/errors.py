@@ -26,6 +26,11 @@ class ExporterError(Exception):
         self.remedy = redact(remedy)
         super().__init__(f"{self.message}; {self.remedy}" if self.remedy else self.message)
 
+    @property
+    def line(self) -> str:
+        """What a command prints: the message with its remedy, and what it is about."""
+        return str(self)
+
 
 class UsageError(ExporterError):
     """A setting, a file or an argument that cannot be used."""

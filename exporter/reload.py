@@ -7,8 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from exporter.catalog import CatalogError
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 
 _RETRY_SECONDS = 60.0
 """Files may become usable without a change of theirs, such as of a folder above them."""
@@ -30,10 +29,10 @@ class Reloaded(Generic[_T]):
         Args:
             what: value of the label `what`, and what it is called in the log.
             stamp: returns what is unlike before if something changed; see `stamp_of`. Cheap.
-            load: reads it; raises SettingsError or CatalogError if it cannot be used.
+            load: reads it; raises UsageError if it cannot be used.
 
         Raises:
-            SettingsError: or whatever else `load` raises.
+            UsageError: or whatever else `load` raises.
         """
         self.what = what
         self._stamp = stamp
@@ -55,7 +54,7 @@ class Reloaded(Generic[_T]):
         self._seen = seen
         try:
             self.latest = self._load()
-        except (SettingsError, CatalogError) as error:
+        except UsageError as error:
             self._refuse(str(error))
         except Exception as error:
             # A fault of ours; but what is served must not depend on what was written just now.

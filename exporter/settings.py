@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from exporter.dsn import check_dsn
 from exporter.durations import Duration
+from exporter.errors import UsageError
 from exporter.redaction import redact
 from exporter.yaml_source import YamlDocument, YamlError, parse_document, plain_reason
 
@@ -25,13 +26,6 @@ CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 
 _FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(SERVICE_|PORT($|_))")
 """What the kubelet injects into each pod beside a Service that is called loom-exporter."""
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used; `str()` is one line without any secret."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(redact(message))
 
 
 def _listen_address(text: str) -> str:
@@ -123,7 +117,7 @@ def load_settings(
         overrides: what was given on the command line, by field; None stands for not given.
 
     Raises:
-        SettingsError: something is unknown, malformed or unreadable.
+        UsageError: something is unknown, malformed or unreadable.
     """
     redact.hide(os.environ.get("PGPASSWORD", ""), os.environ.get(f"{ENV_PREFIX}DATABASE_URL", ""))
     _refuse_unknown_variables()
@@ -142,7 +136,7 @@ def load_settings(
     except ValidationError as invalid:
         raise _explain(invalid, document, given, variables) from None
     if settings.database_url and settings.database_url_file:
-        raise SettingsError("settings: database_url and database_url_file are both set; give one")
+        raise UsageError("settings: database_url and database_url_file are both set; give one")
     return settings
 
 
@@ -166,7 +160,7 @@ def _refuse_unknown_variables() -> None:
             continue
         near = difflib.get_close_matches(variable, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-        raise SettingsError(f"environment: {variable}: unknown setting; {hint}")
+        raise UsageError(f"environment: {variable}: unknown setting; {hint}")
 
 
 def _read_config(path: Path) -> YamlDocument:
@@ -174,15 +168,15 @@ def _read_config(path: Path) -> YamlDocument:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{path}: cannot be read: {reason}") from None
+        raise UsageError(f"{path}: cannot be read: {reason}") from None
     try:
         document = parse_document(text, str(path))
     except YamlError as error:
-        raise SettingsError(str(error)) from None
+        raise UsageError(str(error)) from None
     if document.data is None:
         return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
-        raise SettingsError(f"{path}: must hold settings as `key: value`")
+        raise UsageError(f"{path}: must hold settings as `key: value`")
     if secret := document.data.get("database_url"):
         redact.hide(str(secret))
     return document
@@ -193,14 +187,12 @@ def _explain(
     document: YamlDocument,
     given: Mapping[str, object],
     variables: Set[str],
-) -> SettingsError:
+) -> UsageError:
     first = invalid.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0])
     variable = _variable(name)
     if name in given:
-        return SettingsError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
+        return UsageError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
     if variable in variables:
-        return SettingsError(
-            f"environment: {variable}: {plain_reason(first['type'], first['msg'])}"
-        )
-    return SettingsError(str(document.errors(invalid)))
+        return UsageError(f"environment: {variable}: {plain_reason(first['type'], first['msg'])}")
+    return UsageError(str(document.errors(invalid)))

@@ -31,7 +31,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         CatalogError: the folder of queries cannot be used.
-        SettingsError: the connection string or the web config file cannot be used, the address
+        UsageError: the connection string or the web config file cannot be used, the address
             cannot be listened on, or another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)

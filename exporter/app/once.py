@@ -16,7 +16,8 @@ from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.settings import Settings, SettingsError
+from exporter.errors import UsageError
+from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
@@ -36,7 +37,7 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
     """Run `query` as the daemon would, and remember nothing.
 
     Raises:
-        SettingsError: the connection string is missing or malformed.
+        UsageError: the connection string is missing or malformed.
     """
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
@@ -69,7 +70,7 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
     """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
 
     Raises:
-        SettingsError: the connection string is missing or malformed, or what the daemon remembers
+        UsageError: the connection string is missing or malformed, or what the daemon remembers
             cannot be read.
         RunError: with the state in which the database was found.
     """
@@ -78,7 +79,7 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:  # later it would be that nothing may be written, which nobody asked for
-        raise SettingsError(f"state: {store.problem}")
+        raise UsageError(f"state: {store.problem}")
     parts = assemble(settings, catalog, database, store)
     async with database:
         await parts.judge.read_facts()  # a database that is away is found out at once

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from exporter.baseline.artefact import Baseline
+from exporter.errors import ExitCode, ExporterError
 from exporter.statements.text import ALGORITHM
 from exporter.yaml_source import plain_reason
 
@@ -32,12 +33,19 @@ class Refusal(StrEnum):
     OTHER_SETTINGS = "other_settings"
 
 
-class RefusedError(Exception):
+class RefusedError(ExporterError):
     """A baseline that is not used; `str()` is one line that says why, and what to do."""
 
     def __init__(self, reason: Refusal, detail: str) -> None:
         self.reason = reason
+        if reason is Refusal.OTHER_DATABASE:
+            self.exit_code = ExitCode.UNREACHABLE
         super().__init__(f"baseline: {detail}")
+
+    @property
+    def line(self) -> str:
+        """What a command prints."""
+        return f"{self} ({self.reason})"
 
 
 def dumps(baseline: Baseline) -> str:

@@ -6,11 +6,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from exporter.errors import UsageError
+
 MODE = 0o600
 LARGEST_BYTES = 64 * 1024 * 1024
 
 
-class FileError(Exception):
+class FileError(UsageError):
     """A file that cannot be used; `str()` is one line: path, what is wrong, what to do."""
 
     def __init__(self, path: Path, reason: str) -> None:

@@ -8,6 +8,7 @@ from exporter.catalog.deployment import Deployment, load_deployment
 from exporter.catalog.header import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
+from exporter.errors import UsageError
 from exporter.yaml_source import YamlDocument, YamlError
 
 __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
@@ -16,7 +17,7 @@ __all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
 _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
 
-class CatalogError(Exception):
+class CatalogError(UsageError):
     """A folder that cannot be used; `problems` has one line for each faulty file."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -15,25 +15,23 @@ from exporter.baseline.fit import adopted, check_fits
 from exporter.catalog import Catalog
 from exporter.commands.common import (
     Config,
-    Exit,
     Format,
     Queries,
-    fail,
     load_settings_and_catalog,
     note,
     open_state,
     save_state,
-    told_in_one_line,
     with_database,
 )
 from exporter.database.facts import read_facts
 from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
-from exporter.learning.capture import SHORTEST_SECONDS, CaptureError, capture
+from exporter.errors import ExporterError, UsageError
+from exporter.learning.capture import SHORTEST_SECONDS, capture
 from exporter.learning.lifecycle import TOPIC, class_rules_digest
 from exporter.logs import configure_logging
 from exporter.render.baseline import baseline_text
-from exporter.settings import Settings, SettingsError, interactive
+from exporter.settings import Settings, interactive
 from exporter.state import StateStore
 
 app = typer.Typer()
@@ -66,31 +64,26 @@ def capture_(
     `baseline discard` leaves the matter to it again. Once the deployment has begun, none can be
     made.
     """
-    with told_in_one_line():
-        settings, known = _load(config, queries)
-        seconds = _seconds(for_, since_reset=since_reset)
-        store = open_state(settings)
-        _keep_what_is_there(store, settings, known, replace=replace)
-        act = partial(capture, settings, known, seconds=seconds, tell=_progress)
-        try:
-            baseline = asyncio.run(with_database(settings, act))
-        except CaptureError as error:
-            fail(f"baseline: {error}", Exit.FAILED)
-        save_state(store, settings, TOPIC, known.deployment.name, dumps(baseline))
-        print(baseline_text(baseline), end="")
+    settings, known = _load(config, queries)
+    seconds = _seconds(for_, since_reset=since_reset)
+    store = open_state(settings)
+    _keep_what_is_there(store, settings, known, replace=replace)
+    act = partial(capture, settings, known, seconds=seconds, tell=_progress)
+    baseline = asyncio.run(with_database(settings, act))
+    save_state(store, settings, TOPIC, known.deployment.name, dumps(baseline))
+    print(baseline_text(baseline), end="")
 
 
 @_group.command(epilog="Example: loom-exporter baseline show")
 def show(config: Config = None, queries: Queries = None, output: Format = "text") -> None:
     """Show the baseline in the state folder; exit 1 if there is none or it is refused."""
-    with told_in_one_line(output):
-        settings, known = _load(config, queries)
-        text = _kept(settings, known)
-        baseline = loads(text)
-        doubts = _doubts(settings, known, baseline)
-        print(text if output == "json" else baseline_text(baseline), end="")
-        for doubt in doubts:
-            note(doubt)
+    settings, known = _load(config, queries)
+    text = _kept(settings, known)
+    baseline = loads(text)
+    doubts = _doubts(settings, known, baseline)
+    print(text if output == "json" else baseline_text(baseline), end="")
+    for doubt in doubts:
+        note(doubt)
 
 
 @_group.command(epilog="Example: loom-exporter baseline export baseline.json")
@@ -103,14 +96,13 @@ def export(
     queries: Queries = None,
 ) -> None:
     """Write the baseline to a file that only its owner can read."""
-    with told_in_one_line():
-        settings, known = _load(config, queries)
-        text = _kept(settings, known)
-        loads(text)
-        if file:
-            write_file(file, text)
-        else:
-            print(text, end="")
+    settings, known = _load(config, queries)
+    text = _kept(settings, known)
+    loads(text)
+    if file:
+        write_file(file, text)
+    else:
+        print(text, end="")
 
 
 @_group.command("import", epilog="Example: loom-exporter baseline import baseline.json")
@@ -128,35 +120,33 @@ def import_(
     replace: Replace = False,
 ) -> None:
     """Take over a baseline from a file; exit 4 if it is of another database."""
-    with told_in_one_line():
-        settings, known = _load(config, queries)
-        text = read_file(file)
-        try:
-            baseline = loads(text)
-        except RefusedError as refused:
-            fail(f"{file}: {refused} ({refused.reason})", Exit.USAGE)
-        facts = asyncio.run(with_database(settings, read_facts))
-        if allow_other_database:
-            baseline = adopted(baseline, facts)
-            text = dumps(baseline)
-        rules = class_rules_digest(known.deployment)
-        doubts = check_fits(baseline, facts, known.deployment.name, rules)
-        store = open_state(settings)
-        _keep_what_is_there(store, settings, known, replace=replace)
-        save_state(store, settings, TOPIC, known.deployment.name, text)
-        for doubt in doubts:
-            note(doubt)
-        print(f"{file}: taken over; a daemon that runs will use it within a minute")
+    settings, known = _load(config, queries)
+    text = read_file(file)
+    try:
+        baseline = loads(text)
+    except RefusedError as refused:
+        raise UsageError(f"{file}: {refused.line}") from None
+    facts = asyncio.run(with_database(settings, read_facts))
+    if allow_other_database:
+        baseline = adopted(baseline, facts)
+        text = dumps(baseline)
+    rules = class_rules_digest(known.deployment)
+    doubts = check_fits(baseline, facts, known.deployment.name, rules)
+    store = open_state(settings)
+    _keep_what_is_there(store, settings, known, replace=replace)
+    save_state(store, settings, TOPIC, known.deployment.name, text)
+    for doubt in doubts:
+        note(doubt)
+    print(f"{file}: taken over; a daemon that runs will use it within a minute")
 
 
 @_group.command(epilog="Example: loom-exporter baseline discard")
 def discard(config: Config = None, queries: Queries = None) -> None:
     """Drop the baseline; until the deployment begins, the daemon collects one by itself."""
-    with told_in_one_line():
-        settings, known = _load(config, queries)
-        _kept(settings, known)
-        save_state(open_state(settings), settings, TOPIC, known.deployment.name, None)
-        print(f"{known.deployment.name}: the baseline is dropped")
+    settings, known = _load(config, queries)
+    _kept(settings, known)
+    save_state(open_state(settings), settings, TOPIC, known.deployment.name, None)
+    print(f"{known.deployment.name}: the baseline is dropped")
 
 
 def _keep_what_is_there(
@@ -165,10 +155,9 @@ def _keep_what_is_there(
     """End if there is a baseline, unless it is to be replaced."""
     name = known.deployment.name
     if not replace and store.read(settings.database_name, TOPIC, name) is not None:
-        fail(
+        raise ExporterError(
             f"baseline: there is one of {name} already, see `loom-exporter baseline show`; "
-            "give --replace to have another one in its place",
-            Exit.FAILED,
+            "give --replace to have another one in its place"
         )
 
 
@@ -180,15 +169,15 @@ def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]
 
 def _seconds(text: str | None, *, since_reset: bool) -> float | None:
     if (text is None) != since_reset:
-        raise SettingsError("command line: give either --for TIME or --since-reset")
+        raise UsageError("command line: give either --for TIME or --since-reset")
     if text is None:
         return None
     try:
         seconds = parse_duration(text)
     except ValueError as error:
-        raise SettingsError(f"command line: --for: {error}") from None
+        raise UsageError(f"command line: --for: {error}") from None
     if seconds < SHORTEST_SECONDS:
-        raise SettingsError(f"command line: --for: must be at least {SHORTEST_SECONDS:g}s")
+        raise UsageError(f"command line: --for: must be at least {SHORTEST_SECONDS:g}s")
     return seconds
 
 
@@ -197,10 +186,9 @@ def _kept(settings: Settings, known: Catalog) -> str:
     store = open_state(settings, read_only=True)
     text = store.read(settings.database_name, TOPIC, known.deployment.name)
     if text is None:
-        fail(
+        raise ExporterError(
             f"baseline: there is none of {known.deployment.name} in {store.path}; the daemon makes "
-            "it when the deployment begins, and `loom-exporter baseline capture` at once",
-            Exit.FAILED,
+            "it when the deployment begins, and `loom-exporter baseline capture` at once"
         )
     return text
 
@@ -209,7 +197,7 @@ def _doubts(settings: Settings, known: Catalog, baseline: Baseline) -> list[str]
     """Hold a baseline against the database, if that can be asked."""
     try:
         facts = asyncio.run(with_database(settings, read_facts))
-    except (RunError, SettingsError) as error:
+    except (RunError, UsageError) as error:
         return [f"not held against the database: {error}"]
     return check_fits(baseline, facts, known.deployment.name, class_rules_digest(known.deployment))
 

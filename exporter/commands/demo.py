@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from exporter.commands.common import Exit, fail, told_in_one_line
+from exporter.errors import UsageError
 
 app = typer.Typer()
 
@@ -41,16 +41,14 @@ def demo(
     ] = None,
 ) -> None:
     """Take a Loom database on a PostgreSQL of its own through its deployment, and watch it."""
-    with told_in_one_line():
-        try:
-            from exporter.demo.play import CALM, FAST, DemoError, Plan, play
-        except ModuleNotFoundError as missing:
-            fail(f"the demo needs {missing.name}: pip install 'loom-exporter[demo]'", Exit.USAGE)
-        pace = FAST if fast else CALM
-        pace = pace._replace(
-            before_seconds=before or pace.before_seconds, after_seconds=after or pace.after_seconds
-        )
-        try:
-            play(Plan(scenario, port, pace, hold))
-        except DemoError as error:
-            fail(str(error), Exit.FAILED)
+    try:
+        from exporter.demo.play import CALM, FAST, Plan, play
+    except ModuleNotFoundError as missing:
+        raise UsageError(
+            f"the demo needs {missing.name}", "pip install 'loom-exporter[demo]'"
+        ) from None
+    pace = FAST if fast else CALM
+    pace = pace._replace(
+        before_seconds=before or pace.before_seconds, after_seconds=after or pace.after_seconds
+    )
+    play(Plan(scenario, port, pace, hold))

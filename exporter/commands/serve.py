@@ -7,7 +7,8 @@ import typer
 
 from exporter.app import daemon
 from exporter.app.healthcheck import ask_health
-from exporter.commands.common import Config, Exit, Listen, Queries, fail, told_in_one_line
+from exporter.commands.common import Config, Listen, Queries
+from exporter.errors import ExporterError
 from exporter.logs import configure_logging
 from exporter.settings import load_settings
 
@@ -38,26 +39,24 @@ def serve(
     ] = None,
 ) -> None:
     """Run the queries on their schedule and serve /metrics until SIGTERM."""
-    with told_in_one_line():
-        settings = load_settings(
-            config,
-            {
-                "queries": queries,
-                "listen": listen,
-                "web_config_file": web_config_file,
-                "log_format": log_format,
-                "log_level": log_level,
-            },
-        )
-        configure_logging(settings.log_format, settings.log_level)
-        daemon.serve(settings)
+    settings = load_settings(
+        config,
+        {
+            "queries": queries,
+            "listen": listen,
+            "web_config_file": web_config_file,
+            "log_format": log_format,
+            "log_level": log_level,
+        },
+    )
+    configure_logging(settings.log_format, settings.log_level)
+    daemon.serve(settings)
 
 
 @app.command(epilog='Example: HEALTHCHECK CMD ["loom-exporter", "healthcheck"]')
 def healthcheck(config: Config = None, listen: Listen = None) -> None:
     """Ask the daemon on this machine whether it is alive; exit 0 if so, else 1."""
-    with told_in_one_line():
-        settings = load_settings(config, {"listen": listen})
-        reason = ask_health(settings.listen)
-        if reason:
-            fail(f"healthcheck: {settings.listen}: {reason}", Exit.FAILED)
+    settings = load_settings(config, {"listen": listen})
+    reason = ask_health(settings.listen)
+    if reason:
+        raise ExporterError(f"healthcheck: {settings.listen}: {reason}")

@@ -12,22 +12,19 @@ from exporter.app.once import Opinion, judge_once
 from exporter.baseline.codec import Refusal
 from exporter.commands.common import (
     Config,
-    Exit,
     Queries,
-    fail,
     load_settings_and_catalog,
     note,
     open_state,
-    told_in_one_line,
 )
 from exporter.deployment.history import write_mark
-from exporter.deployment.sign_offs import SignOffError, save_sign_off, sign
+from exporter.deployment.sign_offs import save_sign_off, sign
+from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
 from exporter.render.machine import verify_json, verify_junit
 from exporter.render.report import report_html, report_markdown
 from exporter.render.text import verify_text
-from exporter.settings import SettingsError
 from exporter.verdict.assess import Verdict
 
 app = typer.Typer()
@@ -39,9 +36,9 @@ _deploy = typer.Typer(
 app.add_typer(_deploy, name="deploy")
 
 _EXIT_OF_VERDICT = {
-    Verdict.GO: Exit.OK,
-    Verdict.NO_GO: Exit.FAILED,
-    Verdict.INCONCLUSIVE: Exit.INCONCLUSIVE,
+    Verdict.GO: ExitCode.OK,
+    Verdict.NO_GO: ExitCode.FAILED,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
 }
 _VERIFY = {"text": verify_text, "json": verify_json, "junit": verify_junit}
 _REPORT = {"markdown": report_markdown, "html": report_html}
@@ -65,13 +62,12 @@ def verify(
     Exit 4 if the database cannot be reached, or is not the one that the baseline is of. Rests on
     what the daemon has counted, and on each query, which is run once.
     """
-    with told_in_one_line():
-        opinion = _opinion(config, queries)
-        verdict = opinion.assessment.verdict
-        print(redact(_VERIFY[output](opinion.assessment)), end="")
-        if verdict is Verdict.INCONCLUSIVE:
-            raise typer.Exit(int(inconclusive_as))
-        raise typer.Exit(_EXIT_OF_VERDICT[verdict])
+    opinion = _opinion(config, queries)
+    verdict = opinion.assessment.verdict
+    print(redact(_VERIFY[output](opinion.assessment)), end="")
+    if verdict is Verdict.INCONCLUSIVE:
+        raise typer.Exit(int(inconclusive_as))
+    raise typer.Exit(_EXIT_OF_VERDICT[verdict])
 
 
 @app.command(epilog="Example: loom-exporter report --format html > report.html")
@@ -83,9 +79,8 @@ def report(
     ] = "markdown",
 ) -> None:
     """Fill in the checklist: before and after, each criterion, the first week, sign-offs."""
-    with told_in_one_line():
-        opinion = _opinion(config, queries)
-        print(redact(_REPORT[output](opinion.assessment)), end="")
+    opinion = _opinion(config, queries)
+    print(redact(_REPORT[output](opinion.assessment)), end="")
 
 
 @app.command("sign-off", epilog="Example: loom-exporter sign-off no_critical_bugs --by Ada")
@@ -102,19 +97,15 @@ def sign_off(
     queries: Queries = None,
 ) -> None:
     """Say of something that only people can judge that it is well; the newest word counts."""
-    with told_in_one_line():
-        settings, known = load_settings_and_catalog(config, queries)
-        configure_logging(settings.log_format, "error")
-        try:
-            given = sign(
-                known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
-            )
-        except SignOffError as error:
-            fail(str(error), Exit.USAGE)
-        store = open_state(settings)
-        if not save_sign_off(store, settings.database_name, known.deployment, given):
-            fail(f"state: {store.problem}", Exit.FAILED)
-        print(f"{criterion}: {'rejected' if reject else 'approved'} by {given.by}")
+    settings, known = load_settings_and_catalog(config, queries)
+    configure_logging(settings.log_format, "error")
+    given = sign(
+        known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
+    )
+    store = open_state(settings)
+    if not save_sign_off(store, settings.database_name, known.deployment, given):
+        raise ExporterError(f"state: {store.problem}")
+    print(f"{criterion}: {'rejected' if reject else 'approved'} by {given.by}")
 
 
 @_deploy.command(epilog="Example: loom-exporter deploy mark --at 2026-11-24T09:30Z")
@@ -130,14 +121,13 @@ def mark(
     Unless the last migration came later. Where the migrations leave no trace in the database, this
     also is how the deployment is known to have begun.
     """
-    with told_in_one_line():
-        settings, known = load_settings_and_catalog(config, queries)
-        configure_logging(settings.log_format, "error")
-        moment = _moment(at)
-        store = open_state(settings)
-        if not write_mark(store, settings.database_name, known.deployment, moment.timestamp()):
-            fail(f"state: {store.problem}", Exit.FAILED)
-        print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
+    settings, known = load_settings_and_catalog(config, queries)
+    configure_logging(settings.log_format, "error")
+    moment = _moment(at)
+    store = open_state(settings)
+    if not write_mark(store, settings.database_name, known.deployment, moment.timestamp()):
+        raise ExporterError(f"state: {store.problem}")
+    print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _opinion(config: Path | None, queries: Path | None) -> Opinion:
@@ -167,11 +157,11 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise SettingsError(
+        raise UsageError(
             "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
         )
     if moment > now:
-        raise SettingsError(
+        raise UsageError(
             f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
         )
     return moment.astimezone(UTC)

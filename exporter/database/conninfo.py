@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from exporter.dsn import check_dsn
+from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
-from exporter.settings import Settings, SettingsError
+from exporter.settings import Settings
 
 
 def conninfo_reader(settings: Settings) -> Callable[[], str]:
@@ -14,7 +15,7 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
     A file is read at each call, so that a rotated password needs no restart.
 
     Raises:
-        SettingsError: no connection string is set. The function raises the same if the file
+        UsageError: no connection string is set. The function raises the same if the file
             cannot be read or does not hold one.
     """
     if settings.database_url_file:
@@ -24,17 +25,17 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
             try:
                 return check_dsn(path.read_text(encoding="utf-8").strip())
             except OSError as error:
-                raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+                raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
             except UnicodeDecodeError:
-                raise SettingsError(f"{path}: not UTF-8 text") from None
+                raise UsageError(f"{path}: not UTF-8 text") from None
             except ValueError as error:
-                raise SettingsError(f"{path}: {error}") from None
+                raise UsageError(f"{path}: {error}") from None
 
         return from_file
     if settings.database_url:
         url = settings.database_url.get_secret_value()
         return lambda: url
-    raise SettingsError(
+    raise UsageError(
         "settings: no database; set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_DATABASE_URL_FILE, "
         "such as postgresql://loom_monitor:…@db.example.org/postgres?sslmode=verify-full"
         "&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
@@ -47,7 +48,7 @@ def reloaded_conninfo(settings: Settings) -> Reloaded[str]:
     A file that is broken later leaves in force what it held before.
 
     Raises:
-        SettingsError: it is not set, or its file is broken now.
+        UsageError: it is not set, or its file is broken now.
     """
     files = [settings.database_url_file] if settings.database_url_file else []
     return Reloaded("database_url", partial(stamp_of, files), conninfo_reader(settings))

@@ -19,8 +19,8 @@ from exporter.database.connection import (
 )
 from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.transaction import Question, ask
+from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.settings import SettingsError
 
 MAX_CONNECTIONS = 2
 """What we take of the server's connections at the very most, however slow it is."""
@@ -55,7 +55,7 @@ class Database:
 
         Args:
             name: value of the label `database`.
-            conninfo: read at each connect; may raise SettingsError.
+            conninfo: read at each connect; may raise UsageError.
             max_connections: the most connections at any moment.
         """
         self.name = name
@@ -211,7 +211,7 @@ class Database:
     def _read_conninfo(self) -> str:
         try:
             return self._conninfo()
-        except SettingsError as error:
+        except UsageError as error:
             self._unreachable(str(error))
             raise
 

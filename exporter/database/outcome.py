@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import psycopg
 
+from exporter.errors import ExitCode, ExporterError
+
 
 class State(StrEnum):
     """The end of one run of one query; the values are those of the label `state`."""
@@ -34,12 +36,19 @@ class State(StrEnum):
         return self in (State.LOCKED, State.TIMEOUT, State.UNREACHABLE)
 
 
-class RunError(Exception):
+class RunError(ExporterError):
     """A run that gave no result. `str()` is one line for a log, without data of the database."""
 
     def __init__(self, state: State, detail: str) -> None:
         self.state = state
+        if state is State.UNREACHABLE:
+            self.exit_code = ExitCode.UNREACHABLE
         super().__init__(detail)
+
+    @property
+    def line(self) -> str:
+        """What a command prints."""
+        return f"database: {self}"
 
 
 _STATES = {

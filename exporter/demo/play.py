@@ -22,6 +22,7 @@ from exporter.demo.processes import free_port
 from exporter.demo.programs import ServerError, embedded_bin_dir
 from exporter.demo.story import StoryTotals, is_open, read_story, runs, table, totals
 from exporter.demo.workload import Workload
+from exporter.errors import ExporterError
 from exporter.settings import packaged_queries
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _SERVER_SETTINGS = {
 }
 
 
-class DemoError(Exception):
+class DemoError(ExporterError):
     """The demo cannot go on; `str()` says why."""
 
 

@@ -16,13 +16,14 @@ from pydantic import (
 
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
+from exporter.errors import UsageError
 from exporter.state import StateStore
 from exporter.yaml_source import plain_reason
 
 _log = structlog.get_logger(__name__)
 
 
-class SignOffError(Exception):
+class SignOffError(UsageError):
     """A sign-off that cannot be taken; `str()` is one line that says why."""
 
 

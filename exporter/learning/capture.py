@@ -18,6 +18,7 @@ from exporter.database.database import Database
 from exporter.database.facts import ServerFacts, read_facts
 from exporter.database.identity import DatabaseIdentity, identity_of
 from exporter.deployment.history import APPLIED, MigrationHistory
+from exporter.errors import ExporterError
 from exporter.learning.build import build
 from exporter.learning.gauges import gauges_of, take
 from exporter.learning.hours import LearnedHour, shown_texts
@@ -37,7 +38,7 @@ _NOTHING_SEEN = (
 )
 
 
-class CaptureError(Exception):
+class CaptureError(ExporterError):
     """No baseline can be made now; `str()` is one line that says why."""
 
 
@@ -107,7 +108,7 @@ async def capture(
             await stage.look()
             baseline = await asyncio.to_thread(stage.build, collector)
             if not baseline.statements:
-                raise CaptureError(_NOTHING_SEEN)
+                raise CaptureError(f"baseline: {_NOTHING_SEEN}")
             return baseline
         finally:
             tell("")
@@ -150,11 +151,13 @@ class _Stage:
         seen = self._tracker.look(identity_of(self._facts), self._board)
         if seen.has_begun is None:
             raise CaptureError(
-                "it cannot be told whether the deployment has begun; see `loom-exporter check "
-                "--database`"
+                "baseline: it is not known whether the deployment has begun; "
+                "see `loom-exporter check --database`"
             )
         if seen.has_begun:
-            raise CaptureError("the deployment has begun; a baseline is of the time before it")
+            raise CaptureError(
+                "baseline: the deployment has begun; a baseline is of the time before it"
+            )
 
     async def count_all(self, tell: Callable[[str], None]) -> _Collector:
         """Count all that was called since the last reset."""

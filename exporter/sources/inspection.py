@@ -37,22 +37,29 @@ def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Inspection]:
     Nothing is executed but a look at the catalogs, so neither load nor locks come of it.
 
     Raises:
-        psycopg.OperationalError: the database cannot be reached.
+        RunError: `unreachable`, the database cannot be reached.
     """
-    with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
-        for query in queries:
-            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
-            deadline.start()
-            try:
-                yield Inspection(query.name, State.OK, _inspect(connection, query))
-            except RunError as error:
-                yield Inspection(query.name, error.state, str(error))
-            except psycopg.Error as error:
-                if connection.broken:
-                    raise
-                yield Inspection(query.name, state_of(error), describe_error(error))
-            finally:
-                deadline.cancel()
+    try:
+        with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
+            for query in queries:
+                yield _inspect_in_time(connection, query)
+    except psycopg.OperationalError as error:
+        raise RunError(State.UNREACHABLE, describe_error(error)) from None
+
+
+def _inspect_in_time(connection: psycopg.Connection, query: Query) -> Inspection:
+    deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
+    deadline.start()
+    try:
+        return Inspection(query.name, State.OK, _inspect(connection, query))
+    except RunError as error:
+        return Inspection(query.name, error.state, str(error))
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        return Inspection(query.name, state_of(error), describe_error(error))
+    finally:
+        deadline.cancel()
 
 
 def _inspect(connection: psycopg.Connection, query: Query) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.state import documents
 from exporter.state.documents import GoneError, Place
 from exporter.state.file import (
@@ -62,7 +62,7 @@ class StateStore:
                 aside and begin a new one. Whoever is not the owner leaves it where it is.
 
         Raises:
-            SettingsError: another process owns the file; not unless one is to be its `owner`.
+            UsageError: another process owns the file; not unless one is to be its `owner`.
         """
         self.path = path
         self.problem: str | None = None
@@ -212,7 +212,7 @@ class StateStore:
         try:
             self._ownership = take_lock(self.path)
         except TakenError as error:
-            raise SettingsError(f"state: {self.path}: {error}") from None
+            raise UsageError(f"state: {self.path}: {error}") from None
         except OSError:
             pass  # nobody can write there; `_open` tries again and tells
 

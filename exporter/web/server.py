@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.web.tls import latest_context, lets_in
 
 _START_SECONDS = 10.0
@@ -28,7 +28,7 @@ def bind(listen: str) -> socket.socket:
     """Return a socket that is bound to `host:port`; without a host, to every interface.
 
     Raises:
-        SettingsError: the address is taken, not ours, or not to be had without more rights.
+        UsageError: the address is taken, not ours, or not to be had without more rights.
     """
     host, _, port = listen.rpartition(":")
     address = (host.strip("[]"), int(port))
@@ -39,7 +39,7 @@ def bind(listen: str) -> socket.socket:
         return socket.create_server(address, family=family)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SettingsError(
+        raise UsageError(
             f"listen: {listen}: {reason}; choose another with LOOM_EXPORTER_LISTEN"
         ) from None
 
@@ -71,7 +71,7 @@ async def serving(
             while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event
                 await asyncio.sleep(0.01)
         if task.done():
-            raise SettingsError("the web server did not start")
+            raise UsageError("the web server did not start")
         yield
     finally:
         server.should_exit = True

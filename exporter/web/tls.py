@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.web.web_config import TlsConfig, WebFile, read_text
 
 _SECTION = "tls_server_config"
@@ -52,7 +52,7 @@ def make_context(file: WebFile, config: TlsConfig) -> ServerContext:
     """Return the context that `config`, the TLS part of `file`, describes.
 
     Raises:
-        SettingsError: a file that it names cannot be used; with the line that names it.
+        UsageError: a file that it names cannot be used; with the line that names it.
     """
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
@@ -118,7 +118,7 @@ def _read(file: WebFile, key: str, path: Path) -> str:
 
 
 def _fail(file: WebFile, key: str, reason: str) -> NoReturn:
-    raise SettingsError(str(file.document.error((_SECTION, key), reason)))
+    raise UsageError(str(file.document.error((_SECTION, key), reason)))
 
 
 def _canonical(name: str) -> str:

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from exporter.durations import parse_duration
+from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.settings import SettingsError
 from exporter.yaml_source import YamlDocument, YamlError, parse_document
 
 _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
@@ -217,18 +217,18 @@ def read_web_file(path: Path) -> WebFile:
     """Read the file of `--web.config.file`; an empty one asks for nothing.
 
     Raises:
-        SettingsError: it cannot be used; one line with file, line, key and what is wrong.
+        UsageError: it cannot be used; one line with file, line, key and what is wrong.
     """
     try:
         document = parse_document(read_text(path), str(path))
         data = {} if document.data is None else document.data
         return WebFile(WebConfig.model_validate(data, context=path.parent), document)
     except YamlError as error:
-        raise SettingsError(str(error)) from None
+        raise UsageError(str(error)) from None
     except ValidationError as invalid:
-        raise SettingsError(str(document.errors(invalid))) from None
+        raise UsageError(str(document.errors(invalid))) from None
     except ValueError as error:
-        raise SettingsError(f"{path}: {error}") from None
+        raise UsageError(f"{path}: {error}") from None
 
 
 def read_text(path: Path) -> str:

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
-from exporter.settings import SettingsError
 from exporter.web.tls import ServerContext, make_context
 from exporter.web.web_config import TlsConfig, WebConfig, WebFile, read_web_file
 
@@ -32,14 +32,14 @@ def load_web_files(path: Path) -> WebFiles:
     """Load the file of `--web.config.file` and what it names.
 
     Raises:
-        SettingsError: one of the files cannot be used.
+        UsageError: one of the files cannot be used.
     """
     speaks_tls = read_web_file(path).config.tls_server_config is not None
 
     def read() -> WebFile:
         file = read_web_file(path)
         if (file.config.tls_server_config is not None) is not speaks_tls:
-            raise SettingsError(
+            raise UsageError(
                 f"{path}: tls_server_config: "
                 f"TLS is {'on' if speaks_tls else 'off'} until the exporter is restarted"
             )

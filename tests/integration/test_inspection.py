@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from exporter.database.grants import FUNCTION_SCHEMA
-from exporter.database.outcome import State
+from exporter.database.outcome import RunError, State
 from exporter.sources.inspection import Inspection, inspect
 from tests.support.marks import only_18
 from tests.support.probes import USERS
@@ -168,5 +167,6 @@ def test_locked_table_holds_the_inspection_up_no_longer_than_a_run(loom: LoomDat
 
 @only_18
 def test_unreachable_database_is_an_error_and_no_finding(loom: LoomDatabase) -> None:
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(RunError) as error:
         list(inspect(loom.dsn(OWNER, "wrong"), shipped().queries))
+    assert error.value.state is State.UNREACHABLE

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.app.once import judge_once
-from exporter.settings import SettingsError, load_settings
+from exporter.errors import UsageError
+from exporter.settings import load_settings
 from exporter.state import StateStore
 from exporter.verdict.assess import Verdict
 from tests.support.marks import only_18
@@ -50,5 +51,5 @@ async def test_what_is_seen_for_the_first_time_is_not_written_down(
 @only_18
 async def test_state_that_cannot_be_read_is_an_error(watched: LoomDatabase, tmp_path: Path) -> None:
     (tmp_path / "state.sqlite3").write_text("no database at all")
-    with pytest.raises(SettingsError, match=r"state: .*state\.sqlite3"):
+    with pytest.raises(UsageError, match=r"state: .*state\.sqlite3"):
         await judge_once(_settings(watched, tmp_path), shipped())

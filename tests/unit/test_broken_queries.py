@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
 
-from exporter.cli import app
+from tests.support.commands import run
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder
 
 if TYPE_CHECKING:
@@ -185,8 +184,7 @@ FAULTS = (
 
 
 def _check(folder: Path, *options: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["check", "--queries", str(folder), *options])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    result = run("check", "--queries", str(folder), *options)
     return result.exit_code, result.stdout, result.stderr
 
 

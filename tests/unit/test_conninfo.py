@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from exporter.database.conninfo import conninfo_reader
+from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.settings import SettingsError, load_settings
+from exporter.settings import load_settings
 from tests.unit.conftest import forget_secrets
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _complaint(conninfo: str) -> str | None:
     """Return what is said of `conninfo`, or None if it is accepted as it stands."""
     try:
         read = _read(conninfo)
-    except SettingsError as error:
+    except UsageError as error:
         return str(error)
     assert read == conninfo.strip()
     return None
@@ -187,24 +188,24 @@ def test_complaint_is_the_same_whatever_the_password(template: str, password: st
 def test_empty_string_or_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "url"
     path.write_text("\n")
-    with pytest.raises(SettingsError, match=r"/url: is empty; give a PostgreSQL URL"):
+    with pytest.raises(UsageError, match=r"/url: is empty; give a PostgreSQL URL"):
         conninfo_reader(load_settings(None, {"database_url_file": path}))()
 
 
 def test_file_that_cannot_be_read_is_told_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "url"
     read = conninfo_reader(load_settings(None, {"database_url_file": path}))
-    with pytest.raises(SettingsError, match=r"/url: cannot be read: No such file or directory$"):
+    with pytest.raises(UsageError, match=r"/url: cannot be read: No such file or directory$"):
         read()
     path.write_bytes(b"postgresql://u:\xff@h/db")
-    with pytest.raises(SettingsError, match=r"/url: not UTF-8 text$"):
+    with pytest.raises(UsageError, match=r"/url: not UTF-8 text$"):
         read()
     path.write_text("postgresql://u:p@h/db")
     assert read() == "postgresql://u:p@h/db"
 
 
 def test_no_connection_string_says_what_to_set() -> None:
-    with pytest.raises(SettingsError, match=r"set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_"):
+    with pytest.raises(UsageError, match=r"set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_"):
         conninfo_reader(load_settings())
 
 

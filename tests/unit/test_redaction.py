@@ -11,9 +11,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.errors import UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import Redactor, redact
-from exporter.settings import SettingsError
 
 AWKWARD = "sp ace'quote\"double\\back%41@at/slash:#?&=ü€"
 
@@ -85,7 +85,7 @@ def test_variable_that_is_not_utf8_can_be_hidden() -> None:
 
 def test_error_of_a_setting_hides_secrets() -> None:
     redact.hide(AWKWARD)
-    assert str(SettingsError(f"no such host: {AWKWARD}")) == "no such host: ***"
+    assert str(UsageError(f"no such host: {AWKWARD}")) == "no such host: ***"
 
 
 @pytest.mark.parametrize("form", ["console", "json"])

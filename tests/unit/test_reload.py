@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from exporter import reload
+from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
-from exporter.settings import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def _read(path: Path) -> int:
     try:
         return int(path.read_text())
     except (OSError, ValueError):
-        raise SettingsError(f"{path}: not a number") from None
+        raise UsageError(f"{path}: not a number") from None
 
 
 def _number(path: Path) -> Reloaded[int]:
@@ -41,7 +41,7 @@ def _is_refused(number: Reloaded[int]) -> bool:
 
 def test_first_one_must_be_good(path: Path) -> None:
     path.write_text("one")
-    with pytest.raises(SettingsError, match="not a number"):
+    with pytest.raises(UsageError, match="not a number"):
         _number(path)
 
 
@@ -87,7 +87,7 @@ def test_what_was_refused_is_tried_again_without_a_change(
 
     def load() -> int:
         if not usable:
-            raise SettingsError("not now")
+            raise UsageError("not now")
         return _read(path)
 
     number = Reloaded("number", partial(stamp_of, [path]), load)

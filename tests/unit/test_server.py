@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.web import server
 from exporter.web.app import Health, build_app
 from exporter.web.server import bind, serving
@@ -65,7 +65,7 @@ async def test_client_that_begins_to_ask_again_is_hung_up_on_too(port: int) -> N
 def test_address_that_is_taken_is_told_in_one_line(listen: str) -> None:
     with bind(f"{listen}:0") as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(SettingsError, match=rf":{port}: .*LOOM_EXPORTER_LISTEN"):
+        with pytest.raises(UsageError, match=rf":{port}: .*LOOM_EXPORTER_LISTEN"):
             bind(f"{listen}:{port}")
 
 

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from exporter.cli import app
-from exporter.settings import Settings, SettingsError, load_settings, packaged_queries
+from exporter.errors import UsageError
+from exporter.settings import Settings, load_settings, packaged_queries
+from tests.support.commands import run
 
 SECRET = "correct-horse-battery"
 URL = f"postgresql://loom_monitor:{SECRET}@db.example.org/postgres"
@@ -22,7 +22,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def _complaint(config: Path | None = None, overrides: dict[str, object] | None = None) -> str:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(UsageError) as raised:
         load_settings(config, overrides)
     message = str(raised.value)
     assert len(message.splitlines()) == 1
@@ -276,10 +276,9 @@ def test_every_command_tells_it_in_one_line_and_exits_2(
 ) -> None:
     monkeypatch.setenv("LOOM_EXPORTER_DATABASE_URL", URL)
     monkeypatch.setenv("LOOM_EXPORTER_LOG_LEVEL", "loud")
-    result = CliRunner().invoke(app, command.split())
+    result = run(*command.split())
     assert result.exit_code == 2
-    assert isinstance(result.exception, SystemExit)
-    assert result.output == (
+    assert result.stderr == (
         "loom-exporter: environment: LOOM_EXPORTER_LOG_LEVEL: "
         "must be 'debug', 'info', 'warning' or 'error'\n"
     )
@@ -287,7 +286,7 @@ def test_every_command_tells_it_in_one_line_and_exits_2(
 
 @pytest.mark.parametrize("command", ["serve", "check --database", "run database_size"])
 def test_command_without_a_database_says_what_to_set(command: str) -> None:
-    result = CliRunner().invoke(app, [*command.split(), *_listen_nowhere(command)])
+    result = run(*command.split(), *_listen_nowhere(command))
     assert result.exit_code == 2
     assert result.stderr.startswith("loom-exporter: settings: no database; set LOOM_EXPORTER_DATA")
     assert len(result.stderr.splitlines()) == 1
@@ -298,6 +297,6 @@ def _listen_nowhere(command: str) -> list[str]:
 
 
 def test_options_of_the_command_line_are_named_as_they_are_typed() -> None:
-    result = CliRunner().invoke(app, ["serve", "--web.listen-address", "nowhere"])
+    result = run("serve", "--web.listen-address", "nowhere")
     assert result.exit_code == 2
     assert result.stderr.startswith("loom-exporter: command line: --listen: must be host:port")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.state import Observation, StateStore
 from exporter.state.lock import lock_path
 from tests.support.state import opened, see
@@ -170,7 +170,7 @@ def test_whatever_was_saved_outlives_a_process_that_is_killed_at_any_moment(path
 
 def test_second_owner_is_refused_and_told_who_is_the_first(path: Path) -> None:
     with opened(path, owner=True) as first:
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(UsageError) as refused:
             StateStore(path, owner=True)
         (line,) = str(refused.value).splitlines()
         assert str(path) in line
@@ -201,5 +201,5 @@ def test_owner_whose_lock_was_deleted_takes_it_again(path: Path) -> None:
     with opened(path, owner=True) as store:
         lock_path(path).unlink()
         assert store.save("loom", "things", {"a": "1"})
-        with pytest.raises(SettingsError):
+        with pytest.raises(UsageError):
             StateStore(path, owner=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from exporter.settings import SettingsError
+from exporter.errors import UsageError
 from exporter.web import server
 from exporter.web.app import Health, build_app
 from exporter.web.server import bind, serving
@@ -62,7 +62,7 @@ class Site:
         return self.authority.client(certificate.write(self.folder, "client"))
 
     def complaint(self) -> str:
-        with pytest.raises(SettingsError) as raised:
+        with pytest.raises(UsageError) as raised:
             load_web_files(self.file)
         message = str(raised.value)
         assert len(message.splitlines()) == 1

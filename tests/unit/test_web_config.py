@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.settings import SettingsError
 from exporter.web.web_config import read_web_file
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _config(path: Path, content: str) -> WebConfig:
 
 
 def _complaint(path: Path, content: str) -> str:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(UsageError) as raised:
         _config(path, content)
     message = str(raised.value)
     assert len(message.splitlines()) == 1
@@ -198,10 +198,10 @@ def test_hash_is_shown_nowhere(path: Path) -> None:
 
 
 def test_file_that_cannot_be_read_is_told(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"^{path}: cannot be read: No such file"):
+    with pytest.raises(UsageError, match=f"^{path}: cannot be read: No such file"):
         read_web_file(path)
-    with pytest.raises(SettingsError, match=f"^{tmp_path}: cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match=f"^{tmp_path}: cannot be read: Is a directory"):
         read_web_file(tmp_path)
     path.write_bytes(b"\xff")
-    with pytest.raises(SettingsError, match=f"^{path}: not UTF-8 text"):
+    with pytest.raises(UsageError, match=f"^{path}: not UTF-8 text"):
         read_web_file(path)
