@@ -5,13 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.catalog.deployment import Deployment, load_deployment
-from exporter.catalog.header import Metric
+from exporter.catalog.header import QueryMetric
+from exporter.catalog.metric import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
 from exporter.yaml_source import YamlDocument, YamlError
 
-__all__ = ["Catalog", "CatalogError", "Deployment", "Metric", "Query", "load"]
+__all__ = [
+    "Catalog",
+    "CatalogError",
+    "Deployment",
+    "Metric",
+    "Query",
+    "QueryMetric",
+    "load_catalog",
+]
 
 
 _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
@@ -36,7 +45,7 @@ class Catalog:
         """Return the query of that name."""
         return next((query for query in self.queries if query.name == name), None)
 
-    def metrics(self) -> dict[str, Metric]:
+    def metrics(self) -> dict[str, QueryMetric]:
         """Return every metric by name; queries that share one agree on what is exposed of it."""
         return {name: metric for query in self.queries for name, metric in query.metrics.items()}
 

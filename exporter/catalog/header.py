@@ -7,76 +7,22 @@ import re
 from typing import Annotated, Literal, Self
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from exporter.catalog.metric import SUFFIX, Column, Metric, Sentence
+from exporter.catalog.own_metrics import RESERVED_PREFIXES, reserved_families
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
+from exporter.catalog.terms import Identifier, Model
 from exporter.durations import Duration
 from exporter.yaml_source import told_as
 
-MetricType = Literal["gauge", "counter", "info", "change_timestamp"]
-
-_COLUMN = r"^[a-z_][a-z0-9_]*$"
-_NAME = r"^[a-z][a-z0-9_]*$"
-_SENTENCE = r"^[A-Z].*\.$"
 _RELATION = r"^[^\s.]+\.[^\s.]+$"
-
-Column = Annotated[
-    str,
-    StringConstraints(pattern=_COLUMN, max_length=63),
-    told_as(_COLUMN, "a column is named in lower case, digits and _"),
-]
-"""A result column; lower-case, so that SQL and labels spell it alike without quotes."""
-
-LowerCaseName = Annotated[
-    str,
-    StringConstraints(pattern=_NAME),
-    told_as(_NAME, "must be in lower case, digits and _, beginning with a letter"),
-]
-
-Sentence = Annotated[
-    str,
-    StringConstraints(pattern=_SENTENCE, max_length=300),
-    told_as(_SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"),
-]
 
 Relation = Annotated[
     str,
     StringConstraints(pattern=_RELATION),
     told_as(_RELATION, "must be a relation with its schema, such as public.users"),
 ]
-
-_RESERVED_LABELS = {"database", "le", "quantile", "job", "instance"}
-_RESERVED_PREFIXES = (
-    "loom_baseline_",
-    "loom_criterion_",
-    "loom_daily_check_",
-    "loom_exporter_",
-    "loom_statement",
-    "process_",
-    "python_",
-)
-_RESERVED_FAMILIES = {
-    "loom_database_up",
-    "loom_deployment_history_rewritten_timestamp_seconds",
-    "loom_deployment_timestamp_seconds",
-    "loom_deployment_verdict",
-    "loom_deployment_warmup_active",
-}
-_SUFFIX = {"counter": "_total", "info": "_info", "change_timestamp": "_timestamp_seconds"}
-
-
-def _label(name: str) -> str:
-    if name in _RESERVED_LABELS or name.startswith("__"):
-        raise ValueError(f"`{name}` is set by the exporter or by Prometheus; choose another label")
-    return name
 
 
 def _cron(text: str) -> str:
@@ -93,19 +39,11 @@ def _cron(text: str) -> str:
     return text
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Metric(_Model):
+class QueryMetric(Metric):
     """How columns of the result become the samples of one metric."""
 
-    type: MetricType = Field(
+    type: Literal["gauge", "counter", "info", "change_timestamp"] = Field(
         description="kind of metric; change_timestamp: Unix time at which a token changed"
-    )
-    help: Sentence = Field(description="one sentence, shown by Prometheus and Grafana")
-    labels: tuple[Annotated[Column, AfterValidator(_label)], ...] = Field(
-        (), description="columns that become labels, in this order"
     )
     value: Column | None = Field(
         None, description="column of the number, or of the token; none for an info"
@@ -135,12 +73,8 @@ class Metric(_Model):
             raise ValueError(f"column `{self.value}` is both a label and the value")
         return self
 
-    def family(self, name: str) -> str:
-        """Return what OpenMetrics calls the metric `name`: without the suffix of its type."""
-        return name.removesuffix(_SUFFIX[self.type]) if self.type in ("counter", "info") else name
 
-
-class Requires(_Model):
+class Requires(Model):
     """What must be there for the query to mean anything; without it the query is `absent`."""
 
     relations: tuple[Relation, ...] = Field(
@@ -152,20 +86,19 @@ class Requires(_Model):
     server: ServerRequirement | None = Field(None, description="such as `>= 15`")
 
 
-class Header(_Model):
+class Header(Model):
     """The YAML in the first comment of a query's file."""
 
     description: Sentence = Field(description="what the query counts, in one sentence")
-    phase: LowerCaseName = Field(
+    phase: Identifier = Field(
         description="phase of the deployment (deployment.yaml) that it watches, or `all`"
     )
     interval: Duration | None = Field(None, description="time between two runs")
     schedule: Annotated[str, AfterValidator(_cron)] | None = Field(
         None, description="instead of an interval: five cron fields, UTC"
     )
-    # Whoever wants to change a table waits for what we read of it, so this is also the longest
-    # that a migration can be held up.
-    # Less than a millisecond would be 0 for the server, which means no limit.
+    # A migration that changes a table waits for our reads of it, so this is also the longest that
+    # it can be held up. Less than a millisecond would be 0 for the server, which means no limit.
     timeout: Annotated[Duration, Field(ge=0.001, le=60)] = Field(
         1.0, description="statement_timeout of one run"
     )
@@ -180,7 +113,7 @@ class Header(_Model):
         200, ge=1, le=10_000, description="most series of one run; the rest is counted"
     )
     requires: Requires = Field(default_factory=lambda: Requires(), description="what must exist")
-    metrics: dict[LowerCaseName, Metric] = Field(
+    metrics: dict[Identifier, QueryMetric] = Field(
         min_length=1,
         description="the metrics that the query feeds, by name",
         json_schema_extra={"additionalProperties": False},
@@ -196,15 +129,15 @@ class Header(_Model):
 
     @field_validator("metrics")
     @classmethod
-    def _names_fit_types(cls, metrics: dict[str, Metric]) -> dict[str, Metric]:
+    def _names_fit_types(cls, metrics: dict[str, QueryMetric]) -> dict[str, QueryMetric]:
         for name, metric in metrics.items():
-            suffix = _SUFFIX.get(metric.type)
+            suffix = SUFFIX.get(metric.type)
             if suffix and not name.endswith(suffix):
                 raise ValueError(f"{name}: the name of a {metric.type} ends with {suffix}")
             if metric.type == "gauge" and name.endswith(("_total", "_info", "_baseline")):
                 raise ValueError(f"{name}: this ending is not for a gauge")
-            if name.startswith(_RESERVED_PREFIXES):
+            if name.startswith(RESERVED_PREFIXES):
                 raise ValueError(f"{name}: this prefix is the exporter's own")
-            if metric.family(name) in _RESERVED_FAMILIES:
+            if metric.family(name) in reserved_families():
                 raise ValueError(f"{name}: this name is the exporter's own")
         return metrics

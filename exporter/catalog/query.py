@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from exporter.catalog.header import Header, Metric
+from exporter.catalog.header import Header, QueryMetric
 from exporter.catalog.select import SelectError, single_select
 from exporter.yaml_source import YamlDocument, YamlError, parse_document
 
@@ -35,7 +35,7 @@ class Query:
     text: str
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
+    def metrics(self) -> Mapping[str, QueryMetric]:
         """The metrics by name, in the order of the file."""
         return self.header.metrics
 
@@ -120,7 +120,7 @@ def parse_query(path: Path, text: str) -> Query:
     return query
 
 
-def _numbers(metric: Metric) -> Iterator[str]:
+def _numbers(metric: QueryMetric) -> Iterator[str]:
     if metric.type != "change_timestamp" and metric.value:
         yield metric.value
     if metric.at:

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator, Mapping
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition, Tracked, conditions_with_places
 from exporter.catalog.deployment import Deployment
-from exporter.catalog.header import Metric
+from exporter.catalog.header import QueryMetric
 from exporter.yaml_source import Path, YamlDocument
 
 _Fault = tuple[Path, str]
 
 
 def broken_references(
-    deployment: Deployment, document: YamlDocument, metrics: Mapping[str, Metric]
+    deployment: Deployment, document: YamlDocument, metrics: Mapping[str, QueryMetric]
 ) -> Iterator[str]:
     """Yield a line for each thing that is named and is not there, or is not of the right kind.
 
@@ -25,7 +25,7 @@ def broken_references(
         yield str(document.error(path, reason))
 
 
-def _faults(deployment: Deployment, metrics: Mapping[str, Metric]) -> Iterator[_Fault]:
+def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Iterator[_Fault]:
     phases = [*deployment.phases, ALL]
     for name, criterion in deployment.criteria.items():
         yield from _unknown(("criteria", name, "phase"), criterion.phase, phases)
@@ -50,7 +50,7 @@ def _of_source(
     path: Path,
     source: Condition | Tracked,
     deployment: Deployment,
-    metrics: Mapping[str, Metric],
+    metrics: Mapping[str, QueryMetric],
 ) -> Iterator[_Fault]:
     if source.class_name is not None:
         yield from _unknown((*path, "class"), source.class_name, deployment.classes)
@@ -67,7 +67,7 @@ def _of_source(
 
 
 def _of_comparison(
-    path: Path, condition: Condition, metrics: Mapping[str, Metric]
+    path: Path, condition: Condition, metrics: Mapping[str, QueryMetric]
 ) -> Iterator[_Fault]:
     name = condition.metric or ""
     kind, against = condition.comparison

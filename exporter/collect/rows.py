@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalog import Metric, Query
+from exporter.catalog import Query, QueryMetric
 from exporter.database.outcome import RunError, State
 from exporter.sources.sql import Rows
 from exporter.state import Observation
@@ -53,7 +53,7 @@ def read_rows(query: Query, rows: Rows) -> Result:
     return Result(result.samples, result.tokens, dropped)
 
 
-def _labels(name: str, metric: Metric, values: Mapping[str, Any]) -> tuple[str, ...]:
+def _labels(name: str, metric: QueryMetric, values: Mapping[str, Any]) -> tuple[str, ...]:
     labels = tuple(values[column] for column in metric.labels)
     if None in labels:
         raise RunError(
@@ -68,7 +68,7 @@ def _labels(name: str, metric: Metric, values: Mapping[str, Any]) -> tuple[str, 
 def _add(
     result: Result,
     name: str,
-    metric: Metric,
+    metric: QueryMetric,
     labels: tuple[str, ...],
     value: Any,
     values: Mapping[str, Any],
@@ -85,7 +85,7 @@ def _add(
     series[labels] = value
 
 
-def _duplicate(name: str, metric: Metric) -> RunError:
+def _duplicate(name: str, metric: QueryMetric) -> RunError:
     return RunError(
         State.ERROR,
         f"{name}: two rows have the same labels ({', '.join(metric.labels) or 'there are none'})",

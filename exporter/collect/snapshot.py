@@ -1,15 +1,38 @@
 """What one query said at its last run, and how it is doing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
 
 from exporter.database.outcome import State
+
+_Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
 Samples = Mapping[str, Mapping[tuple[str, ...], float]]
 """Metric → label values → value. A mapping, so that no label set can stand twice."""
 
 NO_SAMPLES: Samples = MappingProxyType({})
+
+
+def columns(names: Sequence[str], rows: Mapping[_Labels, Sequence[float | None]]) -> Samples:
+    """Return the samples of metrics that have the same labels, without those that are None.
+
+    Args:
+        names: of the metrics, in the order of the values in a row.
+        rows: label values → a value for each metric.
+    """
+    samples: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in names}
+    for labels, row in rows.items():
+        for name, value in zip(names, row, strict=True):
+            if value is not None:
+                samples[name][labels] = value
+    return samples
+
+
+def unlabelled(value: float | None) -> Mapping[tuple[str, ...], float]:
+    """Return the one sample of a metric without labels; none if the value is None."""
+    return {} if value is None else {(): value}
 
 
 @dataclass(frozen=True, slots=True)

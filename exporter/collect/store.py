@@ -55,7 +55,10 @@ class SnapshotStore:
         Raises:
             RunError: `error`, another query shows a sample with the same name and labels. Shown
                 twice, it would break the whole page for Prometheus.
+            ValueError: a metric that is not declared, so that its samples would not be served.
         """
+        if undeclared := samples.keys() - self.metrics.keys():
+            raise ValueError(f"not declared: {', '.join(sorted(undeclared))}")
         now = time.monotonic()
         for metric, series in samples.items():
             for other in self.feeders(metric):

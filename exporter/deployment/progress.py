@@ -1,38 +1,17 @@
-"""How far the deployment has come, as metrics tell it."""
+"""How far the deployment has come, and the samples that say so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.catalog import Metric
-from exporter.collect.snapshot import Samples
-
-METRICS: Mapping[str, Metric] = {
-    "loom_deployment_timestamp_seconds": Metric(
-        type="gauge",
-        help="Unix time at which the last migration of the phase was applied; absent until then, "
-        "and where nobody looked at the time.",
-        labels=("phase",),
-        value="at",
-    ),
-    "loom_deployment_warmup_active": Metric(
-        type="gauge",
-        help="Whether a phase was applied so recently that caches are cold and times mean little.",
-        value="active",
-    ),
-    "loom_deployment_history_rewritten_timestamp_seconds": Metric(
-        type="gauge",
-        help="Unix time at which migrations were last seen to be gone from the history.",
-        value="at",
-    ),
-}
+from exporter.collect.snapshot import Samples, unlabelled
 
 
 class PhaseProgress(NamedTuple):
     """One phase: whether all of its migrations are applied, and since when (Unix time).
 
-    `is_applied` is None while that is not known. `at` is None before, and where the phase was
-    applied at some time before anybody looked.
+    `is_applied` is None while that is not known. `at` is None before that, and where it was applied
+    before the first look at the history.
     """
 
     is_applied: bool | None = None
@@ -55,7 +34,7 @@ class DeploymentProgress:
     ended_at: float | None = None
     settled_at: float | None = None
     rewritten_at: float | None = None
-    """When migrations were last seen to be gone from the history."""
+    """When migrations were last found missing from the history."""
 
     @property
     def is_complete(self) -> bool:
@@ -63,18 +42,16 @@ class DeploymentProgress:
         return bool(self.phases) and all(phase.is_applied for phase in self.phases.values())
 
     def is_warming_up(self, now: float) -> bool:
-        """Return whether a phase was applied so recently that times mean little."""
+        """Return whether a phase was applied so recently that speed is not judged."""
         return self.settled_at is not None and now < self.settled_at
 
     def samples(self, now: float) -> Samples:
-        """Return the samples of `METRICS`."""
+        """Return the samples of the own metrics in section `deployment`."""
         warmup = None if self.has_begun is None else float(self.is_warming_up(now))
-        values: tuple[Mapping[tuple[str, ...], float | None], ...] = (
-            {(name,): phase.at for name, phase in self.phases.items()},
-            {(): warmup},
-            {(): self.rewritten_at},
-        )
         return {
-            name: {labels: value for labels, value in series.items() if value is not None}
-            for name, series in zip(METRICS, values, strict=True)
+            "loom_deployment_timestamp_seconds": {
+                (name,): phase.at for name, phase in self.phases.items() if phase.at is not None
+            },
+            "loom_deployment_warmup_active": unlabelled(warmup),
+            "loom_deployment_history_rewritten_timestamp_seconds": unlabelled(self.rewritten_at),
         }

@@ -13,6 +13,7 @@ from exporter.baseline.codec import RefusedError, dumps, loads
 from exporter.baseline.fit import check_fits, provenance_of
 from exporter.catalog import Catalog, Deployment, Metric
 from exporter.catalog.deployment import OTHER
+from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, Comparison
@@ -24,7 +25,6 @@ from exporter.learning.build import build
 from exporter.learning.gauges import Gauges, gauges_of
 from exporter.learning.hours import LearnedHours, UnreadableError, shown_texts
 from exporter.learning.metrics import (
-    MATCHED,
     BaselineState,
     baseline_samples,
     change_samples,
@@ -82,7 +82,7 @@ class BaselineLifecycle:
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """What is added to the metrics of a poll."""
-        return MATCHED
+        return own_metrics("rule_sums")
 
     def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
         """Take in what was called between two polls, and return the samples of `metrics`."""

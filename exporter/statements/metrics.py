@@ -1,96 +1,56 @@
-"""What is exposed of the statements: metrics, and their samples."""
+"""The statements as samples."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from exporter.catalog import Deployment, Metric
+from exporter.catalog import Deployment
 from exporter.catalog.deployment import OTHER
-from exporter.collect.snapshot import Samples
+from exporter.catalog.own_metrics import fixed_values
+from exporter.collect.snapshot import Samples, columns
 from exporter.statements.slowest import Slow
 from exporter.statements.tally import Tally, Totals
 
-HOW = ("parsed", "ambiguous", "pattern", "none")
-"""Values of `Known.how`."""
-
-_BY_CLASS = ("class", "role")
-_CUMULATIVE = {
-    "loom_statement_calls_total": "Calls that ended well, by class of statement and role.",
-    "loom_statement_exec_seconds_total": "Time that these calls took to execute, without planning.",
-    "loom_statement_rows_total": "Rows that these calls returned or changed.",
-    "loom_statement_shared_blocks_hit_total": "Blocks that these calls found in shared buffers.",
-    "loom_statement_shared_blocks_read_total": "Blocks that these calls had to read.",
-}
-
-
-def _gauge(text: str, *labels: str) -> Metric:
-    return Metric(type="gauge", help=text, labels=labels, value="value")
-
-
-def _counter(text: str, *labels: str) -> Metric:
-    return Metric(type="counter", help=text, labels=labels, value="value")
-
-
-METRICS: Mapping[str, Metric] = {
-    **{name: _counter(text, *_BY_CLASS) for name, text in _CUMULATIVE.items()},
-    "loom_statements_classified": _gauge(
-        "Statements by how their class was found out: from the parsed text; ambiguous, where a "
-        "later class claims it, too; by a pattern, where the text does not parse; none, without.",
-        "how",
-    ),
-    "loom_statements_slow": _gauge(
-        "Statements whose calls between the last two polls took longer than the threshold on "
-        "average.",
-        "class",
-    ),
-    "loom_statement_slow_threshold_seconds": _gauge("Mean time above which a statement is slow."),
-    "loom_statement_mean_exec_seconds": _gauge(
-        "Mean time of the slowest statements over the last quarter of an hour.",
-        "statement",
-        *_BY_CLASS,
-    ),
-    "loom_statement_info": Metric(
-        type="info",
-        help="Text of the slowest statements, normalised and without literals.",
-        labels=("statement", "class", "text"),
-    ),
-    "loom_statement_resets_total": _counter(
-        "Entries of pg_stat_statements that began anew; their calls since the last poll are lost."
-    ),
-    "loom_statement_evictions_total": _counter(
-        "Times that pg_stat_statements threw out its least used entries; see its setting max."
-    ),
-}
+_TOTALS = (
+    "loom_statement_calls_total",
+    "loom_statement_exec_seconds_total",
+    "loom_statement_rows_total",
+    "loom_statement_shared_blocks_hit_total",
+    "loom_statement_shared_blocks_read_total",
+)
+"""In the order of `Totals`."""
 
 
 def statement_samples(
-    tally: Tally, deployment: Deployment, slow: Mapping[str, int] | None, slowest: Iterable[Slow]
+    tally: Tally, deployment: Deployment, slow: Mapping[str, int] | None, slowest: Sequence[Slow]
 ) -> Samples:
-    """Return the samples; of each class and role, be it that nothing was called yet.
+    """Return the samples; each class and role has its totals, even if they are 0.
 
     Args:
         tally: what was counted.
         deployment: its classes and roles are those that are shown.
-        slow: slow statements by class; None before there are two polls to tell.
+        slow: slow statements by class; None before the second poll.
         slowest: the slowest statements.
     """
-    samples: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
-    for place in places(deployment):
-        totals = tally.totals.get(place, Totals())
-        for name, value in zip(_CUMULATIVE, totals, strict=True):
-            samples[name][place] = value
     how = Counter(known.how for known in tally.known.values())
-    samples["loom_statements_classified"] = {(each,): how[each] for each in HOW}
-    for class_name, count in (slow or {}).items():
-        samples["loom_statements_slow"][class_name,] = count
-    samples["loom_statement_slow_threshold_seconds"][()] = deployment.slow_statement
-    for each in slowest:
-        samples["loom_statement_mean_exec_seconds"][each.place] = each.mean_seconds
-        if each.text is not None:
-            name, class_name, _ = each.place
-            samples["loom_statement_info"][name, class_name, each.text] = 1.0
-    samples["loom_statement_resets_total"][()] = tally.resets
-    samples["loom_statement_evictions_total"][()] = tally.evictions
-    return samples
+    means: dict[tuple[str, ...], float] = {each.place: each.mean_seconds for each in slowest}
+    return {
+        **columns(
+            _TOTALS, {place: tally.totals.get(place, Totals()) for place in places(deployment)}
+        ),
+        "loom_statements_classified": {
+            (each,): how[each] for each in fixed_values("loom_statements_classified")
+        },
+        "loom_statements_slow": {(name,): count for name, count in (slow or {}).items()},
+        "loom_statement_slow_threshold_seconds": {(): deployment.slow_statement},
+        "loom_statement_mean_exec_seconds": means,
+        "loom_statement_info": {
+            (each.place.statement, each.place.class_name, each.text): 1.0
+            for each in slowest
+            if each.text is not None
+        },
+        "loom_statement_resets_total": {(): tally.resets},
+        "loom_statement_evictions_total": {(): tally.evictions},
+    }
 
 
 def classes_of(deployment: Deployment) -> list[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from exporter.catalog import Deployment
+from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.source import Job, RunResult
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
@@ -18,7 +19,7 @@ from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import StateStore
 from exporter.statements.counters import Advance, Key, Poll, advance
-from exporter.statements.metrics import METRICS, classes_of, statement_samples
+from exporter.statements.metrics import classes_of, statement_samples
 from exporter.statements.persistence import TOPIC, documents, restore, rules_of
 from exporter.statements.reading import (
     EXTENSION,
@@ -116,8 +117,8 @@ class Poller:
         """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
         # No shorter than the timeout: a poll must be over when the next one is due.
         interval = max(min(POLL_INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
-        metrics = self._follower.metrics if self._follower else {}
-        return Job(POLL_NAME, {**METRICS, **metrics}, interval, self.ask)
+        of_follower = self._follower.metrics if self._follower else {}
+        return Job(POLL_NAME, {**own_metrics("statements"), **of_follower}, interval, self.ask)
 
     async def ask(self) -> RunResult:
         """Poll once.

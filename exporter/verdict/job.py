@@ -9,13 +9,13 @@ from typing import Self
 
 from exporter.baseline.artefact import Baseline
 from exporter.catalog import Catalog, Metric
+from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
 from exporter.database.facts import ServerFacts, read_facts
 from exporter.database.identity import identity_of
 from exporter.database.outcome import RunError, State
-from exporter.deployment import progress
 from exporter.deployment.history import MigrationHistory
 from exporter.deployment.sign_offs import load_sign_offs
 from exporter.learning import metrics as baseline_metrics
@@ -66,8 +66,10 @@ class VerdictJob:
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of its samples, by name."""
-        own = {**progress.METRICS, **verdict_metrics.METRICS}
-        return {**own, **baseline_metrics.metrics(self._catalog)}
+        return {
+            **own_metrics("deployment", "verdict"),
+            **baseline_metrics.metrics(self._catalog),
+        }
 
     def go_on_from(self, before: Self) -> None:
         """Go on with the history of one that judges no more, if both track the same numbers."""

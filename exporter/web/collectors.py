@@ -2,19 +2,20 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.catalog import Metric as QueryMetric
+from exporter.catalog import Metric
+from exporter.catalog.own_metrics import one_hot, own_metrics
+from exporter.collect.snapshot import Samples, unlabelled
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
-from exporter.database.outcome import State
 from exporter.reload import Reloaded
 from exporter.state import StateStore
 
@@ -31,7 +32,7 @@ class Sources:
 
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
-    """Add to the daemon's own counts all else that is exposed; collecting touches memory only."""
+    """Add to the counts of the runs all else that is served; collecting touches memory only."""
     telemetry.register(QueryCollector(sources.board, sources.database.name))
     telemetry.register(_StatusCollector(sources))
     for library in (ProcessCollector, PlatformCollector, GCCollector):
@@ -40,138 +41,94 @@ def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorR
 
 
 class QueryCollector(Collector):
-    """What the queries say: families are made anew each time, so a series that is gone is gone."""
+    """The fresh samples of all snapshots: each family is made from nothing at every scrape."""
 
     def __init__(self, board: SnapshotStore, database: str) -> None:
         self._board = board
         self._database = database
 
-    def describe(self) -> Iterator[Metric]:
+    def describe(self) -> Iterator[Family]:
         """Yield the families without samples."""
         for name, metric in self._board.metrics.items():
-            yield _family(name, metric)
+            yield _family(name, metric, ())
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Yield the families with the samples that are fresh now."""
         now = time.monotonic()
         for name, metric in self._board.metrics.items():
-            family = _family(name, metric)
-            keys = ("database", *metric.labels)
-            for snapshot in self._board.feeders(name):
-                for labels, value in snapshot.fresh_samples(now).get(name, {}).items():
-                    family.add_sample(
-                        name, dict(zip(keys, (self._database, *labels), strict=True)), value
-                    )
-            yield family
+            series = [
+                snapshot.fresh_samples(now).get(name, {}) for snapshot in self._board.feeders(name)
+            ]
+            yield _family(name, metric, series, self._database)
 
 
 class _StatusCollector(Collector):
-    """How the daemon, its database and each query are doing."""
+    """The state of the process, of its database and of each query."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
-    def describe(self) -> Iterator[Metric]:
+    def describe(self) -> Iterator[Family]:
         return self.collect()
 
-    def collect(self) -> Iterator[Metric]:
-        yield from self._exporter()
-        yield from self._reloads()
-        yield from self._database()
-        yield from self._queries()
+    def collect(self) -> Iterator[Family]:
+        metrics = own_metrics()
+        for name, series in self._of_process().items():
+            yield _family(name, metrics[name], [series])
+        for name, series in {**self._of_database(), **self._of_queries()}.items():
+            yield _family(name, metrics[name], [series], self._sources.database.name)
 
-    def _exporter(self) -> Iterator[Metric]:
-        build = InfoMetricFamily(
-            "loom_exporter_build", "Version of loom-exporter and of the Python that runs it."
-        )
-        build.add_metric([], {"version": __version__, "python_version": platform.python_version()})
-        yield build
-        yield GaugeMetricFamily(
-            "loom_exporter_state_persistent",
-            "Whether what was observed outlives a restart of the exporter.",
-            value=0.0 if self._sources.store.problem else 1.0,
-        )
-        set_aside = GaugeMetricFamily(
-            "loom_exporter_state_set_aside_timestamp_seconds",
-            "Unix time at which a corrupt state file was last set aside, while it is kept.",
-        )
-        if self._sources.store.set_aside_at is not None:
-            set_aside.add_metric([], self._sources.store.set_aside_at)
-        yield set_aside
+    def _of_process(self) -> Samples:
+        store, reloads = self._sources.store, self._sources.reloads
+        return {
+            "loom_exporter_build_info": {(__version__, platform.python_version()): 1.0},
+            "loom_exporter_state_persistent": {(): 0.0 if store.problem else 1.0},
+            "loom_exporter_state_set_aside_timestamp_seconds": unlabelled(store.set_aside_at),
+            "loom_exporter_config_last_reload_successful": {
+                (each.what,): 0.0 if each.problem else 1.0 for each in reloads
+            },
+            "loom_exporter_config_last_reload_success_timestamp_seconds": {
+                (each.what,): each.loaded_at for each in reloads
+            },
+        }
 
-    def _reloads(self) -> Iterator[Metric]:
-        successful = GaugeMetricFamily(
-            "loom_exporter_config_last_reload_successful",
-            "Whether the files are in force as they are now; if not, those of before still are.",
-            labels=("what",),
-        )
-        loaded_at = GaugeMetricFamily(
-            "loom_exporter_config_last_reload_success_timestamp_seconds",
-            "Time at which the files that are in force were read.",
-            labels=("what",),
-        )
-        for reloaded in self._sources.reloads:
-            successful.add_metric([reloaded.what], 0.0 if reloaded.problem else 1.0)
-            loaded_at.add_metric([reloaded.what], reloaded.loaded_at)
-        yield from (successful, loaded_at)
+    def _of_database(self) -> Samples:
+        is_up, pool = self._sources.database.is_up, self._sources.database.status
+        return {
+            "loom_database_up": unlabelled(is_up),
+            "loom_exporter_pool_connections": {("busy",): pool.busy, ("idle",): pool.idle},
+        }
 
-    def _database(self) -> Iterator[Metric]:
-        database = self._sources.database
-        up = self._gauge(
-            "loom_database_up", "Whether the database answered when it was last asked."
-        )
-        if database.is_up is not None:
-            up.add_metric([database.name], float(database.is_up))
-        yield up
-        pool = self._gauge(
-            "loom_exporter_pool_connections",
-            "Connections to the database, by what they do.",
-            "state",
-        )
-        status = database.status
-        pool.add_metric([database.name, "busy"], status.busy)
-        pool.add_metric([database.name, "idle"], status.idle)
-        yield pool
-
-    def _queries(self) -> Iterator[Metric]:
-        state = self._gauge(
-            "loom_exporter_query_state",
-            "State in which the last run of the query ended.",
-            "query",
-            "state",
-        )
-        success = self._gauge(
-            "loom_exporter_query_last_success_timestamp_seconds",
-            "Time of the last run that got an answer, be it that there are no rows.",
-            "query",
-        )
-        interval = self._gauge(
-            "loom_exporter_query_interval_seconds", "Time between two runs of the query.", "query"
-        )
-        series = self._gauge(
-            "loom_exporter_query_series", "Series of the query that are shown now.", "query"
-        )
+    def _of_queries(self) -> Samples:
         now = time.monotonic()
-        for snapshot in self._sources.board.snapshots():
-            labels = [self._sources.database.name, snapshot.query]
-            for each in State:
-                state.add_metric([*labels, each], float(snapshot.state is each))
-            if snapshot.last_success_at:
-                success.add_metric(labels, snapshot.last_success_at)
-            interval.add_metric(labels, self._sources.interval_seconds[snapshot.query])
-            series.add_metric(labels, sum(map(len, snapshot.fresh_samples(now).values())))
-        yield from (state, success, interval, series)
+        snapshots = self._sources.board.snapshots()
+        states: dict[tuple[str, ...], float] = {}
+        for each in snapshots:
+            states |= one_hot("loom_exporter_query_state", each.state, each.query)
+        return {
+            "loom_exporter_query_state": states,
+            "loom_exporter_query_last_success_timestamp_seconds": {
+                (each.query,): each.last_success_at for each in snapshots if each.last_success_at
+            },
+            "loom_exporter_query_interval_seconds": {
+                (each.query,): self._sources.interval_seconds[each.query] for each in snapshots
+            },
+            "loom_exporter_query_series": {
+                (each.query,): sum(map(len, each.fresh_samples(now).values())) for each in snapshots
+            },
+        }
 
-    @staticmethod
-    def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(name, documentation, labels=("database", *labels))
 
-
-def _family(name: str, metric: QueryMetric) -> Metric:
-    make: dict[str, Callable[[str, str], Metric]] = {
-        "gauge": GaugeMetricFamily,
-        "change_timestamp": GaugeMetricFamily,
-        "counter": lambda name, text: CounterMetricFamily(name.removesuffix("_total"), text),
-        "info": lambda name, text: InfoMetricFamily(name.removesuffix("_info"), text),
-    }
-    return make[metric.type](name, metric.help)
+def _family(
+    name: str,
+    metric: Metric,
+    series: Iterable[Mapping[tuple[str, ...], float]],
+    *database: str,
+) -> Family:
+    """Return the metric with its samples; `database` is the value of that label, if it has one."""
+    family = Family(metric.family(name), metric.help, metric.exposed_type)
+    labels = ("database", *metric.labels) if database else metric.labels
+    for samples in series:
+        for values, value in samples.items():
+            family.add_sample(name, dict(zip(labels, (*database, *values), strict=True)), value)
+    return family

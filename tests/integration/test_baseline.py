@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from psycopg import sql
 
+from exporter.catalog.own_metrics import own_metrics
 from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
 from exporter.learning.capture import CaptureError, capture
-from exporter.learning.metrics import MATCHED, BaselineState
+from exporter.learning.metrics import BaselineState
 from exporter.settings import Settings
 from exporter.statements.text import identity
 from tests.support.loom_database import LOOM
@@ -130,7 +131,9 @@ async def poll(watch: Watch) -> Sums:
     """Poll, and return the sums of the class."""
     seen = await watch.poll()
     assert seen.state is State.OK, seen.detail
-    calls, *others = (seen.samples.get(name, {}).get(PLACE, 0.0) for name in MATCHED)
+    calls, *others = (
+        seen.samples.get(name, {}).get(PLACE, 0.0) for name in own_metrics("rule_sums")
+    )
     return Sums(int(calls), *others)
 
 

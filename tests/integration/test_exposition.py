@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.support.contract import ALL, WITH_A_BASELINE
+from exporter.catalog.own_metrics import own_metrics
+from tests.support.contract import ALL
 from tests.support.loom_database import make_database
 from tests.support.tools import require_tool
 from tests.support.watching import MONITOR, deploy, install_grants, shipped, watching
@@ -75,7 +76,10 @@ def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
         name: promise.type for name, promise in ALL.items()
     }
     # There is no pg_cron, nothing was collected before, and nothing has gone wrong.
-    assert {name for name, family in served.items() if not family.samples} == WITH_A_BASELINE | {
+    remembered = {name for name in ALL if name.endswith("_baseline")}
+    with_a_baseline = own_metrics("baseline", "comparison", "rule_sums").keys() | remembered
+    assert {name for name, family in served.items() if not family.samples} == with_a_baseline | {
+        "loom_baseline_collected_seconds",
         "loom_mfa_refresh_job_failures",
         "loom_mfa_refresh_job_last_success_timestamp_seconds",
         "loom_deployment_history_rewritten_timestamp_seconds",
@@ -86,6 +90,17 @@ def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == ALL[name].labels, sample.name
             assert sample.labels.get("database", "loom") == "loom"
+
+
+def test_fixed_values_of_labels_are_those_that_are_served(pages: tuple[str, str]) -> None:
+    served: dict[tuple[str, str], set[str]] = {}
+    for family in parse_text(pages[0]):
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                served.setdefault((sample.name, label), set()).add(value)
+    for name, metric in own_metrics().items():
+        for label, values in metric.values.items():
+            assert served.get((name, label), set(values)) == set(values), name
 
 
 def test_help_is_what_the_query_says(pages: tuple[str, str]) -> None:

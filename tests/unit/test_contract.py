@@ -8,36 +8,41 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from pydantic import ValidationError
 
 from exporter import catalog
+from exporter.baseline.codec import Refusal
+from exporter.catalog.header import Header
+from exporter.catalog.own_metrics import fixed_values, one_hot, own_metrics, own_sections
 from exporter.database.outcome import State
+from exporter.learning.metrics import BaselineState
 from exporter.settings import packaged_queries
+from exporter.verdict.assess import Verdict
+from exporter.verdict.metrics import PENDING
+from exporter.verdict.outcome import Outcome
 from tests.support.components import Parts, assemble
-from tests.support.contract import ALL, OF_A_DATABASE, Promise
+from tests.support.contract import ALL, Promise
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from prometheus_client.core import Metric
 
 
+SHIPPED = catalog.load_catalog(packaged_queries())
 SUFFIXES = {"counter": "_total", "info": "_info"}
 OF_A_HISTOGRAM = {"le"}
 
 
-def _whole(folder: Path) -> Parts:
-    return assemble(folder, [], catalog=catalog.load_catalog(packaged_queries()))
-
-
 @pytest.fixture(scope="module")
 def nothing_running(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    return _whole(tmp_path_factory.mktemp("state"))
+    return assemble(tmp_path_factory.mktemp("state"), [], catalog=SHIPPED)
 
 
 @pytest.fixture(scope="module")
 def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """Return the parts with a sample of each metric of each query, labelled as its header says."""
-    parts = _whole(tmp_path_factory.mktemp("state"))
+    """Return the parts with a sample of each metric of each source, labelled as it declares."""
+    parts = assemble(tmp_path_factory.mktemp("state"), [], catalog=SHIPPED)
     board = parts.board
     fed = {
         snapshot.query: [name for name in board.metrics if snapshot in board.feeders(name)]
@@ -56,13 +61,21 @@ def _families(parts: Parts) -> dict[str, Metric]:
     }
 
 
-@pytest.fixture(scope="module")
-def families(everything_known: Parts) -> dict[str, Metric]:
-    return _families(everything_known)
+def _promise(metric: Metric) -> Promise:
+    labels = {frozenset(sample.labels) - OF_A_HISTOGRAM for sample in metric.samples}
+    (alike,) = labels
+    return Promise(metric.type, alike)
 
 
-def test_every_promised_metric_is_there_and_no_other(nothing_running: Parts) -> None:
-    assert set(_families(nothing_running)) == set(ALL)
+def test_names_types_and_labels_are_those_of_the_contract(everything_known: Parts) -> None:
+    served = {name: _promise(metric) for name, metric in _families(everything_known).items()}
+    assert served == ALL
+
+
+def test_every_metric_is_described_before_it_has_a_sample(nothing_running: Parts) -> None:
+    families = _families(nothing_running)
+    assert set(families) == set(ALL)
+    assert all(family.documentation for family in families.values())
 
 
 def test_names_stand_once(nothing_running: Parts) -> None:
@@ -70,32 +83,10 @@ def test_names_stand_once(nothing_running: Parts) -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_metric_is_as_promised(families: dict[str, Metric], name: str) -> None:
-    metric = families[name]
-    assert metric.type == ALL[name].type
-    assert metric.documentation
-    assert metric.samples, "no sample to see the labels of"
-    for sample in metric.samples:
-        labels = set(sample.labels)
-        if metric.type == "histogram":
-            labels -= OF_A_HISTOGRAM
-        assert labels == ALL[name].labels
-
-
-def test_headers_of_the_queries_say_what_is_promised() -> None:
-    types = {"change_timestamp": "gauge"}
-    for name, metric in catalog.load_catalog(packaged_queries()).metrics().items():
-        promise = Promise(
-            types.get(metric.type, metric.type), frozenset((*metric.labels, "database"))
-        )
-        assert OF_A_DATABASE[name] == promise, name
-
-
-def test_whatever_is_of_a_database_says_of_which(families: dict[str, Metric]) -> None:
-    for name, metric in families.items():
+def test_what_is_of_a_database_says_of_which(everything_known: Parts) -> None:
+    for name, metric in _families(everything_known).items():
         shown = {sample.labels.get("database") for sample in metric.samples}
-        assert shown == ({"loom"} if name in OF_A_DATABASE else {None}), name
+        assert shown == ({"loom"} if "database" in ALL[name].labels else {None}), name
 
 
 def test_what_is_served_stands_in_openmetrics_too(everything_known: Parts) -> None:
@@ -110,3 +101,55 @@ def test_text_format_types_are_those_that_prometheus_knows(everything_known: Par
     types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE "))
     for name, promise in ALL.items():
         assert types[name] == ("gauge" if promise.type == "info" else promise.type)
+
+
+# ── the registry ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_registry_describes_what_is_served(everything_known: Parts) -> None:
+    families = _families(everything_known)
+    for section in own_sections().values():
+        for name, metric in section.metrics.items():
+            database = {"database"} if section.has_database else set()
+            assert ALL[name] == Promise(metric.type, frozenset({*metric.labels, *database})), name
+            assert families[name].documentation == metric.help
+
+
+@pytest.mark.parametrize("name", own_metrics())
+def test_name_of_an_own_metric_is_not_for_a_query(name: str) -> None:
+    metric = own_metrics()[name]
+    kind = "gauge" if metric.type == "histogram" else metric.type
+    described = {"type": kind, "help": "A number.", "labels": ["kind"]}
+    with pytest.raises(ValidationError, match="is the exporter's own"):
+        Header.model_validate(
+            {
+                "description": "A query.",
+                "phase": "all",
+                "interval": "1m",
+                "metrics": {name: described | ({} if kind == "info" else {"value": "number"})},
+            }
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("loom_baseline_refused", Refusal),
+        ("loom_baseline_state", BaselineState),
+        ("loom_criterion_status", Outcome),
+        ("loom_daily_check_status", [*Outcome, PENDING]),
+        ("loom_deployment_verdict", Verdict),
+        ("loom_exporter_query_failures_total", [state for state in State if state.is_failure]),
+        ("loom_exporter_query_state", State),
+    ],
+)
+def test_fixed_values_are_all_that_there_are(name: str, values: Iterable[str]) -> None:
+    assert list(fixed_values(name)) == list(values)
+
+
+def test_one_hot_says_of_each_value_whether_it_is_the_one() -> None:
+    go = {("go",): 1.0, ("no_go",): 0.0, ("inconclusive",): 0.0}
+    assert one_hot("loom_deployment_verdict", "go") == go
+    assert set(one_hot("loom_deployment_verdict", None).values()) == {0.0}
+    status = one_hot("loom_criterion_status", "fail", "a", "b")
+    assert [labels for labels, value in status.items() if value] == [("a", "b", "fail")]

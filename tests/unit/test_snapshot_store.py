@@ -53,6 +53,13 @@ def test_success_replaces_what_was_known() -> None:
     assert board["a"].state is State.EMPTY
 
 
+def test_samples_that_would_not_be_served_are_refused() -> None:
+    board = _board()
+    with pytest.raises(ValueError, match=r"^not declared: loom_thing$"):
+        board.publish("a", State.OK, {**SAMPLES, "loom_thing": {(): 1.0}})
+    assert _shown(board) == {}
+
+
 @pytest.mark.parametrize("state", [state for state in State if not state.is_success])
 def test_failure_keeps_or_drops_what_was_known(state: State) -> None:
     board = _board()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import State
-from exporter.learning.metrics import MATCHED
 from exporter.verdict.trend import MOST_POINTS, History
 from tests.support.judging import make_deployment, make_evidence
 from tests.support.queries import make_query
@@ -30,7 +30,10 @@ class _Feed(NamedTuple):
     metrics: Mapping[str, Metric]
 
 
-FEEDS = (make_query("number", {"loom_number": {"value": "number"}}), _Feed("times", MATCHED))
+FEEDS = (
+    make_query("number", {"loom_number": {"value": "number"}}),
+    _Feed("times", own_metrics("rule_sums")),
+)
 TRACKED = make_deployment(
     """
 tracked:

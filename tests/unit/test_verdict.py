@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from exporter.catalog.criteria import Criterion
+from exporter.catalog.own_metrics import own_metrics
 from exporter.comparison.comparison import ClassResult
 from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import Assessment, Verdict, assess
-from exporter.verdict.metrics import METRICS, verdict_samples
+from exporter.verdict.metrics import verdict_samples
 from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
@@ -154,12 +155,13 @@ def test_one_status_of_each_thing_is_exposed_as_1(
 ) -> None:
     assessment = _assess(number, signed=signed)
     samples = verdict_samples(assessment)
-    assert samples.keys() == METRICS.keys()
+    metrics = own_metrics("verdict")
+    assert samples.keys() == metrics.keys()
     for name, series in samples.items():
-        assert METRICS[name].labels
+        assert metrics[name].labels
         things: dict[tuple[str, ...], list[float]] = {}
         for labels, value in series.items():
-            assert len(labels) == len(METRICS[name].labels)
+            assert len(labels) == len(metrics[name].labels)
             assert all(type(label) is str for label in labels)
             things.setdefault(labels[:-1], []).append(value)
         for values in things.values():
