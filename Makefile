@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema alerts dashboards requirements bench clean
+.PHONY: help venv demo test lint types format schema docs alerts dashboards requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,10 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
 schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
+
+docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
+	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md
+	@mv $(VENV)/metrics.md docs/metrics.md
 
 alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
 	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml

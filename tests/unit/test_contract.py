@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from exporter import catalog
 from exporter.baseline.codec import Refusal
 from exporter.catalog.header import Header
+from exporter.catalog.metrics_page import metrics_page
 from exporter.catalog.own_metrics import fixed_values, one_hot, own_metrics, own_sections
 from exporter.database.outcome import State
 from exporter.learning.metrics import BaselineState
@@ -153,3 +155,12 @@ def test_one_hot_says_of_each_value_whether_it_is_the_one() -> None:
     assert set(one_hot("loom_deployment_verdict", None).values()) == {0.0}
     status = one_hot("loom_criterion_status", "fail", "a", "b")
     assert [labels for labels, value in status.items() if value] == [("a", "b", "fail")]
+
+
+def test_page_of_the_metrics_is_current_and_names_every_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert page == metrics_page(SHIPPED), "run `make docs`"
+    named = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    remembered = {name for name in ALL if name.endswith("_baseline")}
+    of_the_client = {name for name in ALL if name.startswith(("process_", "python_"))}
+    assert named == set(ALL) - remembered - of_the_client

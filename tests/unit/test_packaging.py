@@ -38,7 +38,7 @@ def test_wheel_carries_queries_demo_and_types(built: Path) -> None:
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
     templates = {path.relative_to(ROOT) for path in (ROOT / "exporter").glob("*/templates/*")}
-    assert len(templates) == 5
+    assert len(templates) == 6
     assert {str(path) for path in templates} <= names
     assert not {name for name in names if not name.startswith(("exporter/", "loom_exporter-"))}
 
@@ -47,7 +47,7 @@ def test_source_archive_can_be_tested(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as members:
         tops = {name.split("/")[1] for name in members.getnames()}
-    assert {"Makefile", "LICENSE", "exporter", "queries", "requirements", "tests"} <= tops
+    assert {"Makefile", "LICENSE", "docs", "exporter", "queries", "requirements", "tests"} <= tops
 
 
 @pytest.mark.parametrize("name", ["build", "run", "demo", "dev"])
