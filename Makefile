@@ -47,9 +47,8 @@ schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
 	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
 
-alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
-	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml
-	@mv $(VENV)/prometheusrule.yaml alerts/prometheusrule.yaml
+alerts: $(VENV)/.dev ## Write alerts/rules/ and alerts/prometheusrule.yaml from their templates.
+	@$(BIN)/python -m alerts.build
 
 dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
 	@$(BIN)/python -m grafana.build
