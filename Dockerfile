@@ -18,6 +18,7 @@ RUN python -m pip install --require-hashes --requirement requirements/build.txt 
         install --require-hashes --requirement requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY queries queries
+COPY alerts/rule-templates alerts/rule-templates
 COPY exporter exporter
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && python -m pip --python /opt/loom-exporter/bin/python install --no-deps dist/*.whl \

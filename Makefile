@@ -51,9 +51,8 @@ docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
 	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md
 	@mv $(VENV)/metrics.md docs/metrics.md
 
-alerts: $(VENV)/.dev ## Write alerts/prometheusrule.yaml anew, after a change of the rules.
-	@$(BIN)/python alerts/build.py > $(VENV)/prometheusrule.yaml
-	@mv $(VENV)/prometheusrule.yaml alerts/prometheusrule.yaml
+alerts: $(VENV)/.dev ## Write alerts/rules/ and alerts/prometheusrule.yaml from their templates.
+	@$(BIN)/python -m alerts.build
 
 dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
 	@$(BIN)/python -m grafana.build

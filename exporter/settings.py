@@ -46,11 +46,16 @@ def _dsn(secret: SecretStr) -> SecretStr:
     return SecretStr(check_dsn(secret.get_secret_value().strip()))
 
 
+def packaged(folder: str) -> Path:
+    """Return a shipped folder: inside the package once installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
 def packaged_queries() -> Path:
-    """Return the folder of the shipped queries: beside this file, or in a checkout above it."""
-    here = Path(__file__).resolve().parent
-    installed = here / "queries"
-    return installed if installed.is_dir() else here.parent / "queries"
+    """Return the folder of the shipped queries."""
+    return packaged("queries")
 
 
 def _state_home() -> Path:

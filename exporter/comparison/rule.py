@@ -1,8 +1,9 @@
 """The decision rule: is a class of statements slower than its baseline, beyond size and noise?
 
 Six sums grow with each poll; everything else follows from them, here and, by the same formulas, in
-the alert rules (`alerts/rules/`). A test holds the two together. `bench/bench_decision_rule.py`
-simulates it. No clock, no network: numbers in, a decision out.
+the alert rules, which take their limits and windows from this module (`alerts/rule-templates/`). A
+test holds the formulas of the two together. `bench/bench_decision_rule.py` simulates the rule. No
+clock, no network: numbers in, a decision out.
 """
 
 import math
@@ -88,6 +89,26 @@ thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than 
 FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
 """Pages in one window of 15 minutes, during the warm-up as well."""
 
+
+class AlertWindow(NamedTuple):
+    """A length of time over which the alert rules compare the last calls with the baseline."""
+
+    label: str
+    """The value of the label `window` of the recorded series."""
+    hours: float
+
+
+FAST_WINDOW = AlertWindow("15m", 0.25)
+"""Judged by `FAST_PAGE`; all other windows by `PAGE`."""
+
+PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0))
+"""Two in a row of one length page. The longer one is for classes with few calls."""
+
+TICKET_WINDOW = AlertWindow("24h", 24.0)
+"""One opens a ticket: what takes a day to be seen can wait for the morning."""
+
+ALERT_WINDOWS = (FAST_WINDOW, *PAGE_WINDOWS, TICKET_WINDOW)
+
 LEAST_CALLS = 5
 """With fewer calls nothing is decided."""
 
@@ -119,10 +140,12 @@ EXCESS_FLOOR_SECONDS = 1.0
 """What a slow-down must cost in an hour: less of the server's time is not worth a page."""
 
 HOURS_OF_A_DAY = 24
-"""So many hours average out; the days themselves differ too, and those do not."""
+"""The noise of this many hours averages out; days differ from each other too, and that does not."""
 
-# Relative standard errors below and above which a double and its exponential say nothing more.
-_LEAST_ERROR = 1e-9
+LEAST_ERROR = 1e-9
+"""A relative standard error below it is rounding, and no z is divided by less."""
+
+# A relative standard error above which the exponential says nothing more.
 _GREATEST_ERROR = 100.0
 
 
@@ -209,7 +232,7 @@ def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
         + noise.relative_error**2
         + noise.hour_log_stddev**2 / independent_hours
     )
-    error = min(max(error, _LEAST_ERROR), _GREATEST_ERROR)
+    error = min(max(error, LEAST_ERROR), _GREATEST_ERROR)
     excess_spread = (
         sums.deviation if calls == 1 else _unbiased(sums.deviation - excess**2 / calls, calls)
     )
@@ -219,7 +242,7 @@ def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
         ratio * math.exp(-CONFIDENCE_Z * error),
         ratio * math.exp(CONFIDENCE_Z * error),
         math.log(ratio) / error,
-        excess / max(raw_error, _LEAST_ERROR * max(seconds, expected)),
+        excess / max(raw_error, LEAST_ERROR * max(seconds, expected)),
         calls,
         seconds,
         expected,

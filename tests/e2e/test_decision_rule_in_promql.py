@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.comparison.rule import (
+    ALERT_WINDOWS,
     EXCESS_FLOOR_SECONDS,
     FAST_PAGE,
+    FAST_WINDOW,
     PAGE,
+    AlertWindow,
     Change,
     Noise,
     Sums,
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 CLASS = "mfa_status"
 MINUTES = 24 * 60
-WINDOWS = {"15m": 0.25, "1h": 1.0, "6h": 6.0, "24h": 24.0}
 COUNTERS = (
     "loom_statement_matched_calls_total",
     "loom_statement_matched_exec_seconds_total",
@@ -93,14 +95,14 @@ class Traffic:
                 lost = sums
             yield _grown(lost, sums)
 
-    def change(self, window: float) -> Change | None:
-        """Return what Python thinks of the last hours."""
-        begin = MINUTES - round(window * 60)
+    def change(self, window: AlertWindow) -> Change | None:
+        """Return how Python compares the last window with the baseline."""
+        begin = MINUTES - round(window.hours * 60)
         parts = []
         for role, noise in ROLES.items():
             total = self.sums[role]
             parts.append((_grown(total[begin], total[-1]), noise))
-        return change(*pooled(parts), window)
+        return change(*pooled(parts), window.hours)
 
     def _calls(self, role: str, minute: int) -> Iterator[tuple[Statement, int]]:
         share = SHARE_OF_ANON if role == "anon" else 1 - SHARE_OF_ANON
@@ -173,12 +175,12 @@ def _series(scenarios: Mapping[str, Traffic]) -> dict[str, list[float | None]]:
 
 
 def _agreements(database: str, traffic: Traffic) -> Iterator[Claim]:
-    for window, hours in WINDOWS.items():
-        found = traffic.change(hours)
+    for window in ALERT_WINDOWS:
+        found = traffic.change(window)
         assert found is not None
-        labels = f'{{database="{database}", class="{CLASS}", window="{window}"}}'
+        labels = f'{{database="{database}", class="{CLASS}", window="{window.label}"}}'
         for name, value in (("ratio", found.ratio), ("z", found.z), ("z_raw", found.z_raw)):
-            # Of two small numbers that differ in nothing that counts, so much is 2 % of 1.
+            # Two per cent, and of numbers below 1 two per cent of 1.
             allowed = 0.02 * max(abs(value), 1.0)
             yield Claim(
                 f"abs(loom:latency:{name}{labels} - {value!r}) <= bool {allowed!r}", {labels: 1.0}
@@ -189,15 +191,15 @@ def _agreements(database: str, traffic: Traffic) -> Iterator[Claim]:
         )
 
 
-def _is_slower(found: Change, window: str) -> bool:
-    limits = FAST_PAGE if window == "15m" else PAGE
-    return pages(found, COVERAGE, EXCESS_FLOOR_SECONDS * WINDOWS[window], limits)
+def _is_slower(found: Change, window: AlertWindow) -> bool:
+    limits = FAST_PAGE if window == FAST_WINDOW else PAGE
+    return pages(found, COVERAGE, EXCESS_FLOOR_SECONDS * window.hours, limits)
 
 
 @pytest.mark.timeout(300)
 def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Path) -> None:
     claims = [claim for name, traffic in scenarios.items() for claim in _agreements(name, traffic)]
-    assert len(claims) == len(scenarios) * len(WINDOWS) * 4
+    assert len(claims) == len(scenarios) * len(ALERT_WINDOWS) * 4
     path = write_test(tmp_path, _series(scenarios), claims, step_minutes=1, at_minutes=MINUTES)
     run_tool("promtool", "test", "rules", path)
 
@@ -205,10 +207,10 @@ def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Pat
 def test_scenarios_are_what_they_are_called(scenarios: Mapping[str, Traffic]) -> None:
     """So that the two do not agree on nothing: each decision is taken both ways."""
     paged = {
-        (name, window)
+        (name, window.label)
         for name, traffic in scenarios.items()
-        for window, hours in WINDOWS.items()
-        if (found := traffic.change(hours)) and _is_slower(found, window)
+        for window in ALERT_WINDOWS
+        if (found := traffic.change(window)) and _is_slower(found, window)
     }
     assert {("twice", "1h"), ("fivefold", "15m"), ("low_traffic", "6h")} <= paged
     assert not {name for name, _ in paged} & {"no_change", "mix_shift", "one_outlier"}

@@ -17,15 +17,18 @@ import yaml
 
 from exporter.demo.processes import free_port
 from exporter.durations import format_duration
-from tests.support.alert_rules import ALERTS, RULE_FILES
+from exporter.render.alert_rules import render_alert_rules
+from tests.support.alert_rules import ALERTS
 from tests.support.observers import eventually
-from tests.support.rehearsal import SCRAPE_SECONDS, routes_in_fast_motion, rules_in_fast_motion
 from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HOST = "127.0.0.1"
+HOUR_SECONDS = 30.0
+"""How long an hour of the rules lasts."""
+SCRAPE_SECONDS = 1.0
 
 
 class Notified(NamedTuple):
@@ -167,10 +170,10 @@ class Alerting:
     def _write_configuration(self, folder: Path) -> None:
         rules = folder / "rules"
         rules.mkdir()
-        for path in RULE_FILES:
-            _dump(rules / path.name, rules_in_fast_motion(_load(path)))
-        routes = _load(ALERTS / "alertmanager.yaml")
-        _dump(folder / "alertmanager.yaml", routes_in_fast_motion(routes, self.hook.url))
+        for name, text in render_alert_rules(HOUR_SECONDS).items():
+            (rules / name).write_text(text, encoding="utf-8")
+        example = yaml.safe_load((ALERTS / "alertmanager.yaml").read_text(encoding="utf-8"))
+        _dump(folder / "alertmanager.yaml", fast_routes(example, self.hook.url))
         every = format_duration(SCRAPE_SECONDS)
         _dump(
             folder / "prometheus.yaml",
@@ -187,6 +190,38 @@ class Alerting:
                 ],
             },
         )
+
+
+def fast_routes(document: dict[str, Any], hook: str) -> dict[str, Any]:
+    """Return the configuration of Alertmanager with waits of a second and a hook for receivers.
+
+    Args:
+        document: the configuration.
+        hook: a URL; the name of the receiver is put behind it.
+    """
+    return {
+        "route": _fast_route(document["route"]),
+        "inhibit_rules": document["inhibit_rules"],
+        "receivers": [
+            {
+                "name": receiver["name"],
+                "webhook_configs": [{"url": f"{hook}/{receiver['name']}"}],
+            }
+            for receiver in document["receivers"]
+        ],
+    }
+
+
+def _fast_route(route: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **route,
+        "group_wait": "1s",
+        "group_interval": "1s",
+        "repeat_interval": "2s",
+        **(
+            {"routes": [_fast_route(each) for each in route["routes"]]} if "routes" in route else {}
+        ),
+    }
 
 
 def _scrape_config(database: str, port: int) -> dict[str, Any]:
@@ -235,10 +270,6 @@ def _wait_until_ready(port: int) -> None:
 def _get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)
-
-
-def _load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _dump(path: Path, document: Any) -> None:

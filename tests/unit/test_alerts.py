@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
+from alerts.build import generated_files
 from exporter.catalog import load_catalog
 from exporter.durations import parse_duration
 from exporter.settings import packaged_queries
@@ -23,6 +22,7 @@ from tests.support.alert_rules import (
     GROUPS,
     INPUT_SERIES,
     RECORDING,
+    RULE_FILES,
     RUNBOOKS,
 )
 from tests.support.contract import ALL
@@ -267,10 +267,14 @@ def test_sql_of_a_runbook_is_sql(page: Path) -> None:
         pgparse.parse(block)
 
 
-def test_resource_for_the_operator_is_current() -> None:
-    made = subprocess.run(
-        [sys.executable, ALERTS / "build.py"], capture_output=True, text=True, check=True
-    ).stdout
-    current = (ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8")
-    assert current == made, "run `make alerts`"
-    assert yaml.safe_load(current)["spec"]["groups"] == GROUPS
+def test_generated_files_are_current() -> None:
+    for name, text in generated_files().items():
+        assert (ALERTS / name).read_text(encoding="utf-8") == text, f"{name}: run `make alerts`"
+
+
+def test_every_rule_file_is_generated_and_is_in_the_resource_for_the_operator() -> None:
+    assert {f"rules/{path.name}" for path in RULE_FILES} == {
+        name for name in generated_files() if name.startswith("rules/")
+    }
+    resource = yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    assert resource["spec"]["groups"] == GROUPS
