@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 
-from exporter.render.baseline import baseline_text
+from exporter.render.baseline_text import baseline_text
 from tests.support.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:
