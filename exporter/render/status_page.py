@@ -158,7 +158,7 @@ def _baseline(status: Status, assessment: Assessment) -> str:
         window = f"{moment(before.began_at)} to {moment(before.ended_at)}"
         return f"Compared with the baseline from {window}."
     if status.refusal:
-        return f"The baseline is refused: {status.refusal}"
+        return f"The baseline is refused: {str(status.refusal).removeprefix('baseline: ')}."
     if status.collected_seconds is not None:
         return f"A baseline is being collected: {age(status.collected_seconds)} so far."
     return "There is no baseline, so speed is not compared."

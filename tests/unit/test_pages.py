@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
+from exporter.render.status_page import status_page
+from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
 from exporter.web.pages import Pages
 from exporter.web.render_cache import KEPT_SECONDS
@@ -182,16 +186,45 @@ async def test_no_go_is_told_with_what_fails_the_phase_and_the_risk(tmp_path: Pa
     text = (await _read(hostile_parts(tmp_path, "Some text"))).text
     verdict, blame, why, criteria = (
         text.index(each)
-        for each in ("NO-GO", "Failing phase: one rollback risk high", "Why", "Success criteria")
+        for each in ("NO-GO", "Phase to blame: one rollback risk high", "Why", "Success criteria")
     )
     assert verdict < blame < why < criteria
     assert 'loom_things{kind="Some text"} is 3, expected at most 2' in text[why:criteria]
     assert "Fast" not in text[why:criteria], "it holds"
 
 
-async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> None:
+async def test_table_tells_before_after_change_and_trend(tmp_path: Path) -> None:
     text = (await _read(hostile_parts(tmp_path, "Number of things"))).text
     assert "Number of things 5 7 +2 7 Mean time 10 ms 5 ms −50 % —" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "There is no baseline, so speed is not compared."),
+        ({"collected_seconds": 7500.0}, "A baseline is being collected: 2h5m so far."),
+        (
+            {"refusal": RefusedError(Refusal.OTHER_DATABASE, "it is of another database")},
+            "The baseline is refused: it is of another database.",
+        ),
+    ],
+)
+async def test_baseline_is_told_as_it_stands(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    parts = assemble(tmp_path, [])
+    judged(parts)
+    assert sentence in _Read(status_page(replace(parts.status(), **changes))).text
+
+
+async def test_slowest_statements_are_shown_while_the_poll_is_of_now(tmp_path: Path) -> None:
+    parts = hostile_parts(tmp_path, "select 1")
+    assert "Slowest statements 250 ms quick · select 1 select 1" in (await _read(parts)).text
+    place = SlowStatementKey("abc", "quick", "anon")
+    parts.components.poller.slowest = [Slow(place, 0.5, None)]
+    assert "500 ms quick · anon statement abc" in _Read(status_page(parts.status())).text
+    parts.board.fail("pg_stat_statements", State.DENIED, "1 entry is hidden")
+    assert "Slowest statements" not in (await _read(parts)).text
 
 
 async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
