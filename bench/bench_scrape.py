@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.app.components import assemble
-from exporter.app.watch import status_of
+from exporter.app.watch import overview_of
 from exporter.catalog import Catalog, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.database.database import Database
@@ -97,7 +97,7 @@ async def main() -> int:
         publish(board, query, SERIES // QUERIES)
     sources = Sources(board, database, parts.store, parts.interval_seconds)
     exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
-    pages = Pages(board, partial(status_of, parts, settings.hour))
+    pages = Pages(board, partial(overview_of, parts, settings.hour))
     app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")
 

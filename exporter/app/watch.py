@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from exporter.catalog import Catalog
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
-from exporter.render.status_page import Status
+from exporter.render.status_page import Overview
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
@@ -36,6 +36,7 @@ class _Whole:
     parts: Components
     schedule: Schedule
     registry: CollectorRegistry
+    overview: Callable[[], Overview]
 
 
 class Watch:
@@ -68,9 +69,7 @@ class Watch:
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
         self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
-        self.pages = Pages(
-            self._shown.parts.board, partial(status_of, self._shown.parts, settings.hour)
-        )
+        self.pages = Pages(self._shown.parts.board, self._shown.overview)
 
     @property
     def catalog(self) -> Catalog:
@@ -108,7 +107,8 @@ class Watch:
             parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
         )
         sources = Sources(parts.board, database, store, parts.interval_seconds, self._reloads)
-        return _Whole(parts, schedule, build_registry(sources, parts.telemetry.registry))
+        registry = build_registry(sources, parts.telemetry.registry)
+        return _Whole(parts, schedule, registry, partial(overview_of, parts, settings.hour))
 
     async def _follow(self) -> None:
         while True:
@@ -130,14 +130,14 @@ class Watch:
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
         self.exposition.show(latest.registry, latest.parts.board)
-        self.pages.show(latest.parts.board, partial(status_of, latest.parts, self._settings.hour))
+        self.pages.show(latest.parts.board, latest.overview)
         _log.info("watching with new queries", queries=len(self.catalog.queries))
 
 
-def status_of(parts: Components, hour_seconds: float) -> Status:
+def overview_of(parts: Components, hour_seconds: float) -> Overview:
     """Return what the status page shows of the components now."""
     ticks = time.monotonic()
-    return Status(
+    return Overview(
         at=time.time(),
         ticks=ticks,
         database=parts.database.name,

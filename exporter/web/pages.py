@@ -5,7 +5,7 @@ from collections.abc import Callable
 from exporter.collect.store import SnapshotStore
 from exporter.redaction import redact
 from exporter.render.report import REPORTS
-from exporter.render.status_page import Status, status_page
+from exporter.render.status_page import Overview, status_page
 from exporter.render.verdict_json import verify_json
 from exporter.verdict.assess import Assessment
 from exporter.web.render_cache import RenderCache
@@ -14,18 +14,18 @@ from exporter.web.render_cache import RenderCache
 class Pages:
     """Renders once for all clients that ask for the same while nothing changes."""
 
-    def __init__(self, board: SnapshotStore, status: Callable[[], Status]) -> None:
-        self.show(board, status)
+    def __init__(self, board: SnapshotStore, overview: Callable[[], Overview]) -> None:
+        self.show(board, overview)
 
-    def show(self, board: SnapshotStore, status: Callable[[], Status]) -> None:
-        """Show what `status` returns from now on; it changes when a snapshot of `board` does."""
-        self._status = status
+    def show(self, board: SnapshotStore, overview: Callable[[], Overview]) -> None:
+        """Show what `overview` returns from now on; it changes when a snapshot of `board` does."""
+        self._overview = overview
         self._rendered = RenderCache[bytes](board)
 
     async def status(self) -> bytes:
         """Return the status page; before the first verdict it says that there is none."""
-        status = self._status
-        return await self._rendered.get("status", lambda: _encoded(status_page(status())))
+        overview = self._overview
+        return await self._rendered.get("status", lambda: _encoded(status_page(overview())))
 
     async def report(self, form: str) -> bytes | None:
         """Return the report in a form of `REPORTS`, or None without a current verdict."""
@@ -36,9 +36,9 @@ class Pages:
         return await self._from_assessment("verdict", lambda known: redact(verify_json(known)))
 
     async def _from_assessment(self, key: str, render: Callable[[Assessment], str]) -> bytes | None:
-        status = self._status()
-        assessment = status.assessment
-        if assessment is None or not status.is_current:
+        overview = self._overview()
+        assessment = overview.assessment
+        if assessment is None or not overview.is_current:
             return None
         return await self._rendered.get(key, lambda: _encoded(render(assessment)))
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.app.components import assemble as parts_of
-from exporter.app.watch import status_of
+from exporter.app.watch import overview_of
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from exporter.collect.runner import Runner
     from exporter.collect.store import SnapshotStore
     from exporter.collect.telemetry import Telemetry
-    from exporter.render.status_page import Status
+    from exporter.render.status_page import Overview
     from exporter.verdict.assess import Assessment
 
 
@@ -50,7 +50,7 @@ class Parts:
     registry: CollectorRegistry
     exposition: Exposition
     components: Components
-    status: Callable[[], Status]
+    overview: Callable[[], Overview]
     pages: Pages
 
     def count(self, name: str, **labels: str) -> float:
@@ -79,7 +79,7 @@ def assemble(
         Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
         parts.telemetry.registry,
     )
-    status = partial(status_of, parts, settings.hour)
+    overview = partial(overview_of, parts, settings.hour)
     return Parts(
         catalog,
         database,
@@ -98,8 +98,8 @@ def assemble(
         registry,
         Exposition(registry, parts.board),
         parts,
-        status,
-        Pages(parts.board, status),
+        overview,
+        Pages(parts.board, overview),
     )
 
 

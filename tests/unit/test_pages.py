@@ -35,7 +35,7 @@ from tests.support.judging import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exporter.render.status_page import Status
+    from exporter.render.status_page import Overview
     from tests.support.components import Parts
 
 ELEMENTS = {
@@ -214,7 +214,7 @@ async def test_baseline_is_told_as_it_stands(
 ) -> None:
     parts = assemble(tmp_path, [])
     judged(parts)
-    assert sentence in _Read(status_page(replace(parts.status(), **changes))).text
+    assert sentence in _Read(status_page(replace(parts.overview(), **changes))).text
 
 
 async def test_slowest_statements_are_shown_while_the_poll_is_of_now(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_slowest_statements_are_shown_while_the_poll_is_of_now(tmp_path: P
     assert "Slowest statements 250 ms quick · select 1 select 1" in (await _read(parts)).text
     place = SlowStatementKey("abc", "quick", "anon")
     parts.components.poller.slowest = [Slow(place, 0.5, None)]
-    assert "500 ms quick · anon statement abc" in _Read(status_page(parts.status())).text
+    assert "500 ms quick · anon statement abc" in _Read(status_page(parts.overview())).text
     parts.board.fail("pg_stat_statements", State.DENIED, "1 entry is hidden")
     assert "Slowest statements" not in (await _read(parts)).text
 
@@ -266,10 +266,10 @@ async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_n
 ) -> None:
     parts = assemble(tmp_path, [])
 
-    def judged_meanwhile() -> Status:
-        status = parts.status()
+    def judged_meanwhile() -> Overview:
+        overview = parts.overview()
         judged(parts)
-        return status
+        return overview
 
     parts.pages.show(parts.board, judged_meanwhile)
     assert "No verdict yet" in (await _read(parts)).text
@@ -283,9 +283,9 @@ async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(tmp_path: Path
     parts = hostile_parts(tmp_path, "text")
     threads: list[int] = []
 
-    def watched() -> Status:
+    def watched() -> Overview:
         threads.append(threading.get_ident())
-        return parts.status()
+        return parts.overview()
 
     parts.pages.show(parts.board, watched)
     bodies = await asyncio.gather(*(parts.pages.status() for _ in range(20)))
@@ -312,13 +312,13 @@ async def test_other_subject_is_shown_at_once(tmp_path: Path) -> None:
     parts = hostile_parts(tmp_path / "one", "the old one")
     await parts.pages.status()
     other = hostile_parts(tmp_path / "two", "the new one")
-    parts.pages.show(other.board, other.status)
+    parts.pages.show(other.board, other.overview)
     assert "the new one" in (await _read(parts)).text
 
 
 async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = hostile_parts(tmp_path, "text")
-    pages = Pages(parts.board, parts.status)
+    pages = Pages(parts.board, parts.overview)
     for form in ("html", "markdown"):  # each template is read once
         await pages.report(form)
     await pages.status()
@@ -329,7 +329,7 @@ async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
     monkeypatch.setattr("os.stat", refuse)
-    pages.show(parts.board, parts.status)
+    pages.show(parts.board, parts.overview)
     assert await pages.status()
     assert await pages.report("html")
     assert await pages.report("markdown")
