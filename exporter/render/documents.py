@@ -49,10 +49,10 @@ def render(template: str, **values: object) -> str:
     return _ENVIRONMENT.get_template(template).render(values)
 
 
-def escape_markdown(text: str) -> Markup:
+def _escape_markdown(text: str) -> Markup:
     r"""Return text that Markdown shows unchanged, on one line of a table.
 
-    >>> str(escape_markdown("a|b `c` <d>\n_e_ f_g"))
+    >>> str(_escape_markdown("a|b `c` <d>\n_e_ f_g"))
     'a\\|b \\`c\\` &lt;d&gt;<br>\\_e\\_ f_g'
     """
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
@@ -79,7 +79,7 @@ def _finalize(context: Context, value: object) -> object:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     value = redact(value)
-    return escape_markdown(value) if (context.name or "").endswith(".md") else value
+    return _escape_markdown(value) if (context.name or "").endswith(".md") else value
 
 
 _ENVIRONMENT = Environment(
