@@ -11,6 +11,7 @@ import http.client
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.app.components import assemble
-from exporter.app.watch import subject_of
+from exporter.app.watch import overview_of
 from exporter.catalog import Catalog, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.web.app import Health, build_app
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
+from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ async def main() -> int:
         publish(board, query, SERIES // QUERIES)
     sources = Sources(board, database, parts.store, parts.interval_seconds)
     exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
-    pages = Pages(subject_of(parts, settings))
+    pages = Pages(board, partial(overview_of, parts, settings.hour))
     app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")
 

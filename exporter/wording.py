@@ -1,4 +1,4 @@
-"""Numbers, times and series as people read them."""
+"""Numbers, times and series in words, the same everywhere."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def number(value: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time as milliseconds.
+    """Return a duration in seconds as milliseconds.
 
     >>> milliseconds(0.0123456), milliseconds(2.5)
     ('12.3 ms', '2500 ms')
@@ -31,7 +31,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def quantity(value: float | None, *, is_time: bool) -> str:
-    """Return a number, or a time in seconds, that may not be known.
+    """Return a number, or a duration in seconds, as text; a dash if it is not known.
 
     >>> quantity(None, is_time=True), quantity(17.0, is_time=False), quantity(0.25, is_time=True)
     ('—', '17', '250 ms')
@@ -42,7 +42,7 @@ def quantity(value: float | None, *, is_time: bool) -> str:
 
 
 def moment(unix_seconds: float) -> str:
-    """Return a Unix time in UTC, to the second; PostgreSQL also has times without end.
+    """Return a Unix time in UTC, to the second; PostgreSQL also knows infinite times.
 
     >>> moment(1761055200.7), moment(math.inf)
     ('2025-10-21 14:00:00 UTC', 'Unix time inf')
@@ -54,20 +54,20 @@ def moment(unix_seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return how long ago something was, in two units at most.
+    """Return an age in seconds as text, in two units at most.
 
     >>> age(3723.4), age(-5.0), age(math.inf)
-    ('1h2m', '0s', 'for ever')
+    ('1h2m', '0s', 'forever')
     """
     if seconds == math.inf:
-        return "for ever"
+        return "forever"
     seconds = max(seconds, 0.0)
     step = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
     return format_duration(seconds // step * step)
 
 
 def series_name(metric: str, names: Sequence[str], values: Sequence[str]) -> str:
-    r"""Return a series as PromQL writes it, on one line.
+    r"""Return a series in PromQL, on one line.
 
     >>> series_name("up", ["job"], ['a"b'])
     'up{job="a\\"b"}'
@@ -79,7 +79,7 @@ def series_name(metric: str, names: Sequence[str], values: Sequence[str]) -> str
 
 
 def selector(metric: str, wanted: Mapping[str, Sequence[str]]) -> str:
-    """Return which series of a metric are meant, as PromQL writes it.
+    """Return the PromQL selector of a metric with these accepted label values.
 
     >>> selector("up", {"job": ["a"], "env": ["b", "c"]})
     'up{job="a",env=~"b|c"}'
@@ -92,7 +92,7 @@ def selector(metric: str, wanted: Mapping[str, Sequence[str]]) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Return the first of some texts, and how many more there are.
+    """Return the first three texts, and how many more there are.
 
     >>> listed(["a", "b", "c", "d"])
     'a; b; c; and 1 more'
@@ -104,7 +104,7 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def share(ratio: float) -> str:
-    """Return a share in percent.
+    """Return a ratio in percent.
 
     >>> share(0.01), share(0.025)
     ('1 %', '2.5 %')
@@ -113,7 +113,7 @@ def share(ratio: float) -> str:
 
 
 def one_line(text: str, longest: int = 300) -> str:
-    r"""Return text of somebody else without line ends and control characters, cut if it is long.
+    r"""Return untrusted text on one line, without control characters, cut to `longest`.
 
     >>> one_line("a\n b\x1b[1m")
     'a b?[1m'

@@ -26,6 +26,7 @@ class Components:
     board: SnapshotStore
     telemetry: Telemetry
     runner: Runner
+    poller: Poller
     poll: Job
     verdict: Job
     keeper: BaselineLifecycle
@@ -41,13 +42,14 @@ def assemble(
     longest = settings.max_interval
     keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
     judge = VerdictJob(database, store, catalog, keeper, settings.hour)
-    poll = Poller(
+    poller = Poller(
         database,
         store,
         catalog.deployment,
         show_texts=settings.statement_text,
         follower=keeper,
-    ).job(longest)
+    )
+    poll = poller.job(longest)
     board_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
     board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
     board = SnapshotStore([*catalog.queries, poll, judge], board_ages)
@@ -64,6 +66,7 @@ def assemble(
         board,
         telemetry,
         runner,
+        poller,
         poll,
         verdict,
         keeper,

@@ -13,7 +13,7 @@ from exporter.database.conninfo import reloaded_conninfo
 from exporter.database.database import Database
 from exporter.settings import Settings
 from exporter.state import StateStore
-from exporter.web.app import Health, build_app
+from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from exporter.web.web_files import WebFiles, load_web_files
 

@@ -1,7 +1,8 @@
 """Watches with the queries of a folder, and with those that it holds later."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,11 +16,12 @@ from exporter.catalog import Catalog
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
+from exporter.render.status_page import Overview
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
-from exporter.web.pages import Pages, Subject
+from exporter.web.pages import Pages
 
 RELOAD_SECONDS = 5.0
 """Time between two looks at the folder."""
@@ -34,6 +36,7 @@ class _Whole:
     parts: Components
     schedule: Schedule
     registry: CollectorRegistry
+    overview: Callable[[], Overview]
 
 
 class Watch:
@@ -66,7 +69,7 @@ class Watch:
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
         self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
-        self.pages = Pages(subject_of(self._shown.parts, settings))
+        self.pages = Pages(self._shown.parts.board, self._shown.overview)
 
     @property
     def catalog(self) -> Catalog:
@@ -104,7 +107,8 @@ class Watch:
             parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
         )
         sources = Sources(parts.board, database, store, parts.interval_seconds, self._reloads)
-        return _Whole(parts, schedule, build_registry(sources, parts.telemetry.registry))
+        registry = build_registry(sources, parts.telemetry.registry)
+        return _Whole(parts, schedule, registry, partial(overview_of, parts, settings.hour))
 
     async def _follow(self) -> None:
         while True:
@@ -126,18 +130,26 @@ class Watch:
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
         self.exposition.show(latest.registry, latest.parts.board)
-        self.pages.show(subject_of(latest.parts, self._settings))
+        self.pages.show(latest.parts.board, latest.overview)
         _log.info("watching with new queries", queries=len(self.catalog.queries))
 
 
-def subject_of(parts: Components, settings: Settings) -> Subject:
-    """Return what the pages show of the parts."""
-    return Subject(
-        parts.database.name,
-        parts.catalog.deployment,
-        parts.board,
-        parts.judge,
-        parts.keeper,
-        parts.interval_seconds,
-        settings.hour,
+def overview_of(parts: Components, hour_seconds: float) -> Overview:
+    """Return what the status page shows of the components now."""
+    ticks = time.monotonic()
+    return Overview(
+        at=time.time(),
+        ticks=ticks,
+        database=parts.database.name,
+        deployment=parts.catalog.deployment,
+        hour_seconds=hour_seconds,
+        interval_seconds=parts.interval_seconds,
+        snapshots=parts.board.snapshots(),
+        evaluation=parts.board[parts.verdict.name],
+        assessment=parts.judge.assessment,
+        points=parts.judge.history.points,
+        # A poll that failed, or was too long ago, says nothing about now.
+        slowest=parts.poller.slowest if parts.board[parts.poll.name].fresh_samples(ticks) else (),
+        refusal=parts.keeper.refusal,
+        collected_seconds=parts.keeper.collected_seconds,
     )

@@ -30,7 +30,7 @@ from exporter.errors import ExporterError, UsageError
 from exporter.learning.capture import SHORTEST_SECONDS, capture
 from exporter.learning.lifecycle import TOPIC, class_rules_digest
 from exporter.logs import configure_logging
-from exporter.render.baseline import baseline_text
+from exporter.render.baseline_text import baseline_text
 from exporter.settings import Settings, interactive
 from exporter.state import StateStore
 

@@ -22,9 +22,10 @@ from exporter.deployment.sign_offs import save_sign_off, sign
 from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
-from exporter.render.machine import verify_json, verify_junit
-from exporter.render.report import report_html, report_markdown
+from exporter.render.junit import verify_junit
+from exporter.render.report import REPORTS
 from exporter.render.text import verify_text
+from exporter.render.verdict_json import verify_json
 from exporter.verdict.assess import Verdict
 
 app = typer.Typer()
@@ -41,7 +42,6 @@ _EXIT_OF_VERDICT = {
     Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
 }
 _VERIFY = {"text": verify_text, "json": verify_json, "junit": verify_junit}
-_REPORT = {"markdown": report_markdown, "html": report_html}
 
 
 @app.command(epilog="Example: loom-exporter verify --format junit > verdict.xml")
@@ -80,7 +80,7 @@ def report(
 ) -> None:
     """Fill in the checklist: before and after, each criterion, the first week, sign-offs."""
     opinion = _opinion(config, queries)
-    print(redact(_REPORT[output](opinion.assessment)), end="")
+    print(redact(REPORTS[output](opinion.assessment)), end="")
 
 
 @app.command("sign-off", epilog="Example: loom-exporter sign-off no_critical_bugs --by Ada")

@@ -145,9 +145,10 @@ class LearnedHours:
     @property
     def watched_seconds(self) -> float:
         """For how long calls have been collected; hours that are over count as whole."""
-        if self._now is None:
+        now = self._now  # read once: a page asks while a poll is being counted
+        if now is None:
             return 0.0
-        return (len(self._starts) - 1) * self._hour_seconds + self._now.watched_seconds
+        return (len(self._starts) - 1) * self._hour_seconds + now.watched_seconds
 
     def _hour_of(self, at: float) -> float:
         return at - at % self._hour_seconds

@@ -140,6 +140,12 @@ class BaselineLifecycle:
         return {**shown, **of_baseline, **change_samples(changes)}
 
     @property
+    def collected_seconds(self) -> float | None:
+        """Time of which a baseline has been collected, in seconds; None unless it is being."""
+        is_collecting = self._condition is BaselineState.COLLECTING
+        return self._buckets.watched_seconds if is_collecting else None
+
+    @property
     def _condition(self) -> BaselineState:
         if self.baseline:
             return BaselineState.FROZEN
@@ -150,7 +156,8 @@ class BaselineLifecycle:
     @property
     def _is_collecting(self) -> bool:
         # While it is not known whether the deployment has begun, nothing is sure to be of before.
-        return self._deployed is not None and self._deployed.has_begun is False
+        deployed = self._deployed  # read once: `collected_seconds` does not take the lock
+        return deployed is not None and deployed.has_begun is False
 
     def _begin(self, owner: DatabaseIdentity) -> None:
         """Go on with what is written down of this database, or begin anew with another one."""

@@ -1,4 +1,4 @@
-"""`verify` for a person: the first lines say what to do and why."""
+"""The verdict as text for a person: the first lines say what to do and why."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ TITLES = {Verdict.GO: "GO", Verdict.NO_GO: "NO-GO", Verdict.INCONCLUSIVE: "INCON
 
 
 def verify_text(assessment: Assessment) -> str:
-    """Return the verdict, why, what a rollback means, and then every criterion with evidence."""
+    """Return the verdict, the reasons, the rollback risk, and every criterion with its evidence."""
     return "\n".join([*_head(assessment), "", *_criteria(assessment), ""])
 
 
 def summary(assessment: Assessment) -> str:
-    """Return in one sentence what the verdict rests on."""
+    """Return the reason for the verdict, in one sentence."""
     failed = assessment.with_outcome(Outcome.FAIL)
     if failed:
         return f"{_count(failed)} not met: {', '.join(each.title for each in failed)}."
@@ -40,7 +40,7 @@ def _head(assessment: Assessment) -> Iterator[str]:
     for judged in assessment.with_outcome(Outcome.FAIL):
         for finding in judged.findings:
             if finding.outcome is Outcome.FAIL:
-                # What people said does not tell what they said it of; a metric or a class does.
+                # The words of a sign-off do not name the criterion; those of a metric do.
                 of = f"{judged.title}: " if judged.is_manual else ""
                 yield f"  {OUTCOME_MARKS[finding.outcome]} {of}{finding.evidence}"
     for blamed in assessment.blamed:

@@ -32,7 +32,7 @@ from exporter.statements.reading import (
     text_parameters,
     texts_sql,
 )
-from exporter.statements.slowest import Slowest
+from exporter.statements.slowest import Slow, Slowest
 from exporter.statements.tally import Tally, changed, recognise, slow
 from exporter.statements.window import Follower, PollWindow
 
@@ -104,6 +104,8 @@ class Poller:
         self._owner: DatabaseIdentity | None = None
         self._tally = Tally()
         self._slowest = Slowest()
+        self.slowest: Sequence[Slow] = ()
+        """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
         """Whether the store has the tally as it was after the last poll."""
         self._texts_read_at = float("-inf")
@@ -208,6 +210,7 @@ class Poller:
     def _begin(self, owner: DatabaseIdentity) -> None:
         """Go on where the last process stopped, or begin anew with a database not met before."""
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
+        self.slowest = ()
         try:
             restored = restore(self._store.load(self._database.name, TOPIC), owner, self._rules)
         except ValueError as error:
@@ -244,11 +247,11 @@ class Poller:
             documents(tally, owner, self._rules, keys, gone),
             replace=not self._is_written,
         )
-        slowest = self._slowest.add(counted, time.monotonic())
+        self.slowest = self._slowest.add(counted, time.monotonic())
         slow_ones = before and slow(
             counted, classes_of(self._deployment), self._deployment.slow_statement
         )
-        samples = statement_samples(tally, self._deployment, slow_ones or None, slowest)
+        samples = statement_samples(tally, self._deployment, slow_ones or None, self.slowest)
         if self._follower:
             window = None
             if before:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from exporter.database.outcome import State
-from exporter.web.app import Health, build_app
+from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.demo_process import Demo
 from tests.support.hostile import HOSTILE, hostile_parts
@@ -71,9 +70,8 @@ def _site(parts: Parts) -> Iterator[Site]:
 
 def _hurried(parts: Parts) -> Parts:
     """Let the page look for news five times a second."""
-    subject = parts.subject
-    hurried = {**subject.interval_seconds, subject.judge.name: 0.2}
-    parts.pages.show(replace(subject, interval_seconds=hurried))
+    components = parts.components
+    components.interval_seconds[components.judge.name] = 0.2
     return parts
 
 
@@ -127,6 +125,27 @@ def _assert_fits(page: Page) -> None:
     assert greatest_width <= 1
 
 
+def _assert_words_are_whole(page: Page) -> None:
+    """Fail if a word in the head of a table, in a number or in a status is on two lines."""
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll("th, .number, .pill, .word, h3")].flatMap(each => {
+            const texts = document.createTreeWalker(each, NodeFilter.SHOW_TEXT);
+            const found = [];
+            for (let text; text = texts.nextNode();) {
+                for (const word of text.data.matchAll(/\\w+/g)) {
+                    const range = document.createRange();
+                    range.setStart(text, word.index);
+                    range.setEnd(text, word.index + word[0].length);
+                    const tops = [...range.getClientRects()].map(rect => Math.round(rect.top));
+                    if (new Set(tops).size > 1) found.push(word[0]);
+                }
+            }
+            return found;
+        })"""
+    )
+    assert broken == []
+
+
 def _assert_accessible(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     found = Axe().run(page)
@@ -143,6 +162,7 @@ def test_page_fits_each_screen_and_is_accessible(
     ):
         expect(page.locator("h1")).to_contain_text("NO-GO")
         _assert_fits(page)
+        _assert_words_are_whole(page)
         _picture(page, f"{size}-{scheme}")
         _assert_accessible(page)
         _assert_fits(page)  # unfolded as well
@@ -161,17 +181,33 @@ def test_hostile_text_runs_nothing_and_fits_a_phone(
         assert page.locator("img, iframe, object, embed, form, input, [onload]").count() == 0
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_report_is_accessible_and_keeps_its_style(
-    browser: Browser, tmp_path: Path, scheme: str
+@pytest.mark.parametrize(("size", "scheme"), EACH_SCREEN)
+def test_report_fits_each_screen_and_is_accessible(
+    browser: Browser, tmp_path: Path, size: str, scheme: str
 ) -> None:
     with (
         _site(hostile_parts(tmp_path, "Some text of others")) as site,
-        _open(browser, f"{site.url}report", "desk", scheme) as page,
+        _open(browser, f"{site.url}report", size, scheme) as page,
     ):
         expect(page.locator("h1 .fail")).to_have_text("NO-GO")
-        assert page.evaluate("document.styleSheets.length") == 1
+        assert page.evaluate("document.styleSheets.length") == 1, (
+            "the policy lets it have its style"
+        )
+        _assert_fits(page)
+        _assert_words_are_whole(page)
+        _picture(page, f"report-{size}-{scheme}")
         _assert_accessible(page)
+
+
+def test_report_fits_on_paper(browser: Browser, tmp_path: Path) -> None:
+    with (
+        _site(hostile_parts(tmp_path, "Some text of others")) as site,
+        _open(browser, f"{site.url}report") as page,
+    ):
+        page.set_viewport_size({"width": 680, "height": 960})  # A4 without its margins
+        page.emulate_media(media="print")
+        _assert_fits(page)
+        _assert_words_are_whole(page)
 
 
 def test_page_without_script_is_whole(browser: Browser, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from exporter.render.machine import VERDICT_SCHEMA
+from exporter.render.verdict_json import VERDICT_SCHEMA
 from tests.support.daemon import command
 from tests.support.plays import MANUAL, PLAY_SECONDS, with_status
 from tests.support.shipped_queries import DEPLOYMENT

@@ -181,6 +181,8 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
         assert dict(info)["text"] == (
             "select pg_sleep(?), ? from (select count(*) from public.user_mfa_methods) as m"
         )
+        (slow,) = [each for each in watch.parts.poller.slowest if each.place[0] == statement]
+        assert (slow.mean_seconds, slow.text) == (mean, dict(info)["text"])
     async with watching(loom.dsn(MONITOR), show_texts=False) as watch:
         await watch.poll()
         application.execute("SELECT count(*) FROM public.users WHERE email = 'Trillian'")

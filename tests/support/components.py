@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.app.components import assemble as parts_of
-from exporter.app.watch import subject_of
+from exporter.app.watch import overview_of
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
@@ -23,17 +24,18 @@ from exporter.web.pages import Pages
 from tests.support.queries import make_catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from prometheus_client import CollectorRegistry
 
+    from exporter.app.components import Components
     from exporter.catalog import Catalog, Query
     from exporter.collect.runner import Runner
     from exporter.collect.store import SnapshotStore
     from exporter.collect.telemetry import Telemetry
+    from exporter.render.status_page import Overview
     from exporter.verdict.assess import Assessment
-    from exporter.web.pages import Subject
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Parts:
     schedule: Schedule
     registry: CollectorRegistry
     exposition: Exposition
-    subject: Subject
+    components: Components
+    overview: Callable[[], Overview]
     pages: Pages
 
     def count(self, name: str, **labels: str) -> float:
@@ -76,7 +79,7 @@ def assemble(
         Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
         parts.telemetry.registry,
     )
-    subject = subject_of(parts, settings)
+    overview = partial(overview_of, parts, settings.hour)
     return Parts(
         catalog,
         database,
@@ -94,8 +97,9 @@ def assemble(
         ),
         registry,
         Exposition(registry, parts.board),
-        subject,
-        Pages(subject),
+        parts,
+        overview,
+        Pages(parts.board, overview),
     )
 
 
@@ -104,6 +108,6 @@ def judged(parts: Parts, assessment: Assessment | None = None) -> Assessment:
     if assessment is None:
         evidence = Evidence(time.time(), time.monotonic(), parts.board, DeploymentProgress({}))
         assessment = assess("loom", parts.catalog.deployment, {}, evidence)
-    parts.subject.judge.assessment = assessment
-    parts.board.publish(parts.subject.judge.name, State.OK, {})
+    parts.components.judge.assessment = assessment
+    parts.board.publish(parts.components.judge.name, State.OK, {})
     return assessment

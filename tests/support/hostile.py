@@ -9,6 +9,7 @@ from exporter.catalog import Catalog
 from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from exporter.deployment.sign_offs import sign
+from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
 from tests.support.components import Parts, assemble, judged
 from tests.support.judging import (
@@ -49,7 +50,7 @@ criteria:
   people: {title: People, manual: true, note: x}
 first_week:
   1: {title: x, checks: {things_day_1: {title: x, note: x, criteria: [things]}}}
-  3: {title: x, checks: {people_day_3: {title: x, note: x, manual: true}}}
+  7: {title: x, checks: {people_day_7: {title: x, note: x, manual: true}}}
 sign_offs: {boss: {title: x}, other: {title: x}}
 tracked:
   - {title: x, metric: loom_number}
@@ -66,22 +67,16 @@ tracked:
         },
     )
     parts = assemble(folder, QUERIES, catalog=Catalog(deployment, QUERIES))
-    board, subject = parts.board, parts.subject
+    board = parts.board
     board.publish("things", State.OK, {"loom_things": {(text,): 3.0}})
     board.publish("more_things", State.EMPTY, {})
     board.publish("number", State.OK, {"loom_number": {(): number}})
     board.fail("steps", State.ERROR, text)
-    board.publish(
-        "pg_stat_statements",
-        State.OK,
-        {
-            "loom_statement_info": {("abc", "quick", text): 1.0},
-            "loom_statement_mean_exec_seconds": {("abc", "quick", text): 0.25},
-        },
-    )
+    board.publish("pg_stat_statements", State.OK, {"loom_statement_resets_total": {(): 0.0}})
+    parts.components.poller.slowest = [Slow(SlowStatementKey("abc", "quick", text), 0.25, text)]
     said = [
         sign(deployment, name, by=_printable(text), note=_printable(text), at=time.time())
-        for name in ("people", "people_day_3", "boss")
+        for name in ("people", "people_day_7", "boss")
     ]
     evidence = make_evidence(
         board,
@@ -91,7 +86,9 @@ tracked:
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):
-        subject.judge.history.take(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
+        parts.components.judge.history.take(
+            make_evidence(board, later=0.0, now=evidence.now - 60 * minute)
+        )
     judged(parts, assess(text, deployment, {}, evidence))
     return parts
 

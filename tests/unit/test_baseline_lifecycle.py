@@ -191,6 +191,9 @@ def test_collected_time_is_shown(life: Life) -> None:
     life.collect(hours=3)
     samples = life.keeper.samples()
     assert samples["loom_baseline_collected_seconds"] == {(): 2 * HOUR + 30.0}
+    assert life.keeper.collected_seconds == 2 * HOUR + 30.0
+    life.on_progress(BEGUN)
+    assert life.keeper.collected_seconds is None
 
 
 def test_counters_are_exact_after_the_deployment(life: Life) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.demo.play import Scenario
 from exporter.demo.story import StoryTotals, Watched, is_open, read_story, table, totals
-from exporter.render.machine import verify_json
+from exporter.render.verdict_json import verify_json
 from exporter.verdict.assess import assess
 from tests.support.judging import make_board, make_deployment, make_evidence
 from tests.support.loom_database import LOOM

@@ -186,7 +186,7 @@ async def test_values_go_when_they_are_too_old_although_nothing_else_happens(
 async def test_figures_of_the_process_are_never_much_older_than_a_scrape(
     parts: Parts, watcher: _Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.web.exposition.KEPT_SECONDS", 0.05)
+    monkeypatch.setattr("exporter.web.render_cache.KEPT_SECONDS", 0.05)
     await _body(parts)
     deadline = time.monotonic() + 2
     while len(watcher.threads) == 1:

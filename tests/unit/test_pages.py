@@ -7,18 +7,20 @@ import threading
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
+from exporter.render.status_page import status_page
+from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
-from exporter.web import pages as pages_module
-from exporter.web.exposition import KEPT_SECONDS
-from exporter.web.headers import page_headers
 from exporter.web.pages import Pages
+from exporter.web.render_cache import KEPT_SECONDS
+from exporter.web.routes import page_headers
 from tests.support.components import assemble, judged
 from tests.support.hostile import HOSTILE, hostile_parts
 from tests.support.judging import (
@@ -33,6 +35,7 @@ from tests.support.judging import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporter.render.status_page import Overview
     from tests.support.components import Parts
 
 ELEMENTS = {
@@ -145,7 +148,7 @@ sign_offs: {boss: {title: The boss}}
 """
     )
     parts = assemble(folder, [])
-    parts.subject.deployment.phases.update(deployment.phases)
+    parts.catalog.deployment.phases.update(deployment.phases)
     judged(parts, assess("loom", deployment, {}, make_evidence(deployed=deployed, later=0.0)))
     return parts
 
@@ -153,18 +156,18 @@ sign_offs: {boss: {title: The boss}}
 @pytest.mark.parametrize(
     ("deployed", "told", "is_calm"),
     [
-        (DeploymentProgress({}), "It is not known whether the deployment has begun.", False),
-        (NOT_BEGUN, "The deployment has not begun; there is nothing to judge yet.", True),
+        (DeploymentProgress({}), "The migration history could not be read yet", False),
+        (NOT_BEGUN, "The deployment has not begun yet.", True),
         (half_done(0.0), "1 of 2 phases are applied.", False),
         (DONE, "Deployed 20", False),
         (
             DeploymentProgress(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 600),
-            "The database is warming up; speed is judged from 20",
+            "The database is warming up: speed is judged from 20",
             False,
         ),
         (
             DeploymentProgress({"one": PhaseProgress(True)}, has_begun=True),
-            "at a time that is not known",
+            "Deployed at an unknown time.",
             False,
         ),
     ],
@@ -183,69 +186,92 @@ async def test_no_go_is_told_with_what_fails_the_phase_and_the_risk(tmp_path: Pa
     text = (await _read(hostile_parts(tmp_path, "Some text"))).text
     verdict, blame, why, criteria = (
         text.index(each)
-        for each in ("NO-GO", "To blame: phase one rollback risk high", "Why", "Success criteria")
+        for each in ("NO-GO", "Phase to blame: one rollback risk high", "Why", "Success criteria")
     )
     assert verdict < blame < why < criteria
     assert 'loom_things{kind="Some text"} is 3, expected at most 2' in text[why:criteria]
     assert "Fast" not in text[why:criteria], "it holds"
 
 
-async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> None:
+async def test_table_tells_before_after_change_and_trend(tmp_path: Path) -> None:
     text = (await _read(hostile_parts(tmp_path, "Number of things"))).text
     assert "Number of things 5 7 +2 7 Mean time 10 ms 5 ms −50 % —" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "There is no baseline, so speed is not compared."),
+        ({"collected_seconds": 7500.0}, "A baseline is being collected: 2h5m so far."),
+        (
+            {"refusal": RefusedError(Refusal.OTHER_DATABASE, "it is of another database")},
+            "The baseline is refused: it is of another database.",
+        ),
+    ],
+)
+async def test_baseline_is_told_as_it_stands(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    parts = assemble(tmp_path, [])
+    judged(parts)
+    assert sentence in _Read(status_page(replace(parts.overview(), **changes))).text
+
+
+async def test_slowest_statements_are_shown_while_the_poll_is_of_now(tmp_path: Path) -> None:
+    parts = hostile_parts(tmp_path, "select 1")
+    assert "Slowest statements 250 ms quick · select 1 select 1" in (await _read(parts)).text
+    place = SlowStatementKey("abc", "quick", "anon")
+    parts.components.poller.slowest = [Slow(place, 0.5, None)]
+    assert "500 ms quick · anon statement abc" in _Read(status_page(parts.overview())).text
+    parts.board.fail("pg_stat_statements", State.DENIED, "1 entry is hidden")
+    assert "Slowest statements" not in (await _read(parts)).text
+
+
 async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
     before, after = hostile_parts(tmp_path / "a", "a"), assemble(tmp_path / "b", [])
-    after.subject.judge.go_on_from(before.subject.judge)
-    assert before.subject.judge.history.points
-    assert after.subject.judge.history.points == ()
+    after.components.judge.go_on_from(before.components.judge)
+    assert before.components.judge.history.points
+    assert after.components.judge.history.points == ()
 
 
 async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
     body = (await hostile_parts(tmp_path, "Things").pages.status()).decode()
-    assert 'aria-label="Things: from 7 to 7 within 30m, at least 7 and at most 7"' in body
+    assert 'aria-label="Things: from 7 to 7 within 30m, minimum 7, maximum 7"' in body
 
 
 async def test_week_shows_each_day_and_what_is_to_come(tmp_path: Path) -> None:
     text = (await _read(_judged_parts(tmp_path, DONE))).text
-    assert "Day 1 free Day 2 ○ to come" in text
-    assert "Day 2 Look again" in text
+    assert "Day 1 no checks Day 2 ○ pending" in text
+    assert "Look again Day 2: Look" in text
 
 
 async def test_queries_that_fail_come_first_with_their_reason(tmp_path: Path) -> None:
     text = (await _read(hostile_parts(tmp_path, "broken by me"))).text
     listed = text[text.index("Queries Query") :]
     assert listed.index("steps broken by me error") < listed.index("fresh not run yet")
-    assert listed.index("fresh not run yet") < listed.index("are answered")
-    assert listed.index("are answered") < listed.index("things ok")
+    assert listed.index("fresh not run yet") < listed.index(" answered Query")
+    assert listed.index(" answered Query") < listed.index("things ok")
 
 
 async def test_before_the_first_verdict_the_page_says_what_is_missing(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [])
     assert "No verdict yet" in (await _read(parts)).text
-    parts.board.fail(parts.subject.judge.name, State.UNREACHABLE, "no route to host")
+    parts.board.fail(parts.components.judge.name, State.UNREACHABLE, "no route to host")
     text = (await _read(parts)).text
-    assert "The last attempt to judge ended as unreachable : no route to host" in text
-
-
-class _JudgedMeanwhile(dict[str, float]):
-    """Intervals; while they are read, the judge comes to its first verdict."""
-
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.subject.interval_seconds)
-        self._parts = parts
-
-    def __getitem__(self, name: str) -> float:
-        judged(self._parts)
-        return super().__getitem__(name)
+    assert "The last evaluation failed: unreachable : no route to host" in text
 
 
 async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_next(
     tmp_path: Path,
 ) -> None:
     parts = assemble(tmp_path, [])
-    parts.pages.show(replace(parts.subject, interval_seconds=_JudgedMeanwhile(parts)))
+
+    def judged_meanwhile() -> Overview:
+        overview = parts.overview()
+        judged(parts)
+        return overview
+
+    parts.pages.show(parts.board, judged_meanwhile)
     assert "No verdict yet" in (await _read(parts)).text
     assert "INCONCLUSIVE" in (await _read(parts)).text
 
@@ -253,18 +279,15 @@ async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_n
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(tmp_path: Path) -> None:
     parts = hostile_parts(tmp_path, "text")
     threads: list[int] = []
-    view = pages_module._view
 
-    def watched(subject: pages_module.Subject) -> object:
+    def watched() -> Overview:
         threads.append(threading.get_ident())
-        return view(subject)
+        return parts.overview()
 
-    monkeypatch.setattr(pages_module, "_view", watched)
+    parts.pages.show(parts.board, watched)
     bodies = await asyncio.gather(*(parts.pages.status() for _ in range(20)))
     assert len(set(bodies)) == len(threads) == 1
     assert threads[0] != threading.get_ident()
@@ -288,14 +311,17 @@ async def test_page_is_made_anew_after_some_seconds_because_it_tells_ages(
 async def test_other_subject_is_shown_at_once(tmp_path: Path) -> None:
     parts = hostile_parts(tmp_path / "one", "the old one")
     await parts.pages.status()
-    parts.pages.show(hostile_parts(tmp_path / "two", "the new one").subject)
+    other = hostile_parts(tmp_path / "two", "the new one")
+    parts.pages.show(other.board, other.overview)
     assert "the new one" in (await _read(parts)).text
 
 
 async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = hostile_parts(tmp_path, "text")
-    pages = Pages(parts.subject)
-    await pages.report("html")  # whose template is read once
+    pages = Pages(parts.board, parts.overview)
+    for form in ("html", "markdown"):  # each template is read once
+        await pages.report(form)
+    await pages.status()
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a page view opens a file")
@@ -303,9 +329,10 @@ async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
     monkeypatch.setattr("os.stat", refuse)
-    pages.show(parts.subject)
+    pages.show(parts.board, parts.overview)
     assert await pages.status()
     assert await pages.report("html")
+    assert await pages.report("markdown")
     assert await pages.verdict()
 
 

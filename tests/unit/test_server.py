@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import UsageError
 from exporter.web import server
-from exporter.web.app import Health, build_app
+from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.components import assemble
 from tests.support.queries import make_query

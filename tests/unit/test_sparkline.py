@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
+from exporter.render.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
 
 NUMBERS = st.floats(-1e12, 1e12)
 SERIES = st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=300).map(

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from exporter.errors import UsageError
 from exporter.web import server
-from exporter.web.app import Health, build_app
+from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from exporter.web.tls import lets_in
 from exporter.web.web_files import WebFiles, load_web_files

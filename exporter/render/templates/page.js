@@ -1,6 +1,6 @@
 "use strict";
-// Puts the parts that have changed in place, so that where one reads, what is selected and what is
-// unfolded stay; and tells when nobody answers, where a reload would leave an error of the browser.
+// Replaces only the parts that changed, so that scroll position, selection and unfolded details stay.
+// When the server does not answer it says so; a reload would leave the browser's error page instead.
 const lost = document.getElementById("lost");
 const partsOf = (page) => [...page.querySelectorAll("[data-part]")];
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 
-from exporter.render.baseline import baseline_text
+from exporter.render.baseline_text import baseline_text
 from tests.support.baselines import BASELINE, baselines
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ source      automatic: collected hour by hour before the deployment
 window      2025-10-13 00:00:00 to 2025-10-20 00:00:00
 kept        167 buckets of 1h
 excluded    2025-10-14 06:00:00 to 2025-10-14 07:00:00: the server was restarted
-statements  2 with 12,004 calls; 2 more were too many to be kept
+statements  2 with 12,004 calls; 2 more left out by the limit
 evicted     3 entries of pg_stat_statements
-backtest    1 of 160 windows of its own would have paged
+backtest    1 of 160 windows would have paged for noise
 created     2025-10-20 02:00:00 by loom-exporter 0.3.0
 database    loom (OID 16385)
 server      7432109876543210987, PostgreSQL 15.18, running since 2025-09-13 00:00:00
@@ -32,8 +32,8 @@ class     role            calls  mean ms  known within  hour to hour
 invoices  authenticated  12,000    2.508        ± 2.1%        ± 8.0%
 refunds   anon                0
 
-known within: how far the mean may be off by chance (one standard error)
-hour to hour: how far hours differ from each other though nothing changed (one standard deviation)
+known within: standard error of the mean
+hour to hour: standard deviation between hours in which nothing was changed
 
 gauge        taken                series
 orders_open  2025-10-20 00:00:00       2
@@ -53,7 +53,7 @@ def test_empty_baseline_has_no_empty_tables() -> None:
     assert "role" not in page
     assert "gauge" not in page
     assert "excluded" not in page
-    assert "too many" not in page
+    assert "left out" not in page
     assert "statements  0 with 0 calls\n" in page
 
 

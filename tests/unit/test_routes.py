@@ -14,9 +14,9 @@ import pytest
 
 from exporter import __version__
 from exporter.database.outcome import State
-from exporter.render.machine import verify_json
 from exporter.render.report import report_html, report_markdown
-from exporter.web.app import Health, build_app
+from exporter.render.verdict_json import verify_json
+from exporter.web.routes import Health, build_app
 from tests.support.components import assemble, judged
 from tests.support.queries import make_query
 
@@ -103,14 +103,14 @@ async def test_nothing_is_said_before_the_first_verdict(
 ) -> None:
     answer = await client.get(path)
     assert answer.status_code == 503
-    assert "there is no verdict of now" in answer.text
+    assert "there is no current verdict" in answer.text
 
 
 async def test_verdict_that_is_too_old_is_none(
     client: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(parts)
-    expires = parts.board[parts.subject.judge.name].expires
+    expires = parts.board[parts.components.judge.name].expires
     assert (await client.get("/api/v1/verdict")).status_code == 200
     monkeypatch.setattr(time, "monotonic", lambda: expires + 1)
     assert (await client.get("/api/v1/verdict")).status_code == 503
@@ -118,7 +118,7 @@ async def test_verdict_that_is_too_old_is_none(
     page = await client.get("/")
     assert page.status_code == 200
     assert "No verdict" in page.text
-    assert "The last one was" in page.text
+    assert "The last verdict was" in page.text
 
 
 @pytest.mark.parametrize(

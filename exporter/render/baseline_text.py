@@ -1,4 +1,4 @@
-"""What a baseline says, as a page of text for a person."""
+"""A baseline as a page of text for a person."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,17 +9,17 @@ from exporter.durations import format_duration
 _SOURCES = {
     "automatic": "collected hour by hour before the deployment",
     "captured": "captured on demand",
-    "since_reset": "all that pg_stat_statements held",
+    "since_reset": "everything in pg_stat_statements",
 }
 
 _LEGEND = """\
-known within: how far the mean may be off by chance (one standard error)
-hour to hour: how far hours differ from each other though nothing changed (one standard deviation)
+known within: standard error of the mean
+hour to hour: standard deviation between hours in which nothing was changed
 """
 
 
 def baseline_text(baseline: Baseline) -> str:
-    """Return what `baseline show` prints; times are UTC."""
+    """Return the page that `baseline show` prints; times are UTC."""
     parts = [
         _printable([f"Baseline of {baseline.deployment} (times in UTC)"]),
         _printable(_aligned(_facts(baseline), left=2)),
@@ -49,12 +49,12 @@ def _facts(baseline: Baseline) -> list[tuple[str, str]]:
     for excluded in window.excluded:
         times = f"{_time(excluded.start)} to {_time(excluded.end)}"
         facts.append(("excluded", f"{times}: {excluded.reason}"))
-    too_many = f"; {baseline.left_out:,} more were too many to be kept" if baseline.left_out else ""
+    too_many = f"; {baseline.left_out:,} more left out by the limit" if baseline.left_out else ""
     tried = baseline.backtest
     facts += [
         ("statements", f"{len(baseline.statements):,} with {calls:,} calls{too_many}"),
         ("evicted", f"{window.evictions:,} entries of pg_stat_statements"),
-        ("backtest", f"{tried.pages:,} of {tried.windows:,} windows of its own would have paged"),
+        ("backtest", f"{tried.pages:,} of {tried.windows:,} windows would have paged for noise"),
         ("created", f"{_time(baseline.created_at)} by loom-exporter {baseline.tool_version}"),
     ]
     return facts + _identity_facts(identity)
@@ -75,11 +75,11 @@ def _identity_facts(identity: Provenance) -> list[tuple[str, str]]:
         ("database", f"{identity.database_name} (OID {identity.database_oid})"),
         (
             "server",
-            f"{identity.system_identifier or 'not known'}, PostgreSQL {major}.{minor}, "
+            f"{identity.system_identifier or 'unknown'}, PostgreSQL {major}.{minor}, "
             f"running since {_time(identity.postmaster_start)}",
         ),
         ("extension", f"pg_stat_statements {extension}"),
-        ("settings", settings or "not known"),
+        ("settings", settings or "unknown"),
     ]
 
 
@@ -101,7 +101,7 @@ def _time(moment: datetime) -> str:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], *, left: int) -> Iterable[str]:
-    """Yield the rows in columns: so many with text to the left, the others to the right."""
+    """Yield the rows as aligned columns: the first `left` to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
@@ -112,7 +112,7 @@ def _aligned(rows: Sequence[tuple[str, ...]], *, left: int) -> Iterable[str]:
 
 
 def _printable(lines: Iterable[str]) -> str:
-    """Return the lines without what would move the cursor of a terminal: names are data."""
+    """Return the lines without control characters: a name must not move the cursor."""
     return "".join(
         "".join(each if each.isprintable() else "?" for each in line) + "\n" for line in lines
     )

@@ -1,4 +1,4 @@
-"""A line of recent values as small as a word: points in, the geometry of an SVG out."""
+"""A sparkline: points in, the geometry of an SVG out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ WIDTH, HEIGHT = 120, 32
 
 _MARGIN = 3
 _COLUMNS = 60
-"""More points than this are drawn as the least and the greatest of each column."""
+"""With more points than this, only the minimum and maximum of each column are drawn."""
 
 _LEAST_SPAN = 0.2
-"""Of the greatest value: what the height stands for at least, so that a trifle is no mountain."""
+"""Least range of the y axis, as a share of the greatest value: a tiny change is drawn as tiny."""
 
 Value = tuple[float, float]
 """A Unix time, and the value then."""
@@ -19,11 +19,11 @@ Value = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """What is drawn, in units of `WIDTH` and `HEIGHT`; y grows downwards, as SVG has it."""
+    """What is drawn, in units of `WIDTH` and `HEIGHT`; y grows downwards, as in SVG."""
 
     path: str
     end: tuple[float, float]
-    """Where the latest value is."""
+    """Position of the latest value."""
     level_y: float | None
     mark_x: float | None
     first: float
@@ -31,7 +31,7 @@ class Sparkline:
     least: float
     most: float
     seconds: float
-    """From the first value to the last."""
+    """Time from the first value to the last."""
 
 
 def sparkline(
@@ -39,12 +39,12 @@ def sparkline(
     level: float | None = None,
     marked_at: float | None = None,
 ) -> Sparkline | None:
-    """Return the line of some values, or None if none of them is known.
+    """Return the line through the points, or None if no value is known.
 
     Args:
-        points: Unix times, growing, and the value at each; the line has a gap where it is None.
-        level: a value to be held against, which is always within what is drawn.
-        marked_at: a Unix time to be marked, if it is within those of the points.
+        points: Unix times in ascending order with their values; None makes a gap in the line.
+        level: a value for a horizontal line, which the y axis always includes.
+        marked_at: Unix time of a vertical line, drawn if the points include that time.
     """
     runs = [
         [(at, value) for at, value in run if value is not None]
@@ -54,7 +54,10 @@ def sparkline(
     known = [each for run in runs for each in run]
     if not known:
         return None
-    begins, ends = points[0][0], points[-1][0]  # also where nothing is known: one axis for all
+    begins, ends = (
+        points[0][0],
+        points[-1][0],
+    )  # gaps included, so that all lines of a table share one x axis
     values = [value for _, value in known]
     shown = values if level is None else [*values, level]
     least, most = min(shown), max(shown)
@@ -84,7 +87,7 @@ def sparkline(
 
 
 def _thinned(run: Sequence[Value], begins: float, ends: float) -> Iterable[Value]:
-    """Yield so many values that they can be told apart; no peak is lost."""
+    """Return few enough values to be told apart in the drawing; every peak is kept."""
     if len(run) <= _COLUMNS:
         yield from run
         return

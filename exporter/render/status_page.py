@@ -1,0 +1,234 @@
+"""The status page: the verdict, what it rests on, the slowest statements and the queries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter import __version__
+from exporter.baseline.codec import RefusedError
+from exporter.catalog import Deployment
+from exporter.collect.snapshot import Snapshot
+from exporter.durations import format_duration
+from exporter.redaction import redact
+from exporter.render.documents import SCRIPT, STATUS_OF_VERDICT, STYLE, render, status_of
+from exporter.render.sparkline import HEIGHT, WIDTH
+from exporter.render.text import TITLES, summary
+from exporter.render.tracked import TIMES, tracked_rows
+from exporter.statements.slowest import Slow
+from exporter.verdict.assess import Assessment
+from exporter.verdict.first_week import HOURS_OF_A_DAY, DayCheck
+from exporter.verdict.metrics import PENDING
+from exporter.verdict.outcome import Outcome
+from exporter.verdict.results import CriterionResult
+from exporter.verdict.trend import Point
+from exporter.wording import age, moment, one_line
+
+_MOST_STATEMENTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the status page shows, as it was at one moment."""
+
+    at: float
+    """Unix time of that moment."""
+    ticks: float
+    """The same as `time.monotonic()`."""
+    database: str
+    deployment: Deployment
+    hour_seconds: float
+    """Length of an hour; a rehearsal shortens it."""
+    interval_seconds: Mapping[str, float]
+    """Time between two runs, by query."""
+    snapshots: Sequence[Snapshot]
+    evaluation: Snapshot
+    """The last run of the job that makes the verdict; one of `snapshots`."""
+    assessment: Assessment | None
+    points: Sequence[Point]
+    """History of the tracked numbers."""
+    slowest: Sequence[Slow]
+    refusal: RefusedError | None
+    """Why the baseline is not used, if so."""
+    collected_seconds: float | None
+    """Time of which a baseline has been collected; None unless it is being collected."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the verdict is recent enough to say something about now."""
+        return self.assessment is not None and self.ticks <= self.evaluation.expires
+
+
+class QueryRow(NamedTuple):
+    """A query; `status` is how its state looks: pass, fail, inconclusive or pending."""
+
+    name: str
+    state: str
+    status: str
+    detail: str
+    answered: str
+    every: str
+    series: int
+
+
+class PhaseRow(NamedTuple):
+    """A phase: `status` is pass once it is applied, pending before, inconclusive if unknown."""
+
+    name: str
+    title: str
+    status: str
+    text: str
+
+
+class DayRow(NamedTuple):
+    """A day of the first week; `status` is empty on a day without checks."""
+
+    number: int
+    status: str
+    is_today: bool
+
+
+def status_page(overview: Overview) -> str:
+    """Return the page as HTML; before the first verdict it says what is missing."""
+    queries = _query_rows(overview)
+    assessment = overview.assessment
+    values: dict[str, object] = {
+        "style": STYLE,
+        "script": SCRIPT,
+        "refresh_seconds": overview.interval_seconds[overview.evaluation.query],
+        "version": __version__,
+        "overview": overview,
+        "tone": _tone(overview),
+        "queries": queries,
+        "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
+        "statements": [
+            (slow, one_line(redact(slow.text or f"statement {slow.place.statement}")))
+            for slow in overview.slowest[:_MOST_STATEMENTS]
+        ],
+        "assessment": assessment,
+    }
+    if assessment:
+        values |= {
+            "verdict": TITLES[assessment.verdict],
+            "judged_ago": age(overview.at - assessment.at),
+            "summary": summary(assessment),
+            "reasons": _reasons(assessment),
+            "stage": _stage(assessment),
+            "baseline": _baseline(overview, assessment),
+            "phases": list(_phase_rows(overview.deployment, assessment)),
+            "rows": list(tracked_rows(assessment, overview.points)),
+            "times": TIMES,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "days": list(_day_rows(assessment, overview.hour_seconds)),
+        }
+    return render("page.html", **values)
+
+
+def _query_rows(overview: Overview) -> list[QueryRow]:
+    """Return what is known of each query, failures first."""
+    rows = [
+        QueryRow(
+            snapshot.query,
+            snapshot.state or "not run yet",
+            _status_of_query(snapshot),
+            one_line(redact(snapshot.detail)),
+            f"{age(overview.at - snapshot.last_success_at)} ago"
+            if snapshot.last_success_at
+            else "never",
+            format_duration(overview.interval_seconds[snapshot.query]),
+            sum(map(len, snapshot.fresh_samples(overview.ticks).values())),
+        )
+        for snapshot in overview.snapshots
+    ]
+    order = ("fail", "inconclusive", PENDING, "pass")
+    return sorted(rows, key=lambda row: (order.index(row.status), row.name))
+
+
+def _status_of_query(snapshot: Snapshot) -> str:
+    state = snapshot.state
+    if state is None or not (state.is_success or state.is_failure):
+        return PENDING
+    if state.is_success:
+        return "pass"
+    return "inconclusive" if state.keeps_values else "fail"
+
+
+def _tone(overview: Overview) -> str:
+    """Return the status that colours the verdict; before the deployment nothing is open yet."""
+    assessment = overview.assessment
+    if assessment is None or not overview.is_current or assessment.deployed.has_begun is False:
+        return PENDING
+    return STATUS_OF_VERDICT[assessment.verdict]
+
+
+def _reasons(assessment: Assessment) -> list[CriterionResult]:
+    """Return the criteria that fail or, once all phases are applied, those that prevent a go."""
+    failed = assessment.with_outcome(Outcome.FAIL)
+    if failed or not assessment.deployed.is_complete:
+        return failed
+    return assessment.with_outcome(Outcome.INCONCLUSIVE)
+
+
+def _stage(assessment: Assessment) -> str:
+    """Return where the deployment stands, in one or two sentences."""
+    deployed, now = assessment.deployed, assessment.at
+    if deployed.has_begun is None:
+        return "The migration history could not be read yet, so the deployment cannot be judged."
+    if not deployed.has_begun:
+        return "The deployment has not begun yet."
+    applied = sum(bool(seen.is_applied) for seen in deployed.phases.values())
+    text = f"{applied} of {len(deployed.phases)} phases are applied."
+    if deployed.is_complete and deployed.ended_at is not None:
+        text = f"Deployed {moment(deployed.ended_at)}, {age(now - deployed.ended_at)} ago."
+    elif deployed.is_complete:
+        text = "Deployed at an unknown time."
+    if deployed.is_warming_up(now) and deployed.settled_at is not None:
+        text += f" The database is warming up: speed is judged from {moment(deployed.settled_at)}."
+    return text
+
+
+def _phase_rows(deployment: Deployment, assessment: Assessment) -> Iterator[PhaseRow]:
+    """Yield the phases in the order of deployment."""
+    for name, seen in assessment.deployed.phases.items():
+        title = deployment.phases[name].title
+        if seen.is_applied is None:
+            yield PhaseRow(name, title, "inconclusive", "not known yet")
+        elif seen.is_applied:
+            at = moment(seen.at) if seen.at else "at an unknown time"
+            yield PhaseRow(name, title, "pass", f"applied {at}")
+        else:
+            yield PhaseRow(name, title, PENDING, "not applied")
+
+
+def _day_rows(assessment: Assessment, hour_seconds: float) -> Iterator[DayRow]:
+    """Yield every day from the first to the last that has a check.
+
+    Args:
+        assessment: with the answers of the first week.
+        hour_seconds: length of an hour; a rehearsal shortens it.
+    """
+    ended_at = assessment.deployed.ended_at if assessment.deployed.is_complete else None
+    day_seconds = HOURS_OF_A_DAY * hour_seconds
+    today = None if ended_at is None else int((assessment.at - ended_at) // day_seconds) + 1
+    for number in range(1, max((check.day for check in assessment.week), default=0) + 1):
+        checks = [check for check in assessment.week if check.day == number]
+        yield DayRow(number, _day_status(checks), number == today)
+
+
+def _day_status(checks: list[DayCheck]) -> str:
+    """Return the worst status; a pending check counts as worse than an inconclusive one."""
+    statuses = {status_of(check) for check in checks}
+    order = ("fail", PENDING, "inconclusive", "pass")
+    return next((status for status in order if status in statuses), "")
+
+
+def _baseline(overview: Overview, assessment: Assessment) -> str:
+    """Return which baseline the deployment is compared with, as a sentence."""
+    if before := assessment.before:
+        window = f"{moment(before.began_at)} to {moment(before.ended_at)}"
+        return f"Compared with the baseline from {window}."
+    if overview.refusal:
+        return f"The baseline is refused: {str(overview.refusal).removeprefix('baseline: ')}."
+    if overview.collected_seconds is not None:
+        return f"A baseline is being collected: {age(overview.collected_seconds)} so far."
+    return "There is no baseline, so speed is not compared."

@@ -1,0 +1,153 @@
+"""The paths of the web server, and the headers of their answers."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter.render.documents import SCRIPT, STYLE
+from exporter.render.report import REPORTS
+from exporter.web.access import Access
+from exporter.web.exposition import Exposition
+from exporter.web.pages import Pages
+from exporter.web.web_config import WebConfig
+
+_HEALTHY = ("/-/healthy", "/healthz")
+_READY = ("/-/ready", "/readyz")
+
+HEALTH_PATHS = frozenset((*_HEALTHY, *_READY))
+"""What probes ask, who have no password."""
+
+_NO_VERDICT = "there is no current verdict; the status page at / says why"
+
+_PLAIN: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""Headers of an answer without markup."""
+
+
+def page_headers(style: str, script: str = "") -> Mapping[str, str]:
+    """Return the headers of an HTML page that may use this inline style and script, and no other.
+
+    The policy names them by hash and not by nonce, because one rendering serves all clients. The
+    script may fetch from this server only.
+    """
+    directives = [
+        "default-src 'none'",
+        f"style-src {_hash_source(style)}",
+        *([f"script-src {_hash_source(script)}", "connect-src 'self'"] if script else []),
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+    return {**_PLAIN, "Content-Security-Policy": "; ".join(directives)}
+
+
+def _hash_source(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+_STATUS_PAGE_HEADERS = page_headers(STYLE, SCRIPT)
+_REPORT_HEADERS = page_headers(STYLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answers to the health probes; neither depends on the database."""
+
+    is_alive: Callable[[], bool]
+    is_ready: Callable[[], bool]
+
+
+def build_app(
+    exposition: Exposition,
+    health: Health,
+    pages: Pages,
+    web_config: Callable[[], WebConfig] | None = None,
+) -> Starlette:
+    """Return the ASGI application.
+
+    Args:
+        exposition: /metrics.
+        health: the health probes.
+        pages: the status page, the report and the verdict.
+        web_config: returns the users and limits in force; None lets everybody in.
+    """
+    guard = Middleware(Access, config=web_config, open_paths=HEALTH_PATHS) if web_config else None
+    return Starlette(
+        routes=[*_page_routes(pages), _metrics_route(exposition), *_health_routes(health)],
+        middleware=[guard] if guard else [],
+    )
+
+
+def _page_routes(pages: Pages) -> list[Route]:
+    async def status(_: Request) -> Response:
+        return Response(await pages.status(), headers=_STATUS_PAGE_HEADERS, media_type="text/html")
+
+    async def report(request: Request) -> Response:
+        form = request.query_params.get("format", "html")
+        if form not in REPORTS:
+            return _refusal(f"format: must be {' or '.join(REPORTS)}", 400)
+        body = await pages.report(form)
+        if body is None:
+            return _refusal(_NO_VERDICT, 503)
+        if form == "html":
+            return Response(body, headers=_REPORT_HEADERS, media_type="text/html")
+        return Response(body, headers=_PLAIN, media_type="text/markdown; charset=utf-8")
+
+    async def verdict(_: Request) -> Response:
+        body = await pages.verdict()
+        content = body or json.dumps({"error": _NO_VERDICT}) + "\n"
+        return Response(content, 200 if body else 503, _PLAIN, "application/json")
+
+    return [Route("/", status), Route("/report", report), Route("/api/v1/verdict", verdict)]
+
+
+def _metrics_route(exposition: Exposition) -> Route:
+    async def metrics(request: Request) -> Response:
+        page = await exposition.page(
+            request.headers.get("accept", ""),
+            request.headers.get("accept-encoding", ""),
+            request.query_params.getlist("name[]"),
+        )
+        headers = {"Content-Type": page.content_type, "Vary": "Accept, Accept-Encoding"}
+        if page.encoding:
+            headers["Content-Encoding"] = page.encoding
+        return Response(page.body, headers=headers)
+
+    return Route("/metrics", metrics)
+
+
+def _health_routes(health: Health) -> list[Route]:
+    async def healthy(_: Request) -> Response:
+        return _probe(health.is_alive(), "alive", "the event loop or the scheduler is stuck")
+
+    async def ready(_: Request) -> Response:
+        return _probe(
+            health.is_ready(),
+            "ready",
+            "not every query has been tried yet, or the exporter is stopping",
+        )
+
+    return [
+        *(Route(path, healthy) for path in _HEALTHY),
+        *(Route(path, ready) for path in _READY),
+    ]
+
+
+def _probe(is_good: bool, yes: str, no: str) -> Response:
+    return PlainTextResponse(f"{yes if is_good else no}\n", status_code=200 if is_good else 503)
+
+
+def _refusal(reason: str, status: int) -> Response:
+    return PlainTextResponse(f"{reason}\n", status_code=status, headers=_PLAIN)
