@@ -12,7 +12,7 @@ from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import FUNCTION_SCHEMA, ROLE
 from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import GUARD, guard_parameters
+from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
 from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
 
 _NUMBERS = {20, 21, 23, 26, 700, 701, 1700}
@@ -63,14 +63,17 @@ def _inspect_in_time(connection: psycopg.Connection, query: Query) -> Inspection
 
 
 def _inspect(connection: psycopg.Connection, query: Query) -> str:
-    with connection.transaction(force_rollback=True):
-        connection.execute("SET TRANSACTION READ ONLY")
+    connection.execute(BEGIN)
+    try:
+        connection.execute(SEARCH_PATH)
         connection.execute(GUARD, guard_parameters(query.header.timeout))
         cursor = connection.cursor(row_factory=dict_row)
         (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
         if decide(query, found):
             return _inspect_function(connection, query)
         _compare(query, _result_columns(connection.pgconn, query.text))
+    finally:
+        connection.rollback()
     if query.header.access == "definer":
         return "no function installed; the text runs with the rights of this role"
     return ""
