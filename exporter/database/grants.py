@@ -12,8 +12,9 @@ from exporter.catalog.query import Query
 ROLE = "loom_monitor"
 FUNCTION_SCHEMA = "loom_monitor"
 
-CONNECTION_LIMIT = 3
-"""Two for the daemon, one for a person who runs a command beside it."""
+CONNECTION_LIMIT = 6
+"""Two for the daemon, two for commands beside it (a person, a Job that captures or verifies), and
+two for sessions that the network has lost and the server has not ended yet."""
 
 _PREAMBLE = f"""\
 -- Installs the role {ROLE} and its functions. Read it, then run it as the owner of the
@@ -42,6 +43,11 @@ ALTER ROLE {ROLE} SET default_transaction_read_only = on;
 ALTER ROLE {ROLE} SET statement_timeout = '60s';
 ALTER ROLE {ROLE} SET lock_timeout = '1s';
 ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '15s';
+-- A session whose client is lost in the network ends in half a minute, and not in two hours.
+ALTER ROLE {ROLE} SET tcp_keepalives_idle = 10;
+ALTER ROLE {ROLE} SET tcp_keepalives_interval = 5;
+ALTER ROLE {ROLE} SET tcp_keepalives_count = 3;
+ALTER ROLE {ROLE} SET tcp_user_timeout = '15s';
 
 DO $$
 BEGIN

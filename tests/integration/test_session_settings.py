@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from exporter.database.outcome import State
@@ -23,6 +22,8 @@ from tests.support.watching import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import psycopg
 
     from tests.conftest import NewServer
     from tests.support.loom_database import LoomDatabase
@@ -107,7 +108,7 @@ def _seen(loom: LoomDatabase) -> dict[str, Any]:
     shipped = look(loom)
     cycles = shipped["rls_policy_cycles"].samples
     return {
-        "forms": dict(labels for labels in seen.samples["probe"]),
+        "forms": {labels[0]: labels[1] for labels in seen.samples["probe"]},
         "states": {name: snapshot.state for name, snapshot in shipped.items()},
         "cycles": cycles["loom_rls_policy_cycle_tables"],
         "policies": shipped["rls_policies_present"].samples,

@@ -174,7 +174,7 @@ def test_module_imports_only_from_below(module: str) -> None:
 def test_no_module_queries_the_database_and_serves_http(module: str) -> None:
     outside = _outside(MODULES[module])
     serves = bool(outside & {"starlette", "uvicorn"})
-    assert not (serves and outside & {"psycopg", "psycopg_pool"})
+    assert not (serves and outside & {"psycopg"})
     assert not (serves and not module.startswith("web."))
 
 
@@ -182,7 +182,7 @@ def test_only_the_database_package_talks_to_postgresql() -> None:
     # The commands only name psycopg's error, and `dsn` has libpq read connection strings; the demo
     # has a database of its own.
     speakers = {
-        module for module, path in MODULES.items() if _outside(path) & {"psycopg", "psycopg_pool"}
+        module for module, path in MODULES.items() if _outside(path) & {"psycopg"}
     }
     assert speakers
     assert {s for s in speakers if not s.startswith(("database.", "demo."))} == {
