@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -11,6 +12,7 @@ from exporter.catalog.query import Query
 from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
 from exporter.database.grants import FUNCTION_SCHEMA
+from exporter.database.outcome import is_undefined
 from exporter.database.transaction import Question, begin, end, transact
 from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
 
@@ -45,6 +47,12 @@ async def _run(connection: MonitorConnection, query: Query) -> Rows:
         call = await _preflight(connection, query) if asks_first else False
         question = Question(statement(query, call=call), query.header.timeout)
         rows = await transact(connection, question, has_begun=asks_first)
+    except psycopg.Error as error:
+        if is_undefined(error) and needs_preflight(query):
+            # What is required may have been dropped after the first look; then it is absent.
+            await end(connection)
+            await _preflight(connection, query)
+        raise
     finally:
         await end(connection)
     return Rows(tuple(query.columns), [row[:-1] for row in rows], rows[0][-1] if rows else 0)

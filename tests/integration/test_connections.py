@@ -38,11 +38,11 @@ pytestmark = only_18
     [
         (USERS, State.OK),
         ("SELECT 1 AS value WHERE false", State.EMPTY),
-        ("SELECT count(*) AS value FROM public.nowhere", State.ABSENT),
+        ("SELECT count(*) AS value FROM public.nowhere", State.ERROR),
         ("SELECT 1 / (random() * 0)::int AS value", State.ERROR),
         ("SELECT length(pg_sleep(30)::text) AS value", State.TIMEOUT),
     ],
-    ids=["ok", "empty", "absent", "error", "timeout"],
+    ids=["ok", "empty", "mistake", "error", "timeout"],
 )
 async def test_run_leaves_its_connection_idle_and_usable_however_it_ends(
     loom: LoomDatabase, text: str, state: State
