@@ -181,9 +181,7 @@ def test_no_module_queries_the_database_and_serves_http(module: str) -> None:
 def test_only_the_database_package_talks_to_postgresql() -> None:
     # The commands only name psycopg's error, and `dsn` has libpq read connection strings; the demo
     # has a database of its own.
-    speakers = {
-        module for module, path in MODULES.items() if _outside(path) & {"psycopg"}
-    }
+    speakers = {module for module, path in MODULES.items() if _outside(path) & {"psycopg"}}
     assert speakers
     assert {s for s in speakers if not s.startswith(("database.", "demo."))} == {
         "commands.common",
