@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psutil
+import psycopg
+import pytest
 
 from exporter.database import pool
 from exporter.database.connection import NEXT_ADDRESS_SECONDS, connect
@@ -25,9 +27,6 @@ from tests.support.watching import MONITOR, OWNER, install_grants, one_query, wa
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import psycopg
-    import pytest
 
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
@@ -228,3 +227,25 @@ async def test_connections_that_rest_are_let_go_so_that_the_database_can_be_copi
             await _until("none is left", lambda: not superuser.execute(ours).fetchall(), 5.0)
             await watch.look()
             assert set(watch.states().values()) == {State.OK}
+
+
+@only_18
+async def test_database_can_be_copied_while_the_role_may_not_log_in(loom: LoomDatabase) -> None:
+    install_grants(loom)
+    admin_dsn = loom.server.dsn()
+    async with watching(loom.dsn(MONITOR), *QUICK) as watch:
+        await watch.look()
+        with psycopg.connect(admin_dsn, autocommit=True) as superuser:
+            with pytest.raises(psycopg.errors.ObjectInUse):
+                superuser.execute("CREATE DATABASE copy TEMPLATE loom")
+            superuser.execute(f"ALTER ROLE {MONITOR} NOLOGIN".encode())
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s",
+                [MONITOR],
+            )
+            await watch.look()
+            assert watch.database.is_up is False
+            superuser.execute("CREATE DATABASE copy TEMPLATE loom")
+            superuser.execute("DROP DATABASE copy")
+            superuser.execute(f"ALTER ROLE {MONITOR} LOGIN".encode())
+        await _look_until_all_answer(watch, 30.0)
