@@ -6,16 +6,17 @@ known to libpq alone. So the list is made here, and each address gets its own ti
 
 import asyncio
 import ipaddress
-import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from psycopg import OperationalError
+from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
-_VARIABLES = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT"}
+from exporter.settings import libpq_service_file
+
+_KEYS = ("host", "hostaddr", "port")
 
 
 class Server(NamedTuple):
@@ -37,7 +38,7 @@ def servers_of(conninfo: str) -> list[Server]:
     The list has one `Server` without a host where libpq's default (a local socket) is meant.
     """
     given = _place(conninfo)
-    hosts, addresses, ports = (given[key].split(",") for key in _VARIABLES)
+    hosts, addresses, ports = (given[key].split(",") for key in _KEYS)
     count = max(len(hosts), len(addresses))
     both = given["host"] and given["hostaddr"]
     if (both and len(hosts) != len(addresses)) or len(ports) not in (1, count):
@@ -104,33 +105,34 @@ def _is_name(server: Server) -> bool:
 
 
 def _place(conninfo: str) -> dict[str, str]:
+    """Return host, hostaddr and port, in the order of libpq: the string, its service, defaults."""
     given = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value}
-    service = given.get("service") or os.environ.get("PGSERVICE")
-    of_service = _read_service(service, given.get("servicefile")) if service else {}
-    # The order of libpq: what is said in the string, then the service, then the environment.
-    return {
-        key: given.get(key) or of_service.get(key) or os.environ.get(variable) or ""
-        for key, variable in _VARIABLES.items()
-    }
+    defaults = _defaults()
+    of_service = _read_service(libpq_service_file(), given.get("service", ""))
+    return {key: given.get(key) or of_service.get(key) or defaults.get(key) or "" for key in _KEYS}
 
 
-def _read_service(service: str, named: str | None) -> Mapping[str, str]:
+def _defaults() -> Mapping[str, str]:
+    """Return what libpq takes from the environment, with the service that PGSERVICE names."""
+    try:
+        options = pq.Conninfo.get_defaults()
+    except MemoryError:  # how psycopg puts it that PGSERVICE names no service
+        return {}
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val}
+
+
+def _read_service(path: Path, service: str) -> Mapping[str, str]:
     """Return the parameters of a service; none where there is none, which libpq reports."""
-    own = named or os.environ.get("PGSERVICEFILE") or "~/.pg_service.conf"
-    shared = os.environ.get("PGSYSCONFDIR")
-    for path in (Path(own).expanduser(), *([Path(shared, "pg_service.conf")] if shared else [])):
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        found: dict[str, str] = {}
-        section = None
-        for line in map(str.strip, lines):
-            if line.startswith("["):
-                section = line.strip("[]")
-            elif section == service and "=" in line and not line.startswith("#"):
-                key, _, value = line.partition("=")
-                found.setdefault(key.strip(), value.strip())
-        if found:
-            return found
-    return {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if service else []
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    section = None
+    for line in map(str.strip, lines):
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif section == service and "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found.setdefault(key.strip(), value.strip())
+    return found
