@@ -19,7 +19,7 @@ from pydantic import (
 
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
 from exporter.durations import Duration
-from exporter.yaml_source import told_as
+from exporter.yaml_source import rule_in_words
 
 MetricType = Literal["gauge", "counter", "info", "change_timestamp"]
 
@@ -31,26 +31,28 @@ _RELATION = r"^[^\s.]+\.[^\s.]+$"
 Column = Annotated[
     str,
     StringConstraints(pattern=_COLUMN, max_length=63),
-    told_as(_COLUMN, "a column is named in lower case, digits and _"),
+    rule_in_words(_COLUMN, "a column is named in lower case, digits and _"),
 ]
 """A result column; lower-case, so that SQL and labels spell it alike without quotes."""
 
 LowerCaseName = Annotated[
     str,
     StringConstraints(pattern=_NAME),
-    told_as(_NAME, "must be in lower case, digits and _, beginning with a letter"),
+    rule_in_words(_NAME, "must be in lower case, digits and _, beginning with a letter"),
 ]
 
 Sentence = Annotated[
     str,
     StringConstraints(pattern=_SENTENCE, max_length=300),
-    told_as(_SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"),
+    rule_in_words(
+        _SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"
+    ),
 ]
 
 Relation = Annotated[
     str,
     StringConstraints(pattern=_RELATION),
-    told_as(_RELATION, "must be a relation with its schema, such as public.users"),
+    rule_in_words(_RELATION, "must be a relation with its schema, such as public.users"),
 ]
 
 _RESERVED_LABELS = {"database", "le", "quantile", "job", "instance"}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from exporter.errors import UsageError
-from exporter.web.web_config import TlsConfig, WebFile, read_text
+from exporter.web.web_config import TlsConfig, WebFile
+from exporter.yaml_source import YamlError, read_text
 
 _SECTION = "tls_server_config"
 
@@ -113,12 +113,12 @@ def _load_authorities(context: ssl.SSLContext, file: WebFile, config: TlsConfig)
 def _read(file: WebFile, key: str, path: Path) -> str:
     try:
         return read_text(path)
-    except ValueError as error:
-        _fail(file, key, f"{path}: {error}")
+    except YamlError as error:
+        _fail(file, key, str(error))
 
 
 def _fail(file: WebFile, key: str, reason: str) -> NoReturn:
-    raise UsageError(str(file.document.error((_SECTION, key), reason)))
+    raise file.document.error((_SECTION, key), reason)
 
 
 def _canonical(name: str) -> str:

@@ -22,9 +22,8 @@ from pydantic import (
 )
 
 from exporter.durations import parse_duration
-from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.yaml_source import YamlDocument, YamlError, parse_document
+from exporter.yaml_source import YamlDocument, read_document
 
 _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 """Version, cost, salt (of 128 bits, so its last character has few forms) and digest."""
@@ -219,27 +218,9 @@ def read_web_file(path: Path) -> WebFile:
     Raises:
         UsageError: it cannot be used; one line with file, line, key and what is wrong.
     """
+    document = read_document(path)
+    data = {} if document.data is None else document.data
     try:
-        document = parse_document(read_text(path), str(path))
-        data = {} if document.data is None else document.data
         return WebFile(WebConfig.model_validate(data, context=path.parent), document)
-    except YamlError as error:
-        raise UsageError(str(error)) from None
     except ValidationError as invalid:
-        raise UsageError(str(document.errors(invalid))) from None
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def read_text(path: Path) -> str:
-    """Read a file.
-
-    Raises:
-        ValueError: why it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8 text") from None
+        raise document.errors(invalid) from None
