@@ -1,4 +1,4 @@
-"""What a browser is told beside a page: to run, load and keep nothing that is not ours."""
+"""Response headers that keep a browser from running, loading or storing anything foreign."""
 
 import hashlib
 from base64 import b64encode
@@ -10,14 +10,14 @@ PLAIN: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""For an answer without markup."""
+"""Headers of a response without markup."""
 
 
 def page_headers(style: str, script: str = "") -> Mapping[str, str]:
-    """Return the headers of an HTML page that has this inline style and script, and no other.
+    """Return the headers of an HTML page with this inline style and script, and no other.
 
-    By hash and not by nonce, because a page is made once for all who ask for it. What the page
-    asks for by script is of this server alone.
+    They are allowed by hash and not by nonce, because one rendered page serves all clients. The
+    script may send requests to this server only.
     """
     directives = [
         "default-src 'none'",
