@@ -7,11 +7,10 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support.alerting import Alerting
 from tests.support.daemon import Daemon
 from tests.support.demo_process import Demo
+from tests.support.marks import plays_the_demo
 from tests.support.observers import eventually
 from tests.support.tools import require_postgres, require_tool
 from tests.support.watching import MONITOR
@@ -49,15 +48,14 @@ def test_exporter_that_is_killed_is_missed_and_speaks_for_all_others(
         Alerting({"loom": daemon.port}) as alerting,
     ):
         hook = alerting.hook
-        eventually("it is scraped", lambda: alerting.query("loom_users"), within_seconds=30)
-        eventually("the heart beats", lambda: hook.firing("heartbeat"), within_seconds=30)
+        eventually("it is scraped", lambda: alerting.query("loom_users"))
+        eventually("the heart beats", lambda: hook.firing("heartbeat"))
         assert not hook.firing("pager")
 
         daemon.stop(signal.SIGKILL)
         page = eventually(
             "its own alert arrives",
             lambda: hook.firing("pager", alertname="LoomExporterDown", database="loom"),
-            within_seconds=60,
         )[0]
         assert page.labels["phase"] == "all"
         assert page.annotations["runbook_url"].endswith("/LoomExporterDown.md")
@@ -68,17 +66,14 @@ def test_exporter_that_is_killed_is_missed_and_speaks_for_all_others(
         eventually(
             "that of another database arrives",
             lambda: hook.firing("pager", alertname="LoomRlsDisabled", database="other"),
-            within_seconds=30,
         )
         assert {**others, "database": "loom"} in alerting.inhibited()
         assert not hook.firing("pager", alertname="LoomRlsDisabled", database="loom")
         beats = len(hook.firing("heartbeat"))
-        eventually(
-            "the heart beats on", lambda: len(hook.firing("heartbeat")) > beats, within_seconds=30
-        )
+        eventually("the heart beats on", lambda: len(hook.firing("heartbeat")) > beats)
 
 
-@pytest.mark.timeout(600)
+@plays_the_demo
 def test_pages_for_a_lost_index_arrive_and_none_where_all_is_well() -> None:
     with (
         _demo("regression") as (regression, slow_port),
@@ -113,15 +108,11 @@ def test_pages_for_a_lost_index_arrive_and_none_where_all_is_well() -> None:
         assert hook.firing("pager", database="healthy") == []
 
 
-@pytest.mark.timeout(300)
+@plays_the_demo
 def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others() -> None:
     with _demo("published") as (demo, port), Alerting({"published": port}) as alerting:
         demo.until_told(UNDER_LOAD)
-        eventually(
-            "the defects are told",
-            lambda: alerting.firing("published") >= DEFECTS,
-            within_seconds=120,
-        )
+        eventually("the defects are told", lambda: alerting.firing("published") >= DEFECTS)
         assert alerting.firing("published") == DEFECTS
         pages = {each.labels["alertname"] for each in alerting.hook.firing("pager")}
         assert pages == {"LoomRlsPolicyCycle", "LoomRelationExposed"}

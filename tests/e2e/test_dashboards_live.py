@@ -7,7 +7,6 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -25,18 +24,10 @@ if TYPE_CHECKING:
 
     from tests.support.dashboards import Panel, Target
 
-pytestmark = pytest.mark.timeout(420)
-
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
-
-STORY_SECONDS = 300
-"""The longest that a demo may take to its verdict on a busy machine."""
 
 RATE_WINDOW = "15s"
 """Instead of four scrapes, as queries run every two seconds here: a handful of answers."""
-
-SETTLE_SECONDS = 60
-"""The longest until what is counted over a window has left behind what happened before."""
 
 PANELS = {panel.name: panel for panel in panels()}
 
@@ -142,15 +133,9 @@ def screens() -> Iterator[Mapping[str, Screen]]:
         }
         prometheus = stack.enter_context(Prometheus(_scrapes(ports), RULES))
         started_at = time.time()
-        for scenario, demo in demos.items():
-            has_ended = partial(_has_told_verdict, demo)
-            eventually(f"{scenario} has its verdict", has_ended, within_seconds=STORY_SECONDS)
+        for demo in demos.values():
+            demo.until_told(r"Exit code \d")
         yield {scenario: Screen(prometheus, scenario, started_at) for scenario in SCENARIOS}
-
-
-def _has_told_verdict(demo: Demo) -> bool:
-    assert demo.process.poll() is None, demo.output
-    return re.search(r"Exit code \d", demo.output) is not None
 
 
 RULES = (
@@ -216,16 +201,14 @@ def test_healthy_deployment_turns_nothing_red(screens: Mapping[str, Screen]) -> 
     def is_all_well() -> bool:
         return all(DEPENDS_ON_THE_MACHINE.match(name) for name in screens["healthy"].red())
 
-    eventually("nothing is red", is_all_well, within_seconds=SETTLE_SECONDS)
+    eventually("nothing is red", is_all_well)
 
 
 @pytest.mark.parametrize(("scenario", "wrong"), [("published", DEFECTS), ("regression", SLOW_DOWN)])
 def test_what_is_wrong_is_red(
     screens: Mapping[str, Screen], scenario: str, wrong: set[str]
 ) -> None:
-    eventually(
-        "all of it is red", lambda: wrong <= screens[scenario].red(), within_seconds=SETTLE_SECONDS
-    )
+    eventually("all of it is red", lambda: wrong <= screens[scenario].red())
 
 
 def test_newcomer_gets_from_the_verdict_to_phase_class_and_statement(

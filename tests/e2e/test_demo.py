@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.demo_process import Demo
-from tests.support.plays import PLAY_SECONDS, SCENARIOS
+from tests.support.marks import plays_the_demo
+from tests.support.plays import SCENARIOS
 from tests.support.tools import require_postgres
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from exporter.demo.play import Scenario
     from tests.support.daemon import Page
     from tests.support.plays import Play
-
-pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 MIGRATIONS = 3
 INDEX = "idx_user_mfa_methods_user_status"
@@ -116,6 +115,7 @@ def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, P
     assert page.states["mfa_discrepancies_view"] == "absent"
 
 
+@plays_the_demo
 def test_interrupted_demo_leaves_nothing() -> None:
     """By Ctrl-C or by SIGTERM, under load; and by Ctrl-C while it still makes its database."""
     require_postgres(18)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.plays import PLAY_SECONDS
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.truth import truth_of
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from tests.support.demo_process import Told
     from tests.support.loom_database import LoomDatabase
     from tests.support.plays import Answers, Play
-
-pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from exporter.render.verdict_json import VERDICT_SCHEMA
 from tests.support.daemon import command
-from tests.support.plays import MANUAL, PLAY_SECONDS, with_status
+from tests.support.plays import MANUAL, with_status
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tests.support.demo_process import Told
     from tests.support.loom_database import LoomDatabase
     from tests.support.plays import Answers, Play
-
-pytestmark = pytest.mark.timeout(PLAY_SECONDS)
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 ALL = set(DEPLOYMENT.criteria)
