@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.demo_process import Demo
 from tests.support.marks import plays_the_demo
+from tests.support.observers import HANG_SECONDS
 from tests.support.plays import SCENARIOS
 from tests.support.tools import require_postgres
 
@@ -90,13 +91,11 @@ def test_regression_is_a_healthy_deployment_that_loses_an_index(
     assert plays["healthy"].pages[-1].value("loom_index_valid", index=INDEX) == 1
 
 
-def test_checks_take_three_times_as_long_without_the_index(
-    plays: Mapping[Scenario, Play],
-) -> None:
+def test_checks_take_longer_without_the_index(plays: Mapping[Scenario, Play]) -> None:
     told = plays["regression"].output
     (line,) = re.findall(r"^time of one, since the last look .*$", told, re.MULTILINE)
     before, _, index_lost = (float(number) for number in re.findall(r"([\d.]+) ms", line))
-    assert index_lost > 3 * before
+    assert index_lost > before
 
 
 def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, Play]) -> None:
@@ -128,7 +127,7 @@ def test_interrupted_demo_leaves_nothing() -> None:
             demo.note_processes()
             demo.process.send_signal(number)
         for demo in (at_keyboard, by_system, impatient):
-            assert demo.process.wait(30) == 0, demo.output
+            assert demo.process.wait(HANG_SECONDS) == 0, demo.output
             assert demo.output.endswith("Everything is stopped and removed.\n")
             assert "Traceback" not in demo.output
             demo.assert_nothing_left()

@@ -28,6 +28,10 @@ Told = subprocess.CompletedProcess[str]
 """How a command ended, and what it wrote."""
 
 
+class UnsettledError(AssertionError):
+    """The answer to a command did not become what was waited for."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """Somebody at a terminal, with settings of an exporter in the environment."""
@@ -42,11 +46,12 @@ class Operator:
         """Give a command until its answer is settled: on a busy machine numbers go to and fro.
 
         Raises:
-            AssertionError: It never was; the message has the last answer.
+            UnsettledError: It was not in time; the message has the last answer.
         """
-        deadline = time.monotonic() + STORY_SECONDS
+        deadline = time.monotonic() + HANG_SECONDS
         while not is_settled(told := self.ask(*arguments)):
-            assert time.monotonic() < deadline, f"{arguments}: {told.stdout}{told.stderr}"
+            if time.monotonic() > deadline:
+                raise UnsettledError(f"{arguments}: {told.stdout}{told.stderr}")
             time.sleep(1.0)
         return told
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from exporter.demo.play import Scenario
 from tests.support.daemon import Page
-from tests.support.demo_process import STORY_SECONDS, Demo, Operator, Told
+from tests.support.demo_process import STORY_SECONDS, Demo, Operator, Told, UnsettledError
 from tests.support.observers import Scraper, eventually
 from tests.support.shipped_queries import DEPLOYMENT
 
@@ -44,9 +44,20 @@ class Play:
 
 
 def play_all() -> Mapping[Scenario, Play]:
-    """Play every scenario at the same time, because most of it is waiting."""
+    """Play every scenario at the same time, because most of it is waiting.
+
+    If other work slows the machine down meanwhile, a healthy deployment does get slower, and its
+    verdict rightly says so. Such a play is repeated, by itself.
+    """
     with ThreadPoolExecutor() as threads:
-        return dict(zip(SCENARIOS, threads.map(_play, SCENARIOS), strict=True))
+        playing = {scenario: threads.submit(_play, scenario) for scenario in SCENARIOS}
+    plays: dict[Scenario, Play] = {}
+    for scenario, play in playing.items():
+        try:
+            plays[scenario] = play.result()
+        except UnsettledError:
+            plays[scenario] = _play(scenario)
+    return plays
 
 
 def _play(scenario: Scenario) -> Play:
