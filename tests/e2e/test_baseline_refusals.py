@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def captured(monitored: LoomDatabase, lives: Lives) -> str:
     """Return a baseline of the database, and leave none in the state."""
     with Application(monitored) as application:
-        eventually("there are calls", lambda: application.calls > 50, within_seconds=30)
+        eventually("there are calls", lambda: application.calls > 50)
     done = command("baseline", "capture", "--since-reset", env=lives.env)
     assert done.returncode == 0, done.stderr
     document = lives.document
@@ -95,7 +95,7 @@ def test_baseline_of_another_database_is_taken_over_by_a_running_daemon_if_told_
     file.write_text(_foreign(captured))
     env = lives.env
     with lives.daemon() as daemon:
-        eventually("it collects", lambda: baseline_is(daemon, "collecting"), within_seconds=30)
+        eventually("it collects", lambda: baseline_is(daemon, "collecting"))
         done = command("baseline", "import", str(file), env=env)
         assert done.returncode == 4
         (line,) = done.stderr.splitlines()
@@ -103,7 +103,7 @@ def test_baseline_of_another_database_is_taken_over_by_a_running_daemon_if_told_
         assert baseline_is(daemon, "collecting")
         done = command("baseline", "import", str(file), "--allow-other-database", env=env)
         assert done.returncode == 0, done.stderr
-        eventually("it is taken up", lambda: baseline_is(daemon, "frozen"), within_seconds=30)
+        eventually("it is taken up", lambda: baseline_is(daemon, "frozen"))
         calls = daemon.page().value("loom_baseline_calls", **dict(PLACE))
     assert calls
     assert calls > 50
@@ -124,7 +124,7 @@ def _assert_refused(daemon: Daemon, reason: Refusal) -> None:
     def is_refused() -> bool:
         return daemon.page().value("loom_baseline_refused", reason=reason) == 1.0
 
-    eventually(f"{reason} is shown", is_refused, within_seconds=30)
+    eventually(f"{reason} is shown", is_refused)
     assert baseline_is(daemon, "refused")
     (line,) = [line for line in daemon.stderr.splitlines() if f"reason={reason}" in line]
     assert "the baseline is refused" in line

@@ -21,6 +21,7 @@ from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.demo_process import Demo
 from tests.support.hostile import HOSTILE, hostile_parts
+from tests.support.marks import plays_the_demo
 from tests.support.observers import eventually
 from tests.support.tools import require_postgres, require_tool
 
@@ -59,7 +60,7 @@ def _site(parts: Parts) -> Iterator[Site]:
 
         thread = threading.Thread(target=asyncio.run, args=[serve()])
         thread.start()
-        loop = eventually("the server serves", lambda: loops and loops[0], within_seconds=10)
+        loop = eventually("the server serves", lambda: loops and loops[0])
         assert loop
         try:
             yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}/", loop)
@@ -260,6 +261,7 @@ def test_server_that_is_gone_is_told_and_the_page_stays(browser: Browser, tmp_pa
     page.close()
 
 
+@plays_the_demo
 def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> None:
     require_postgres(18)
     with Demo("--scenario", "published", "--before", "5", "--after", "15", "--hold", "30") as demo:

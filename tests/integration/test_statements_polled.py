@@ -12,6 +12,7 @@ import pytest
 from exporter.database.outcome import State
 from tests.support.daemon import Page
 from tests.support.loom_database import make_database, make_template
+from tests.support.observers import HANG_SECONDS
 from tests.support.statements import crash, own_loom, reset
 from tests.support.tools import POSTGRES_VERSIONS
 from tests.support.watching import MONITOR, install_grants, watching
@@ -67,7 +68,7 @@ def _counted(watch: Watch) -> dict[tuple[str, ...], float]:
 
 
 async def _poll_until_ok(watch: Watch) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_SECONDS
     while (seen := await watch.poll()).state is not State.OK:
         assert time.monotonic() < deadline, seen
 
@@ -175,7 +176,7 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
         ((labels, mean),) = page.series(
             "loom_statement_mean_exec_seconds", **{"class": "mfa_status"}
         ).items()
-        assert 0.15 <= mean < 1.0
+        assert mean >= 0.15
         statement = dict(labels)["statement"]
         ((info, _),) = page.series("loom_statement_info", statement=statement).items()
         assert dict(info)["text"] == (
