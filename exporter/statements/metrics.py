@@ -1,4 +1,4 @@
-"""What is exposed of the statements: metrics, and their samples."""
+"""The metrics of statements, and their samples."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from exporter.statements.slowest import Slow
 from exporter.statements.tally import Tally, Totals
 
 HOW = ("parsed", "ambiguous", "pattern", "none")
-"""Values of `Known.how`."""
+"""Values of `Known.how`, and `pattern`, which is always 0: it is kept for queries that name it."""
 
 _BY_CLASS = ("class", "role")
 _CUMULATIVE = {
@@ -33,8 +33,8 @@ def _counter(text: str, *labels: str) -> Metric:
 METRICS: Mapping[str, Metric] = {
     **{name: _counter(text, *_BY_CLASS) for name, text in _CUMULATIVE.items()},
     "loom_statements_classified": _gauge(
-        "Statements by how their class was found out: from the parsed text; ambiguous, where a "
-        "later class claims it, too; by a pattern, where the text does not parse; none, without.",
+        "Statements by how their class was found: parsed, from the text; ambiguous, where a later "
+        "class claims it too; none, without a text that parses; pattern is always 0.",
         "how",
     ),
     "loom_statements_slow": _gauge(
@@ -44,7 +44,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "loom_statement_slow_threshold_seconds": _gauge("Mean time above which a statement is slow."),
     "loom_statement_mean_exec_seconds": _gauge(
-        "Mean time of the slowest statements over the last quarter of an hour.",
+        "Mean time of the slowest statements over the last 15 minutes.",
         "statement",
         *_BY_CLASS,
     ),
@@ -54,10 +54,10 @@ METRICS: Mapping[str, Metric] = {
         labels=("statement", "class", "text"),
     ),
     "loom_statement_resets_total": _counter(
-        "Entries of pg_stat_statements that began anew; their calls since the last poll are lost."
+        "Entries of pg_stat_statements that were reset; their calls since the last poll are lost."
     ),
     "loom_statement_evictions_total": _counter(
-        "Times that pg_stat_statements threw out its least used entries; see its setting max."
+        "Times that pg_stat_statements evicted its least used entries; see its setting max."
     ),
 }
 
@@ -65,28 +65,28 @@ METRICS: Mapping[str, Metric] = {
 def statement_samples(
     tally: Tally, deployment: Deployment, slow: Mapping[str, int] | None, slowest: Iterable[Slow]
 ) -> Samples:
-    """Return the samples; of each class and role, be it that nothing was called yet.
+    """Return the samples: of each class and role, also where nothing was called yet.
 
     Args:
-        tally: what was counted.
-        deployment: its classes and roles are those that are shown.
-        slow: slow statements by class; None before there are two polls to tell.
+        tally: the counters.
+        deployment: names the classes and roles.
+        slow: number of slow statements by class; None before the second poll.
         slowest: the slowest statements.
     """
     samples: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
-    for place in places(deployment):
-        totals = tally.totals.get(place, Totals())
+    for labels in class_roles(deployment):
+        totals = tally.totals.get(labels, Totals())
         for name, value in zip(_CUMULATIVE, totals, strict=True):
-            samples[name][place] = value
+            samples[name][labels] = value
     how = Counter(known.how for known in tally.known.values())
     samples["loom_statements_classified"] = {(each,): how[each] for each in HOW}
     for class_name, count in (slow or {}).items():
         samples["loom_statements_slow"][class_name,] = count
     samples["loom_statement_slow_threshold_seconds"][()] = deployment.slow_statement
     for each in slowest:
-        samples["loom_statement_mean_exec_seconds"][each.place] = each.mean_seconds
+        samples["loom_statement_mean_exec_seconds"][each.labels] = each.mean_seconds
         if each.text is not None:
-            name, class_name, _ = each.place
+            name, class_name, _ = each.labels
             samples["loom_statement_info"][name, class_name, each.text] = 1.0
     samples["loom_statement_resets_total"][()] = tally.resets
     samples["loom_statement_evictions_total"][()] = tally.evictions
@@ -98,7 +98,7 @@ def classes_of(deployment: Deployment) -> list[str]:
     return [*deployment.classes, OTHER]
 
 
-def places(deployment: Deployment) -> list[tuple[str, str]]:
-    """Return every class with every role."""
+def class_roles(deployment: Deployment) -> list[tuple[str, str]]:
+    """Return every pair of values of the labels `class` and `role`."""
     roles = (*deployment.statement_roles, OTHER)
     return [(name, role) for name in classes_of(deployment) for role in roles]

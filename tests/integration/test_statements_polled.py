@@ -179,7 +179,7 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
         statement = dict(labels)["statement"]
         ((info, _),) = page.series("loom_statement_info", statement=statement).items()
         assert dict(info)["text"] == (
-            "select pg_sleep(?), ? from (select count(*) from public.user_mfa_methods) as m"
+            "SELECT pg_sleep(?), ? FROM (SELECT count(*) FROM public.user_mfa_methods) AS m"
         )
     async with watching(loom.dsn(MONITOR), show_texts=False) as watch:
         await watch.poll()
