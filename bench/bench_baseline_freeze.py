@@ -38,8 +38,7 @@ from exporter.learning.hours import KEPT, LearnedHours
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
 from exporter.statements.counters import Delta
-from exporter.statements.tally import Counted, Known
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import Counted, Known, PollWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

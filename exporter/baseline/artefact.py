@@ -24,6 +24,9 @@ Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezon
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
 
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""What `exporter.statements.text.identity` returns."""
+
 HourOfWeek = Annotated[int, Field(ge=0, lt=168)]
 """Hours in UTC since Monday began."""
 
@@ -96,8 +99,7 @@ class Cell(NamedTuple):
 class BaselineStatement(_Model):
     """What a statement did as one role."""
 
-    id: Digest
-    """`exporter.statements.text.identity`."""
+    id: Fingerprint
     role: str
     class_name: str = Field(alias="class")
     text: str | None

@@ -9,7 +9,7 @@ from exporter.baseline.artefact import Baseline
 from exporter.catalog import Deployment
 from exporter.comparison.expectations import Expectations
 from exporter.comparison.rule import Change, Noise, Sums, change, contribution, pooled
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import PollWindow
 
 ClassRole = tuple[str, str]
 """Class and role."""

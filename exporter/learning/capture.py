@@ -26,7 +26,7 @@ from exporter.learning.lifecycle import class_rules_digest
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import PollWindow
 
 SHORTEST_SECONDS = 60.0
 """In less than this, hardly any statement is called often enough."""

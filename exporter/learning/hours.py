@@ -7,7 +7,7 @@ loses one poll. Hours that are over are not kept in memory, unless they cannot b
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -15,8 +15,8 @@ from exporter.catalog.deployment import OTHER
 from exporter.database.identity import DatabaseIdentity
 from exporter.state import StateStore
 from exporter.statements.counters import NOTHING, Delta, combine
-from exporter.statements.tally import Counted
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import Counted, PollWindow
+from exporter.statements.text import ALGORITHM
 
 TOPIC = "baseline hours"
 
@@ -30,6 +30,10 @@ MOST_STATEMENTS_AN_HOUR = 5_000
 """In an hour that has so many, further ones are left out if they are of no class."""
 
 _OWNER = "owner"
+"""The document that says whose hours these are, and by which algorithm statements are named."""
+
+_FIRST_ALGORITHM = "tok-1"
+"""The algorithm of hours that do not name one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -204,11 +208,7 @@ class LearnedHours:
             return  # unreadable, not empty
         written = self._store.read(self._database, TOPIC, _OWNER)
         try:
-            if (
-                written
-                and self._owner
-                and DatabaseIdentity(*json.loads(written)).is_same(self._owner)
-            ):
+            if written and self._owner and _is_usable(json.loads(written), self._owner):
                 names = set(self._store.names(self._database, TOPIC)) - {_OWNER}
                 self._starts = sorted({*map(float, names), *self._unwritten})
                 self._is_in_step = True
@@ -219,8 +219,23 @@ class LearnedHours:
         self._is_in_step = self._begin_anew()
 
     def _begin_anew(self) -> bool:
-        owner = {_OWNER: json.dumps(self._owner)}
+        owner = {_OWNER: json.dumps([*(self._owner or ()), ALGORITHM])}
         return self._store.save(self._database, TOPIC, owner, replace=True)
+
+
+def _is_usable(written: list[Any], owner: DatabaseIdentity) -> bool:
+    """Return whether stored hours are of this database and name statements as new hours will."""
+    if not DatabaseIdentity(*written[:3]).is_same(owner):
+        return False
+    algorithm = written[3] if len(written) > 3 else _FIRST_ALGORITHM
+    if algorithm != ALGORITHM:
+        _log.warning(
+            "the hours collected so far name statements by another algorithm and are dropped; "
+            "collecting starts again",
+            algorithm=algorithm,
+            now=ALGORITHM,
+        )
+    return bool(algorithm == ALGORITHM)
 
 
 def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:

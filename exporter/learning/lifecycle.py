@@ -33,7 +33,7 @@ from exporter.learning.metrics import (
 )
 from exporter.state import StateStore
 from exporter.statements.persistence import rules_of
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import PollWindow
 
 TOPIC = "baseline"
 """The document, by the name of the deployment that it is made for."""

@@ -101,7 +101,7 @@ def status_page(overview: Overview) -> str:
         "queries": queries,
         "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
         "statements": [
-            (slow, one_line(redact(slow.text or f"statement {slow.place.statement}")))
+            (slow, one_line(redact(slow.text or f"statement {slow.labels.statement}")))
             for slow in overview.slowest[:_MOST_STATEMENTS]
         ],
         "assessment": assessment,

@@ -1,4 +1,4 @@
-"""A tally as documents that outlive a restart: one for each entry, and one for all the rest."""
+"""A tally as documents in the state: one per entry, and one for the rest."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ _HEAD = "tally"
 
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:
-    """Return a hash of what decides what a statement is known as."""
+    """Return a hash of all that `Known` depends on, besides the text: the rules of the classes."""
     classes = [[name, rules.model_dump(mode="json")] for name, rules in deployment.classes.items()]
     rules = json.dumps([ALGORITHM, classes, deployment.statement_roles, show])
     return hashlib.sha256(rules.encode()).hexdigest()
@@ -27,7 +27,7 @@ def rules_of(deployment: Deployment, *, show: bool) -> str:
 def documents(
     tally: Tally, owner: DatabaseIdentity, rules: str, keys: Iterable[Key], gone: Iterable[Key] = ()
 ) -> dict[str, str | None]:
-    """Return what is to be written of a tally: these of its entries, and None for those gone."""
+    """Return the documents to write: of the entries `keys`, None for those gone, and the head."""
     poll = tally.poll
     if poll is None:
         return {}
@@ -46,7 +46,7 @@ def documents(
                 poll.stats_reset and poll.stats_reset.isoformat(),
                 poll.dealloc,
             ],
-            "totals": [[*place, *totals] for place, totals in tally.totals.items()],
+            "totals": [[*labels, *totals] for labels, totals in tally.totals.items()],
             "pending": [[_name(key), _numbers(delta)] for key, delta in tally.pending.items()],
             "users": list(tally.users.items()),
             "resets": tally.resets,
@@ -59,13 +59,13 @@ def documents(
 def restore(
     written: Mapping[str, str], owner: DatabaseIdentity, rules: str
 ) -> tuple[Tally, bool] | None:
-    """Return the tally that these documents are of, and whether they say all that it says.
+    """Return the tally in these documents, and whether it was written under the same rules.
 
-    They do not where the rules have changed: what the entries are has to be found out anew, while
-    what was counted stays counted. None if they are of another database, or of none.
+    If not, its counters are kept and its entries are classified again. None if there is no tally,
+    or one of another database.
 
     Raises:
-        ValueError: they are not what was written.
+        ValueError: the documents are not as `documents` writes them.
     """
     if _HEAD not in written:
         return None

@@ -1,4 +1,4 @@
-"""Polls pg_stat_statements: reads, counts, remembers, and says what is to be shown."""
+"""Polls pg_stat_statements: reads it, counts new calls, stores them, and returns the samples."""
 
 import asyncio
 import math
@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
-from exporter.catalog import Deployment
+from exporter.catalog import Deployment, Metric
 from exporter.catalog.own_metrics import own_metrics
+from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
@@ -33,8 +35,7 @@ from exporter.statements.reading import (
     texts_sql,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Tally, changed, recognise, slow
-from exporter.statements.window import Follower, PollWindow
+from exporter.statements.tally import PollWindow, Tally, changed, recognise, slow
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0
@@ -44,7 +45,7 @@ BATCH = 1_000
 """The most texts that are read at once: they may be long."""
 
 FEW = 100
-"""So many texts are read at once; more than that, not more often than `PAUSE_SECONDS`."""
+"""Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
 
 PAUSE_SECONDS = 60.0
 
@@ -55,9 +56,23 @@ _DISCOVERY_SECONDS = 3600.0
 _log = structlog.get_logger(__name__)
 
 
+class Follower(Protocol):
+    """Receives each window, in a thread, and adds metrics to those of the poll."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name."""
+
+    def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
+        """Take in a window, None for the first poll ever, and return the samples of the metrics.
+
+        Called after the poll was stored, so a process killed in between loses this window.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is polled, and until when (`time.monotonic()`) that is taken for granted."""
+    """What is polled, and until when it is not looked for again (`time.monotonic()`)."""
 
     extension: StatementsExtension
     owner: DatabaseIdentity
@@ -65,9 +80,9 @@ class _Found:
 
 
 class Poller:
-    """Remembers what pg_stat_statements said, from poll to poll and over restarts.
+    """Counts the calls in pg_stat_statements from poll to poll, also over restarts.
 
-    Never to be asked twice at once.
+    Not for concurrent use.
     """
 
     def __init__(
@@ -81,16 +96,16 @@ class Poller:
         from_zero: bool = False,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """Prepare.
+        """Prepare; nothing is read yet.
 
         Args:
-            database: where pg_stat_statements is.
-            store: keeps what must outlive a restart.
-            deployment: says what is told apart.
-            show_texts: whether statements are shown with their text.
-            follower: is told of each window.
-            from_zero: count what was called before the first poll as well.
-            pause_seconds: how long to wait between two readings of many texts.
+            database: the database to poll.
+            store: keeps the counters over restarts.
+            deployment: names the classes and roles.
+            show_texts: whether the slowest statements are shown with their text.
+            follower: receives each window.
+            from_zero: whether calls before the first poll count too.
+            pause_seconds: least time between two readings of many texts.
         """
         self._database = database
         self._store = store
@@ -107,17 +122,17 @@ class Poller:
         self.slowest: Sequence[Slow] = ()
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
-        """Whether the store has the tally as it was after the last poll."""
+        """Whether the store holds the tally of the last poll."""
         self._texts_read_at = float("-inf")
 
     @property
     def is_behind(self) -> bool:
-        """Whether there are calls of statements whose text is still to be read."""
+        """Whether there are calls of statements whose text is not read yet."""
         return bool(self._tally.pending)
 
     def job(self, longest_interval: float | None) -> Job:
-        """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
-        # No shorter than the timeout: a poll must be over when the next one is due.
+        """Return the polling as a job; `longest_interval` may make it more frequent."""
+        # No shorter than the timeout: a poll must end before the next one is due.
         interval = max(min(POLL_INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
         of_follower = self._follower.metrics if self._follower else {}
         return Job(POLL_NAME, {**own_metrics("statements"), **of_follower}, interval, self.ask)
@@ -127,7 +142,7 @@ class Poller:
 
         Raises:
             RunError: `absent`, the extension is not there, not preloaded or too old; `denied`, some
-                entries are hidden; or as it is for queries.
+                entries are hidden; or a state of queries.
         """
         found, poll = await self._poll()
         if poll.hidden:
@@ -144,7 +159,7 @@ class Poller:
         if asked:
             try:
                 texts = await self._texts(found.extension, asked)
-            except RunError as error:  # what was polled is counted all the same, or it were lost
+            except RunError as error:  # the poll is counted all the same, or its calls were lost
                 asked, failure = [], error
         answer = await asyncio.to_thread(self._take, found.owner, poll, step, texts, asked)
         if failure:
@@ -152,7 +167,7 @@ class Poller:
         return answer
 
     async def _poll(self) -> tuple[_Found, Poll]:
-        """Read all entries; look again for an extension that is not where it was."""
+        """Read all entries; if that fails, look for the extension again."""
         found = self._found
         if found and time.monotonic() < found.until:
             try:
@@ -180,7 +195,7 @@ class Poller:
         except UnsupportedExtensionError as error:
             raise RunError(State.ABSENT, str(error)) from None
         facts = await read_facts(self._database)
-        if not facts.is_preloaded:  # found out without an error in the server's log
+        if not facts.is_preloaded:  # polling it would put an error into the server's log
             raise RunError(State.ABSENT, f"{POLL_NAME} is not in shared_preload_libraries")
         return _Found(extension, identity_of(facts), time.monotonic() + _DISCOVERY_SECONDS)
 
@@ -202,20 +217,20 @@ class Poller:
         )
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
-        """Return those whose text is read now: the server goes through all of its texts for it."""
+        """Return the entries whose text is read now; the server reads all of its texts for it."""
         if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
             return ()
         return unread[:BATCH]
 
     def _begin(self, owner: DatabaseIdentity) -> None:
-        """Go on where the last process stopped, or begin anew with a database not met before."""
+        """Continue from the stored counters, or from zero if there are none of this database."""
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
         self.slowest = ()
         try:
             restored = restore(self._store.load(self._database.name, TOPIC), owner, self._rules)
         except ValueError as error:
             _log.error(
-                "what was counted before cannot be read; counters begin anew", reason=str(error)
+                "the stored counters cannot be read; counting starts at zero", reason=str(error)
             )
             restored = None
         if restored:
@@ -233,7 +248,7 @@ class Poller:
         texts: Mapping[Key, StatementText],
         asked: Sequence[Key],
     ) -> RunResult:
-        """Count, and write down what was counted before anybody is told."""
+        """Count the new calls and store them, before any sample or window is passed on."""
         tally, before = self._tally, self._tally.poll
         learnt = recognise(texts, self._deployment, show=self._show_texts)
         ended = (tally.known.get(key) for key in step.ended)

@@ -180,9 +180,9 @@ async def test_slow_statement_is_counted_and_shown_without_its_literals(
         statement = dict(labels)["statement"]
         ((info, _),) = page.series("loom_statement_info", statement=statement).items()
         assert dict(info)["text"] == (
-            "select pg_sleep(?), ? from (select count(*) from public.user_mfa_methods) as m"
+            "SELECT pg_sleep(?), ? FROM (SELECT count(*) FROM public.user_mfa_methods) AS m"
         )
-        (slow,) = [each for each in watch.parts.poller.slowest if each.place[0] == statement]
+        (slow,) = [each for each in watch.parts.poller.slowest if each.labels[0] == statement]
         assert (slow.mean_seconds, slow.text) == (mean, dict(info)["text"])
     async with watching(loom.dsn(MONITOR), show_texts=False) as watch:
         await watch.poll()

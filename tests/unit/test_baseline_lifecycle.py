@@ -380,6 +380,12 @@ def _newer(text: str) -> str:
     return text.replace("loom-exporter.baseline/1", "loom-exporter.baseline/2")
 
 
+def _named_otherwise(text: str) -> str:
+    baseline = loads(text)
+    identity = baseline.identity.model_copy(update={"id_algorithm": "tok-1"})
+    return dumps(baseline.model_copy(update={"identity": identity}))
+
+
 def _foreign(text: str) -> str:
     baseline = loads(text)
     identity = baseline.identity.model_copy(update={"system_identifier": "7001"})
@@ -395,6 +401,7 @@ REFUSED = [
     (lambda text: text[:-20], Refusal.TRUNCATED),
     (lambda _: "[]", Refusal.MALFORMED),
     (_newer, Refusal.NEWER_VERSION),
+    (_named_otherwise, Refusal.OTHER_ALGORITHM),
     (_foreign, Refusal.OTHER_DATABASE),
     (_of_another_deployment, Refusal.OTHER_DEPLOYMENT),
 ]

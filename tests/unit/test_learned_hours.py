@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.database.identity import DatabaseIdentity
 from exporter.learning.hours import (
@@ -159,7 +161,26 @@ def test_another_database_begins_without_hours(collector: Collector) -> None:
     assert collector.hours() == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "[1, 2]"])
+@pytest.mark.parametrize("before", [[], ["tok-1"], ["pg_query-18"]])
+def test_hours_that_name_statements_by_another_algorithm_are_not_mixed_with_new_ones(
+    collector: Collector, before: list[str]
+) -> None:
+    collector.buckets.add(window(at(0), called(0.1)))
+    collector.store.save("loom", TOPIC, {"owner": json.dumps([*OWNER, *before])})
+    with capture_logs() as logs:
+        collector.restart()
+        for hour in (1, 2):
+            collector.buckets.add(window(at(hour), called(0.1)))
+    assert [(line["log_level"], line["algorithm"]) for line in logs] == [
+        ("warning", before[0] if before else "tok-1")
+    ]
+    assert collector.calls() == {1.0: 1, 2.0: 1}
+    with capture_logs() as logs:
+        collector.restart()
+    assert (logs, collector.calls()) == ([], {1.0: 1, 2.0: 1})
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[1, 2]", "null", "{}"])
 def test_hours_of_nobody_knows_whom_begin_anew(collector: Collector, text: str) -> None:
     collector.buckets.add(window(at(0), called(0.1)))
     collector.store.save("loom", TOPIC, {"owner": text})
