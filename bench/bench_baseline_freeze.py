@@ -28,6 +28,7 @@ from bench.exporting import memory, shown, wait, wait_for_polls
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
 from exporter.catalog.deployment import OTHER
+from exporter.clock import Clock
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.database.grants import ROLE
@@ -69,7 +70,7 @@ def owner(loom: DemoDatabase) -> DatabaseIdentity:
 
 def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> None:
     """Write the hours of four weeks into a store, as one poll each."""
-    buckets = LearnedHours(store, "loom", HOUR.total_seconds())
+    buckets = LearnedHours(store, "loom", Clock())
     buckets.begin(of)
     draw = random.Random(1)
     classes = [*catalog.deployment.classes]

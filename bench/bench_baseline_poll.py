@@ -20,6 +20,7 @@ from bench.application import application, call, connect, loom_database
 from bench.telling import claim, progress
 from exporter.baseline.codec import dumps
 from exporter.catalog import load_catalog
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 STATEMENTS = 5_000
 ROUNDS = 10
 LIMIT = 1.5
-HOUR_SECONDS = 3600.0
 
 ALONE, COLLECTING, COMPARING = WAYS = ("without a baseline", "collecting it", "comparing with it")
 
@@ -47,9 +47,7 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
     """Return a poller that has read all texts, and goes on in one of the ways."""
     deployment = catalog.deployment
     store = StateStore(folder / f"{WAYS.index(way)}.sqlite3")
-    keeper = (
-        None if way == ALONE else BaselineLifecycle(store, database.name, catalog, HOUR_SECONDS)
-    )
+    keeper = None if way == ALONE else BaselineLifecycle(store, database.name, catalog, Clock())
     poller = Poller(
         database,
         store,

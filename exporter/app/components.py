@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.collect.source import Job, MetricSource
@@ -39,8 +40,9 @@ def assemble(
 ) -> Components:
     """Put the parts together; nothing runs, and nothing connects."""
     longest = settings.max_interval
-    keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
-    judge = VerdictJob(database, store, catalog, keeper, settings.hour)
+    clock = Clock(settings.hour)
+    keeper = BaselineLifecycle(store, database.name, catalog, clock)
+    judge = VerdictJob(database, store, catalog, keeper, clock)
     poll = Poller(
         database,
         store,

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from exporter import catalog
 from exporter.app.components import Components, assemble
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
@@ -139,5 +140,5 @@ def subject_of(parts: Components, settings: Settings) -> Subject:
         parts.judge,
         parts.keeper,
         parts.interval_seconds,
-        settings.hour,
+        Clock(settings.hour),
     )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from exporter.baseline.artefact import Baseline
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.comparison.expectations import Expectations
 from exporter.comparison.rule import Change, Noise, Sums, change, contribution, pooled
 from exporter.statements.window import PollWindow
@@ -40,11 +41,11 @@ class Comparison:
     """The sums of one baseline. Not to be used by two threads at once."""
 
     def __init__(
-        self, baseline: Baseline, digest: str, deployment: Deployment, hour_seconds: float
+        self, baseline: Baseline, digest: str, deployment: Deployment, clock: Clock
     ) -> None:
         """Begin at zero; `digest` tells this baseline from any other."""
         self._digest = digest
-        self._hour_seconds = hour_seconds
+        self._clock = clock
         self._expectations = Expectations(baseline, deployment.replacements)
         self.matched: dict[ClassRole, Sums] = dict.fromkeys(self._expectations.noise, Sums())
         """By class and role. Grows only, so that any stretch of it can be judged."""
@@ -126,7 +127,7 @@ class Comparison:
 
     def changes(self, classes: Iterable[str]) -> dict[str, ClassResult]:
         """Return how each class compares since the deployment, all its roles together."""
-        hours = self.since.watched_seconds / self._hour_seconds
+        hours = self.since.watched_seconds / self._clock.hour_seconds
         return {name: self._change(name, hours) for name in classes}
 
     def _change(self, name: str, hours: float) -> ClassResult:

@@ -14,6 +14,7 @@ import structlog
 
 from exporter.catalog import Deployment
 from exporter.catalog.deployment import Phase
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
@@ -46,13 +47,14 @@ class MigrationHistory:
     """Looks at the migrations again and again, and remembers when each first appeared."""
 
     def __init__(
-        self, store: StateStore, database: str, deployment: Deployment, hour_seconds: float
+        self, store: StateStore, database: str, deployment: Deployment, clock: Clock
     ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal, and so is the warm-up."""
+        """Begin without any knowledge of the migrations."""
         self._store = store
         self._database = database
         self._deployment = deployment
-        self._warmup_seconds = deployment.warmup * hour_seconds / 3600
+        self._clock = clock
+        self._warmup_seconds = clock.scaled(deployment.warmup)
         self._memory: _Memory | None = None
         self._kept: _Memory | None = None
         """What the store has of it, in the version of the topic that follows."""
@@ -67,7 +69,7 @@ class MigrationHistory:
             memory = self._kept or memory
         written = _migrations(board)
         if written is not None:
-            now = time.time()
+            now = self._clock.now()
             memory = _note(memory or _Memory(owner), written, None if memory is None else now, now)
             # What cannot be read now may say more than what we know, and is not to be overwritten.
             if version is not None and memory != self._kept:

@@ -10,6 +10,7 @@ from pathlib import Path
 from exporter.baseline.artefact import Baseline
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog, Metric
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import NO_SAMPLES, Samples
 from exporter.collect.store import SnapshotStore
@@ -127,6 +128,7 @@ class _Stage:
         facts: ServerFacts,
     ) -> None:
         self._settings = settings
+        self._clock = Clock(settings.hour)
         self._catalog = catalog
         self._database = database
         self._store = store
@@ -142,7 +144,7 @@ class _Stage:
         self._board = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
         self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, settings.hour)
+        self._tracker = MigrationHistory(store, database.name, catalog.deployment, self._clock)
 
     async def look(self) -> None:
         """Run the queries whose gauges are remembered, and make sure that all is as before."""
@@ -195,7 +197,7 @@ class _Stage:
             lambda: buckets,
             self._catalog.deployment,
             bucket_seconds=collector.bucket_seconds or whole_seconds,
-            hour_seconds=self._settings.hour,
+            clock=self._clock,
             identity=provenance_of(self._facts, class_rules_digest(self._catalog.deployment)),
             source="captured" if collector.bucket_seconds else "since_reset",
             texts=collector.texts,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from exporter.catalog.deployment import OTHER
+from exporter.clock import Clock
 from exporter.database.identity import DatabaseIdentity
 from exporter.state import StateStore
 from exporter.statements.counters import NOTHING, Delta, combine
@@ -78,11 +79,11 @@ class LearnedHour:
 class LearnedHours:
     """The hours of one database. Not to be used by two threads at once."""
 
-    def __init__(self, store: StateStore, database: str, hour_seconds: float) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
+    def __init__(self, store: StateStore, database: str, clock: Clock) -> None:
+        """Begin without any hours; `begin` reads those of a database."""
         self._store = store
         self._database = database
-        self._hour_seconds = hour_seconds
+        self._clock = clock
         self._owner: DatabaseIdentity | None = None
         self._starts: list[float] = []
         self._now: LearnedHour | None = None
@@ -105,9 +106,9 @@ class LearnedHours:
         One that is longer than an hour is left out, as after a pause of the exporter: nobody
         knows when in it the calls were made.
         """
-        if window.seconds > self._hour_seconds:
+        if window.seconds > self._clock.hour_seconds:
             return
-        start = self._hour_of(window.started_at.timestamp())
+        start = self._clock.start_of_hour(window.started_at.timestamp())
         if self._now is None or self._now.start != start:
             self._now = self._bucket(start)
         self._now.add(window)
@@ -115,7 +116,7 @@ class LearnedHours:
 
     def exclude(self, at: float, reason: str) -> None:
         """Leave the hour of a Unix time out of the baseline, be it that it is still to come."""
-        disturbed = (self._hour_of(at), reason)
+        disturbed = (self._clock.start_of_hour(at), reason)
         if disturbed == self._disturbed:
             return
         self._disturbed = disturbed
@@ -133,7 +134,7 @@ class LearnedHours:
             UnreadableError: nothing is known of an hour for now.
         """
         for start in self._starts:
-            if start + self._hour_seconds <= end and (bucket := self._read(start)):
+            if start + self._clock.hour_seconds <= end and (bucket := self._read(start)):
                 yield bucket
 
     def clear(self) -> None:
@@ -147,10 +148,7 @@ class LearnedHours:
         """For how long calls have been collected; hours that are over count as whole."""
         if self._now is None:
             return 0.0
-        return (len(self._starts) - 1) * self._hour_seconds + self._now.watched_seconds
-
-    def _hour_of(self, at: float) -> float:
-        return at - at % self._hour_seconds
+        return (len(self._starts) - 1) * self._clock.hour_seconds + self._now.watched_seconds
 
     def _bucket(self, start: float) -> LearnedHour:
         """Return an hour to add to; one that was there before, if the clock was set back."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -13,6 +12,7 @@ from exporter.baseline.codec import RefusedError, dumps, loads
 from exporter.baseline.fit import check_fits, provenance_of
 from exporter.catalog import Catalog, Deployment, Metric
 from exporter.catalog.deployment import OTHER
+from exporter.clock import Clock
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, Comparison
@@ -58,17 +58,15 @@ class BaselineLifecycle:
     The one happens in one thread, the other in another.
     """
 
-    def __init__(
-        self, store: StateStore, database: str, catalog: Catalog, hour_seconds: float
-    ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
+    def __init__(self, store: StateStore, database: str, catalog: Catalog, clock: Clock) -> None:
+        """Begin without a baseline; the first poll or progress reads what the state has."""
         self._store = store
         self._database = database
         self._catalog = catalog
-        self._hour_seconds = hour_seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self._owner: DatabaseIdentity | None = None
-        self._buckets = LearnedHours(store, database, hour_seconds)
+        self._buckets = LearnedHours(store, database, clock)
         self._gauges = Gauges(store, database, catalog)
         self._texts: dict[str, str] = {}
         self._deployed: DeploymentProgress | None = None
@@ -91,7 +89,7 @@ class BaselineLifecycle:
             if window and self._comparison:
                 settled_at = self._deployed.settled_at if self._deployed else None
                 self._comparison.take(window, settled_at)
-                self._comparison.taken_at = time.time()
+                self._comparison.taken_at = self._clock.now()
                 written = {self._catalog.deployment.name: self._comparison.dumps()}
                 self._store.save(self._database, COMPARISON, written)
             if window and self._is_collecting:  # whatever may be dropped of what is there
@@ -123,7 +121,7 @@ class BaselineLifecycle:
         """
         with self._lock:
             comparison = self._comparison
-            if not comparison or time.time() - comparison.taken_at > STALE_SECONDS:
+            if not comparison or self._clock.now() - comparison.taken_at > STALE_SECONDS:
                 return {}
             return comparison.changes([*self._catalog.deployment.classes, OTHER])
 
@@ -206,7 +204,7 @@ class BaselineLifecycle:
         deployment = self._catalog.deployment
         self.baseline = baseline
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._comparison = Comparison(baseline, digest, deployment, self._hour_seconds)
+        self._comparison = Comparison(baseline, digest, deployment, self._clock)
         written = (
             before.dumps()
             if before
@@ -226,15 +224,15 @@ class BaselineLifecycle:
         Raises:
             UnreadableError: it is not known for now what was collected.
         """
-        until = began_at - self._hour_seconds
+        until = began_at - self._clock.hour_seconds
         gauges = [taken for taken in self._gauges.known if taken.at <= began_at]
         if not gauges and next(self._buckets.until(until), None) is None:
             return
         baseline = build(
             lambda: self._buckets.until(until),
             self._catalog.deployment,
-            bucket_seconds=self._hour_seconds,
-            hour_seconds=self._hour_seconds,
+            bucket_seconds=self._clock.hour_seconds,
+            clock=self._clock,
             identity=provenance_of(facts, class_rules_digest(self._catalog.deployment)),
             source="automatic",
             texts=self._texts,

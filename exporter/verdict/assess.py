@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import DayCheck, Record, week
@@ -82,7 +83,7 @@ def assess(
     deployment: Deployment,
     records: Mapping[str, Record],
     evidence: Evidence,
-    hour_seconds: float = 3600.0,
+    clock: Clock = Clock(),
 ) -> Assessment:
     """Judge the deployment on what is known; nothing else is asked, and nothing is changed.
 
@@ -91,7 +92,7 @@ def assess(
         deployment: by what it is judged.
         records: what the first week has recorded so far; see `first_week.new_records`.
         evidence: what is known.
-        hour_seconds: how long an hour is, which a rehearsal shortens.
+        clock: with the length of a day.
     """
     criteria = {
         name: judge_criterion(name, criterion, evidence)
@@ -115,7 +116,7 @@ def assess(
         evidence.before,
         tuple(criteria.values()),
         sign_offs,
-        week(deployment, criteria, records, evidence, hour_seconds),
+        week(deployment, criteria, records, evidence, clock),
         _blamed(deployment, criteria),
         tuple(_row(tracked, evidence) for tracked in deployment.tracked),
     )

@@ -9,6 +9,7 @@ from typing import Self
 
 from exporter.baseline.artefact import Baseline
 from exporter.catalog import Catalog, Metric
+from exporter.clock import Clock
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
@@ -43,20 +44,20 @@ class VerdictJob:
         store: StateStore,
         catalog: Catalog,
         keeper: BaselineLifecycle,
-        hour_seconds: float,
+        clock: Clock,
     ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
+        """Begin without an assessment."""
         self._database = database
         self._store = store
         self._catalog = catalog
         self._keeper = keeper
-        self._hour_seconds = hour_seconds
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, hour_seconds)
+        self._clock = clock
+        self._tracker = MigrationHistory(store, database.name, catalog.deployment, clock)
         self._facts: ServerFacts | None = None
         self._facts_until = float("-inf")
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
-        self.history = History(catalog.deployment.tracked, hour_seconds)
+        self.history = History(catalog.deployment.tracked, clock)
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ class VerdictJob:
         return facts
 
     def _assess(self, facts: ServerFacts, board: SnapshotStore) -> Assessment:
-        now, ticks = time.time(), time.monotonic()
+        now, ticks = self._clock.now(), self._clock.monotonic()
         name, deployment = self._database.name, self._catalog.deployment
         seen = self._tracker.look(identity_of(facts), board)
         self._keeper.on_progress(facts, seen, board)
@@ -140,7 +141,7 @@ class VerdictJob:
         )
         self.history.take(evidence)
         records = load_records(self._store, name, deployment)
-        assessment = assess(name, deployment, records, evidence, self._hour_seconds)
+        assessment = assess(name, deployment, records, evidence, self._clock)
         if new := new_records(assessment.week, records):
             save_records(self._store, name, deployment, new)
         self.assessment = assessment

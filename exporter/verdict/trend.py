@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exporter.catalog.criteria import Tracked
+from exporter.clock import Clock
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.look import Wanted, look
 
@@ -40,10 +41,10 @@ class _Times(NamedTuple):
 class History:
     """One point a minute, for a day. One thread writes; any may read `points`."""
 
-    def __init__(self, tracked: Sequence[Tracked], hour_seconds: float) -> None:
-        """Begin without a point; `hour_seconds` is shorter than 3600 in a rehearsal."""
+    def __init__(self, tracked: Sequence[Tracked], clock: Clock) -> None:
+        """Begin without a point."""
         self._tracked = tracked
-        self._minute_seconds = hour_seconds / 60
+        self._clock = clock
         self._times: deque[dict[str, _Times]] = deque(maxlen=_RATIO_POINTS + 1)
         self.points: tuple[Point, ...] = ()
         """The oldest first. Replaced as a whole, so that a reader has one that stays as it is."""
@@ -51,8 +52,8 @@ class History:
     def take(self, evidence: Evidence) -> None:
         """Take in what is known now, once a minute; what is taken oftener is left out."""
         now = evidence.now
-        minute = now // self._minute_seconds
-        if self.points and minute == self.points[-1].at // self._minute_seconds:
+        minute = now // self._clock.minute_seconds
+        if self.points and minute == self.points[-1].at // self._clock.minute_seconds:
             return
         names = {tracked.class_name for tracked in self._tracked if tracked.class_name}
         times = {name: _times(name, evidence) for name in names}

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from exporter import __version__
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.redaction import redact
@@ -54,7 +55,7 @@ _TONES = {Verdict.GO: "pass", Verdict.NO_GO: "fail", Verdict.INCONCLUSIVE: "inco
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is shown. `hour_seconds` is shorter than 3600 in a rehearsal."""
+    """What is shown."""
 
     database: str
     deployment: Deployment
@@ -62,7 +63,7 @@ class Subject:
     judge: VerdictJob
     keeper: BaselineLifecycle
     interval_seconds: Mapping[str, float]
-    hour_seconds: float
+    clock: Clock
 
     @property
     def is_fresh(self) -> bool:
@@ -162,7 +163,7 @@ def _view(subject: Subject) -> dict[str, Any]:
         "times": TIMES,
         "width": WIDTH,
         "height": HEIGHT,
-        "days": list(days(assessment, subject.hour_seconds)),
+        "days": list(days(assessment, subject.clock)),
         "status_of": status_of,
     }
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.verdict.assess import Assessment
-from exporter.verdict.first_week import HOURS_OF_A_DAY, DayCheck
+from exporter.verdict.first_week import DayCheck
 from exporter.verdict.metrics import PENDING
 from exporter.wording import age, moment
 
@@ -62,16 +63,15 @@ def steps(deployment: Deployment, assessment: Assessment) -> Iterator[Step]:
             yield Step(name, title, PENDING, "not applied")
 
 
-def days(assessment: Assessment, hour_seconds: float) -> Iterator[DayRow]:
+def days(assessment: Assessment, clock: Clock) -> Iterator[DayRow]:
     """Yield every day from the first to the last that has a check.
 
     Args:
         assessment: what is known of the week.
-        hour_seconds: how long an hour is, which a rehearsal shortens.
+        clock: with the length of a day.
     """
     ended_at = assessment.deployed.ended_at if assessment.deployed.is_complete else None
-    day_seconds = HOURS_OF_A_DAY * hour_seconds
-    today = None if ended_at is None else int((assessment.at - ended_at) // day_seconds) + 1
+    today = None if ended_at is None else int((assessment.at - ended_at) // clock.day_seconds) + 1
     for number in range(1, max((check.day for check in assessment.week), default=0) + 1):
         checks = tuple(check for check in assessment.week if check.day == number)
         title = checks[0].day_title if checks else "Nothing to do"

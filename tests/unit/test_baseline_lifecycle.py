@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from exporter.baseline.codec import Refusal, dumps, loads
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
@@ -77,7 +78,7 @@ class Life:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self.path)
-        self.keeper = BaselineLifecycle(self.store, "loom", CATALOG, HOUR)
+        self.keeper = BaselineLifecycle(self.store, "loom", CATALOG, Clock())
 
     def on_progress(self, deployed: DeploymentProgress, facts: ServerFacts | None = None) -> None:
         """See how far the deployment has come."""
@@ -520,7 +521,7 @@ def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
     for labels in ([], ["kind", "shop"]):
         metric = {"labels": labels, "value": "orders", "baseline": True}
         catalog = Catalog(DEPLOYMENT, (HISTORY, make_query("orders", {"loom_orders": metric})))
-        keeper = BaselineLifecycle(life.store, "loom", catalog, HOUR)
+        keeper = BaselineLifecycle(life.store, "loom", catalog, Clock())
         keeper.on_progress(FACTS, BEGUN, life.board)
         assert keeper.baseline is not None
         assert "loom_orders_baseline" not in keeper.samples()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.baseline.artefact import Baseline, BaselineClass, BaselineStatement
+from exporter.clock import Clock
 from exporter.comparison.comparison import ClassResult, Comparison
 from exporter.comparison.rule import Noise, Sums, change
 from exporter.statements.text import identity
@@ -52,7 +53,7 @@ def make_baseline(mean: float = MEAN) -> Baseline:
 
 
 def make_comparison(digest: str = "one", mean: float = MEAN, hour: float = HOUR) -> Comparison:
-    return Comparison(make_baseline(mean), digest, DEPLOYMENT, hour)
+    return Comparison(make_baseline(mean), digest, DEPLOYMENT, Clock(hour))
 
 
 def sums_of(times: list[float]) -> Sums:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
@@ -70,7 +71,8 @@ def _look(
         for name, criterion in DEPLOYMENT.criteria.items()
     }
     return {
-        check.name: check for check in week(DEPLOYMENT, criteria, records or {}, evidence, hour)
+        check.name: check
+        for check in week(DEPLOYMENT, criteria, records or {}, evidence, Clock(hour))
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.clock import Clock
 from exporter.database.identity import DatabaseIdentity
 from exporter.learning.hours import (
     KEPT,
@@ -43,7 +44,7 @@ class Collector:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self.path)
-        self.buckets = LearnedHours(self.store, "loom", self._hour_seconds)
+        self.buckets = LearnedHours(self.store, "loom", Clock(self._hour_seconds))
         self.buckets.begin(owner)
 
     def hours(self) -> dict[float, LearnedHour]:
@@ -215,7 +216,7 @@ def test_hours_that_could_not_be_written_are_written_when_they_can(collector: Co
 
 def test_hours_that_cannot_be_written_do_not_fill_the_memory(path: Path) -> None:
     store = StateStore(path, read_only=True)
-    buckets = LearnedHours(store, "loom", HOUR)
+    buckets = LearnedHours(store, "loom", Clock())
     buckets.begin(OWNER)
     for hour in range(KEPT_UNWRITTEN + 3):
         buckets.add(window(at(hour), called(0.1)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
@@ -64,7 +65,7 @@ class History:
     def restart(self) -> None:
         """Begin anew with what is written down."""
         self.store = StateStore(self._path)
-        self.tracker = MigrationHistory(self.store, "loom", DEPLOYMENT, 3600.0)
+        self.tracker = MigrationHistory(self.store, "loom", DEPLOYMENT, Clock())
 
     def look(
         self, *versions: str, owner: DatabaseIdentity = OWNER, **written: float
@@ -222,7 +223,7 @@ def test_database_without_a_history_has_nothing_applied(history: History) -> Non
 
 def test_warmup_is_shorter_where_an_hour_is(tmp_path: Path) -> None:
     history = History(tmp_path / "state.sqlite3")
-    history.tracker = MigrationHistory(history.store, "loom", DEPLOYMENT, 36.0)
+    history.tracker = MigrationHistory(history.store, "loom", DEPLOYMENT, Clock(36.0))
     seen = history.look("1", v1=1000.0)
     assert seen.settled_at == 1018.0
     assert seen.is_warming_up(1017.0)

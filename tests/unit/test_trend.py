@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import State
 from exporter.learning.metrics import MATCHED
@@ -44,7 +45,7 @@ class _Watched:
     """A board that says what it is told, and the history that is made of it."""
 
     def __init__(self, hour_seconds: float = 3600.0) -> None:
-        self.history = History(TRACKED, hour_seconds)
+        self.history = History(TRACKED, Clock(hour_seconds))
         self._board = SnapshotStore(FEEDS, {feed.name: 60.0 for feed in FEEDS})
 
     def take(
