@@ -1,12 +1,13 @@
-"""The parts of the exporter, put together around one database and one state."""
+"""The components of one exporter, made from a catalog around one database and one state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
 from exporter.clock import Clock
 from exporter.collect.runner import Runner
-from exporter.collect.schedule import interval_seconds, max_age_seconds
-from exporter.collect.source import Job, MetricSource
+from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
@@ -16,59 +17,72 @@ from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
 
+if TYPE_CHECKING:
+    from exporter.collect.source import MetricSource
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What runs: queries, the poll of statements, and the judging of what they say."""
+    """Everything that is made from a catalog, and replaced together with it."""
 
+    clock: Clock
     catalog: Catalog
     database: Database
     store: StateStore
-    board: SnapshotStore
+    snapshots: SnapshotStore
     telemetry: Telemetry
     runner: Runner
-    poll: Job
-    verdict: Job
-    keeper: BaselineLifecycle
-    judge: VerdictJob
-    interval_seconds: dict[str, float]
-    """By the name of what runs."""
+    schedule: Schedule
+    poller: Poller
+    lifecycle: BaselineLifecycle
+    verdict: VerdictJob
+    interval_seconds: Mapping[str, float]
+    """Time between two runs, by the name of the source."""
 
 
 def assemble(
     settings: Settings, catalog: Catalog, database: Database, store: StateStore
 ) -> Components:
-    """Put the parts together; nothing runs, and nothing connects."""
-    longest = settings.max_interval
+    """Make the components; nothing runs, and nothing connects."""
     clock = Clock(settings.hour)
-    keeper = BaselineLifecycle(store, database.name, catalog, clock)
-    judge = VerdictJob(database, store, catalog, keeper, clock)
-    poll = Poller(
+    lifecycle = BaselineLifecycle(store, database.name, catalog, clock)
+    verdict = VerdictJob(database, store, catalog, lifecycle, clock)
+    poller = Poller(
         database,
         store,
         catalog.deployment,
         show_texts=settings.statement_text,
-        follower=keeper,
-    ).job(longest)
-    board_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
-    board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
-    board = SnapshotStore([*catalog.queries, poll, judge], board_ages)
-    verdict = judge.job(board, longest)
-    intervals = {query.name: interval_seconds(query, longest) for query in catalog.queries}
-    intervals |= {job.name: job.interval_seconds for job in (poll, verdict)}
-    feeds: list[MetricSource] = [*catalog.queries, poll, verdict]
-    telemetry = Telemetry(database.name, feeds)
-    runner = Runner(database, board, store, telemetry, intervals)
+        follower=lifecycle,
+    )
+    longest = settings.max_interval
+    poll = poller.job(longest)
+    sources: list[MetricSource] = [*catalog.queries, poll, verdict]
+    snapshots = SnapshotStore(
+        sources,
+        {
+            **{query.name: max_age_seconds(query) for query in catalog.queries},
+            poll.name: MAX_AGE_SECONDS,
+            verdict.name: MAX_AGE_SECONDS,
+        },
+    )
+    jobs = [poll, verdict.job(snapshots, longest)]
+    intervals = {
+        **{query.name: interval_seconds(query, longest) for query in catalog.queries},
+        **{job.name: job.interval_seconds for job in jobs},
+    }
+    telemetry = Telemetry(database.name, sources)
+    runner = Runner(database, snapshots, store, telemetry, intervals)
     return Components(
+        clock,
         catalog,
         database,
         store,
-        board,
+        snapshots,
         telemetry,
         runner,
-        poll,
+        Schedule(catalog, runner, database, telemetry, longest, jobs),
+        poller,
+        lifecycle,
         verdict,
-        keeper,
-        judge,
         intervals,
     )

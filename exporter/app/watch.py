@@ -1,19 +1,14 @@
-"""Watches with the queries of a folder, and with those that it holds later."""
+"""Runs what a folder of queries says, and replaces it when the folder changes."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry
 
-from exporter import catalog
 from exporter.app.components import Components, assemble
-from exporter.catalog import Catalog
-from exporter.clock import Clock
-from exporter.collect.schedule import Schedule
+from exporter.catalog import Catalog, load_catalog
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
 from exporter.settings import Settings
@@ -28,17 +23,8 @@ RELOAD_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """All that is made of a catalog, and replaced together with it."""
-
-    parts: Components
-    schedule: Schedule
-    registry: CollectorRegistry
-
-
 class Watch:
-    """What runs. The database, the state and the web server outlive a change of the queries."""
+    """Runs the components. Database, state and web server outlive a change of the queries."""
 
     def __init__(
         self,
@@ -47,13 +33,13 @@ class Watch:
         store: StateStore,
         reloads: Sequence[Reloaded[Any]],
     ) -> None:
-        """Prepare; nothing runs, and nothing connects.
+        """Load the queries; nothing runs, and nothing connects.
 
         Args:
             settings: with the folder of the queries.
-            database: what is watched.
-            store: what outlives this, too: what is made of new queries goes on with it.
-            reloads: what else is read anew while we run.
+            database: the database that is watched.
+            store: the state; what is made from new queries goes on with it.
+            reloads: what else is read again while the exporter runs.
 
         Raises:
             CatalogError: the folder cannot be used.
@@ -66,23 +52,23 @@ class Watch:
         self._reloads.append(self._queries)
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
-        self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
-        self.pages = Pages(subject_of(self._shown.parts, settings))
+        self.exposition = Exposition(self._shown.telemetry.registry, self._shown.snapshots)
+        self.pages = Pages(subject_of(self._shown))
 
     @property
     def catalog(self) -> Catalog:
-        """What is shown now."""
-        return self._shown.parts.catalog
+        """The catalog whose values are shown now."""
+        return self._shown.catalog
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop and the scheduler still beat."""
+        """Whether the event loop and the scheduler still run."""
         return self._running.schedule.is_alive
 
     @property
     def is_complete(self) -> bool:
         """Whether every query has been tried."""
-        return self._shown.parts.board.is_complete
+        return self._shown.snapshots.is_complete
 
     def start(self) -> None:
         """Start the schedule, and look at the folder from time to time."""
@@ -96,49 +82,53 @@ class Watch:
             await asyncio.wait([self._following])
         await self._running.schedule.stop(timeout_seconds)
 
-    def _load(self) -> _Whole:
-        # All of it, so that whatever is wrong with new queries is found before they replace others.
-        settings, database, store = self._settings, self._database, self._store
-        parts = assemble(settings, catalog.load_catalog(settings.queries), database, store)
-        jobs = [parts.poll, parts.verdict]
-        schedule = Schedule(
-            parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
+    def _load(self) -> Components:
+        # All of it, so that any fault of new queries is found before they replace the others.
+        components = assemble(
+            self._settings, load_catalog(self._settings.queries), self._database, self._store
         )
-        sources = Sources(parts.board, database, store, parts.interval_seconds, self._reloads)
-        return _Whole(parts, schedule, build_registry(sources, parts.telemetry.registry))
+        sources = Sources(
+            components.snapshots,
+            self._database,
+            self._store,
+            components.interval_seconds,
+            self._reloads,
+        )
+        build_registry(sources, components.telemetry.registry)
+        return components
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
-            latest = await asyncio.to_thread(self._queries.look)
-            if latest.parts.catalog != self._running.parts.catalog:
+            latest = await asyncio.to_thread(self._queries.read)
+            if latest.catalog != self._running.catalog:
                 await self._replace(latest)
 
-    async def _replace(self, latest: _Whole) -> None:
-        """Let `latest` run instead, when nothing runs; and show it when it has something to show.
+    async def _replace(self, latest: Components) -> None:
+        """Run `latest` instead once nothing runs, and show it once it has something to show.
 
-        Two that run at once would count the same calls of statements twice, and write over each
-        other's memory.
+        Two that run at once would count the same calls of statements twice, and overwrite each
+        other's documents.
         """
         await self._running.schedule.finish()
-        latest.parts.judge.go_on_from(self._running.parts.judge)
+        latest.verdict.go_on_from(self._running.verdict)
         self._running = latest
         latest.schedule.start()
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
-        self.exposition.show(latest.registry, latest.parts.board)
-        self.pages.show(subject_of(latest.parts, self._settings))
+        self.exposition.show(latest.telemetry.registry, latest.snapshots)
+        self.pages.show(subject_of(latest))
         _log.info("watching with new queries", queries=len(self.catalog.queries))
 
 
-def subject_of(parts: Components, settings: Settings) -> Subject:
-    """Return what the pages show of the parts."""
+def subject_of(components: Components) -> Subject:
+    """Return what the pages show of the components."""
     return Subject(
-        parts.database.name,
-        parts.catalog.deployment,
-        parts.board,
-        parts.judge,
-        parts.keeper,
-        parts.interval_seconds,
-        Clock(settings.hour),
+        components.database.name,
+        components.catalog.deployment,
+        components.snapshots,
+        components.verdict,
+        components.lifecycle,
+        components.interval_seconds,
+        components.clock,
     )

@@ -60,14 +60,14 @@ class MigrationHistory:
         """What the store has of it, in the version of the topic that follows."""
         self._version: int | None = None
 
-    def look(self, owner: DatabaseIdentity, board: SnapshotStore) -> DeploymentProgress:
-        """Return how far the deployment has come, as the board shows it."""
+    def look(self, owner: DatabaseIdentity, snapshots: SnapshotStore) -> DeploymentProgress:
+        """Return how far the deployment has come, as the snapshots show it."""
         memory = self._memory if self._memory and self._memory.owner.is_same(owner) else None
         version = self._store.version(self._database, TOPIC)
         if version is not None and (memory is None or version != self._version):
             self._version, self._kept = version, self._recall(owner)
             memory = self._kept or memory
-        written = _migrations(board)
+        written = _migrations(snapshots)
         if written is not None:
             now = self._clock.now()
             memory = _note(memory or _Memory(owner), written, None if memory is None else now, now)
@@ -129,7 +129,7 @@ def write_mark(store: StateStore, database: str, deployment: Deployment, at: flo
     return store.save(database, MARK_TOPIC, {deployment.name: repr(at)})
 
 
-def last_look(board: SnapshotStore) -> float:
+def last_look(snapshots: SnapshotStore) -> float:
     """Return the Unix time of the last look at the history that is known of.
 
     Without a history there is nothing that could be applied since.
@@ -138,22 +138,21 @@ def last_look(board: SnapshotStore) -> float:
         time.time() - snapshot.max_age_seconds
         if snapshot.state is State.ABSENT
         else snapshot.last_success_at or 0.0
-        for snapshot in board.feeders(APPLIED)
+        for snapshot in snapshots.of_metric(APPLIED)
     ]
     return min(looks, default=time.time())
 
 
-def _migrations(board: SnapshotStore) -> Mapping[str, float | None] | None:
+def _migrations(snapshots: SnapshotStore) -> Mapping[str, float | None] | None:
     """Return the versions in the history, and when each was written; None if it is not known."""
-    snapshots = board.feeders(APPLIED)
     now = time.monotonic()
     applied: dict[str, float | None] = {}
-    for snapshot in snapshots:
+    for snapshot in snapshots.of_metric(APPLIED):
         if snapshot.state is State.ABSENT:  # no history: nothing was ever applied
             continue
         if snapshot.state is None or not snapshot.state.is_success or now > snapshot.expires:
             return None
-        at = board.metrics[APPLIED].labels.index("version")
+        at = snapshots.metrics[APPLIED].labels.index("version")
         written = snapshot.samples.get(WRITTEN, {})
         for labels, value in snapshot.samples.get(APPLIED, {}).items():
             if value:

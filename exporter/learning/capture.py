@@ -141,16 +141,18 @@ class _Stage:
         # The history last: what was asked before it is from before.
         self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
-        self._board = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
+        self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
-        self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, self._clock)
+        self._runner = Runner(
+            database, self._snapshots, store, telemetry, dict.fromkeys(names, 0.0)
+        )
+        self._history = MigrationHistory(store, database.name, catalog.deployment, self._clock)
 
     async def look(self) -> None:
         """Run the queries whose gauges are remembered, and make sure that all is as before."""
         for query in self._queries:
             await self._runner.run(query)
-        seen = self._tracker.look(identity_of(self._facts), self._board)
+        seen = self._history.look(identity_of(self._facts), self._snapshots)
         if seen.has_begun is None:
             raise CaptureError(
                 "baseline: it is not known whether the deployment has begun; "
@@ -192,7 +194,7 @@ class _Stage:
         """Make the baseline of what was collected."""
         buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
         whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
-        taken = (take(self._board[query.name], query) for query in self._queries)
+        taken = (take(self._snapshots[query.name], query) for query in self._queries)
         return build(
             lambda: buckets,
             self._catalog.deployment,

@@ -64,15 +64,15 @@ class Gauges:
         except (AttributeError, TypeError, ValueError) as error:
             _log.error("gauges from before cannot be read", reason=str(error))
 
-    def look(self, board: SnapshotStore, clear_at: float) -> None:
-        """Take in what the board shows.
+    def look(self, snapshots: SnapshotStore, clear_at: float) -> None:
+        """Take in what the snapshots say.
 
         Args:
-            board: with the latest snapshot of each query.
+            snapshots: with the latest snapshot of each query.
             clear_at: the Unix time of the last look that found no migration applied.
         """
         for query in self._queries:
-            now = take(board[query.name], query)
+            now = take(snapshots[query.name], query)
             if now is None or now == self._known.get(query.name):
                 continue
             # What waits is not replaced by what is newer, or it might wait for ever.

@@ -97,7 +97,7 @@ class BaselineLifecycle:
             return matched_samples(self._comparison.matched) if self._comparison else {}
 
     def on_progress(
-        self, facts: ServerFacts, deployed: DeploymentProgress, board: SnapshotStore
+        self, facts: ServerFacts, deployed: DeploymentProgress, snapshots: SnapshotStore
     ) -> None:
         """Take in how far the deployment has come; freeze the baseline when it begins."""
         with self._lock:
@@ -107,7 +107,7 @@ class BaselineLifecycle:
             if deployed.has_begun is False:
                 started_at = facts.postmaster_start.timestamp()
                 self._buckets.exclude(started_at, "the server was restarted")
-                self._gauges.look(board, last_look(board))
+                self._gauges.look(snapshots, last_look(snapshots))
             if self.baseline:
                 self._settle(facts)
             elif deployed.has_begun and deployed.began_at is not None:

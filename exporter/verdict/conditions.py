@@ -225,5 +225,5 @@ def _series_before(condition: Condition, evidence: Evidence) -> dict[Labels, flo
     metric = condition.metric or ""
     if evidence.before is None:
         return {}
-    names = evidence.board.metrics[metric].labels
+    names = evidence.snapshots.metrics[metric].labels
     return matching(names, evidence.before.gauges.get(metric, {}), condition.labels)

@@ -26,7 +26,7 @@ class Evidence:
 
     now: float
     ticks: float
-    board: SnapshotStore
+    snapshots: SnapshotStore
     deployed: DeploymentProgress
     before: Before | None = None
     """None without a baseline."""

@@ -26,7 +26,7 @@ from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import load_records, new_records, save_records
-from exporter.verdict.trend import History
+from exporter.verdict.trend import Trend
 
 VERDICT_NAME = "verdict"
 VERDICT_INTERVAL_SECONDS = 15.0
@@ -43,21 +43,21 @@ class VerdictJob:
         database: Database,
         store: StateStore,
         catalog: Catalog,
-        keeper: BaselineLifecycle,
+        lifecycle: BaselineLifecycle,
         clock: Clock,
     ) -> None:
         """Begin without an assessment."""
         self._database = database
         self._store = store
         self._catalog = catalog
-        self._keeper = keeper
+        self._lifecycle = lifecycle
         self._clock = clock
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, clock)
+        self._history = MigrationHistory(store, database.name, catalog.deployment, clock)
         self._facts: ServerFacts | None = None
         self._facts_until = float("-inf")
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
-        self.history = History(catalog.deployment.tracked, clock)
+        self.trend = Trend(catalog.deployment.tracked, clock)
 
     @property
     def name(self) -> str:
@@ -73,24 +73,24 @@ class VerdictJob:
     def go_on_from(self, before: Self) -> None:
         """Go on with the history of one that judges no more, if both track the same numbers."""
         if self._catalog.deployment.tracked == before._catalog.deployment.tracked:
-            self.history = before.history
+            self.trend = before.trend
 
-    def job(self, board: SnapshotStore, longest_interval: float | None) -> Job:
-        """Return the judging of what a board shows; `max_interval` may make it more frequent."""
+    def job(self, snapshots: SnapshotStore, longest_interval: float | None) -> Job:
+        """Return the judging as a job; the operator's `max_interval` may make it more frequent."""
         interval = max(
             min(VERDICT_INTERVAL_SECONDS, longest_interval or math.inf), _LEAST_INTERVAL_SECONDS
         )
-        return Job(VERDICT_NAME, self.metrics, interval, partial(self.ask, board))
+        return Job(VERDICT_NAME, self.metrics, interval, partial(self.ask, snapshots))
 
-    async def ask(self, board: SnapshotStore) -> RunResult:
-        """Judge what a board shows.
+    async def ask(self, snapshots: SnapshotStore) -> RunResult:
+        """Judge what the snapshots say.
 
         Raises:
             RunError: it is not known yet which database this is.
         """
-        assessment = await self.assess(board)
-        # In a thread: the keeper may be busy with a poll.
-        of_baseline = await asyncio.to_thread(self._keeper.samples)
+        assessment = await self.assess(snapshots)
+        # In a thread: the lifecycle may be busy with a poll.
+        of_baseline = await asyncio.to_thread(self._lifecycle.samples)
         samples = {
             **assessment.deployed.samples(assessment.at),
             **of_baseline,
@@ -98,14 +98,14 @@ class VerdictJob:
         }
         return RunResult(State.OK, samples)
 
-    async def assess(self, board: SnapshotStore) -> Assessment:
-        """Return what is to be said of the deployment by what a board shows.
+    async def assess(self, snapshots: SnapshotStore) -> Assessment:
+        """Return what is to be said of the deployment by what the snapshots say.
 
         Raises:
             RunError: it is not known yet which database this is.
         """
         facts = await self.read_facts()
-        return await asyncio.to_thread(self._assess, facts, board)
+        return await asyncio.to_thread(self._assess, facts, snapshots)
 
     async def read_facts(self) -> ServerFacts:
         """Return which database this is, as it was found out a minute ago at most.
@@ -125,21 +125,21 @@ class VerdictJob:
         self._facts, self._facts_until = facts, time.monotonic() + _FACTS_SECONDS
         return facts
 
-    def _assess(self, facts: ServerFacts, board: SnapshotStore) -> Assessment:
+    def _assess(self, facts: ServerFacts, snapshots: SnapshotStore) -> Assessment:
         now, ticks = self._clock.now(), self._clock.monotonic()
         name, deployment = self._database.name, self._catalog.deployment
-        seen = self._tracker.look(identity_of(facts), board)
-        self._keeper.on_progress(facts, seen, board)
+        seen = self._history.look(identity_of(facts), snapshots)
+        self._lifecycle.on_progress(facts, seen, snapshots)
         evidence = Evidence(
             now,
             ticks,
-            board,
+            snapshots,
             seen,
-            _before(self._keeper.baseline, self._catalog),
-            self._keeper.changes(),
+            _before(self._lifecycle.baseline, self._catalog),
+            self._lifecycle.changes(),
             load_sign_offs(self._store, name, deployment),
         )
-        self.history.take(evidence)
+        self.trend.take(evidence)
         records = load_records(self._store, name, deployment)
         assessment = assess(name, deployment, records, evidence, self._clock)
         if new := new_records(assessment.week, records):

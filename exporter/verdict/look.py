@@ -39,12 +39,12 @@ def look(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> Look:
         since: Unix time; what was looked at before does not count.
         evidence: what is known.
     """
-    known = evidence.board.metrics.get(metric)
+    known = evidence.snapshots.metrics.get(metric)
     if known is None:
         return Look((), {}, (f"{metric}: no query feeds it",))
     series: dict[Labels, float] = {}
     unanswered = []
-    for snapshot in evidence.board.feeders(metric):
+    for snapshot in evidence.snapshots.of_metric(metric):
         reason = _distrust(snapshot, since, evidence.ticks)
         if reason:
             unanswered.append(f"query {snapshot.query} {reason}")

@@ -38,7 +38,7 @@ class _Times(NamedTuple):
     expected: float
 
 
-class History:
+class Trend:
     """One point a minute, for a day. One thread writes; any may read `points`."""
 
     def __init__(self, tracked: Sequence[Tracked], clock: Clock) -> None:

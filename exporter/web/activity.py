@@ -59,7 +59,7 @@ def queries(
             format_duration(interval_seconds[snapshot.query]),
             sum(map(len, snapshot.fresh_samples(ticks).values())),
         )
-        for snapshot in board.snapshots()
+        for snapshot in board.latest()
     ]
     return sorted(rows, key=lambda row: (order.index(row.status), row.name))
 
@@ -94,6 +94,6 @@ def samples(board: SnapshotStore, metric: str, ticks: float) -> dict[tuple[str, 
     """Return the samples of a metric that are fresh at `ticks` (`time.monotonic()`)."""
     return {
         labels: value
-        for snapshot in board.feeders(metric)
+        for snapshot in board.of_metric(metric)
         for labels, value in snapshot.fresh_samples(ticks).get(metric, {}).items()
     }

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class Sources:
     board: SnapshotStore
     database: Database
     store: StateStore
-    interval_seconds: dict[str, float]
+    interval_seconds: Mapping[str, float]
     reloads: Sequence[Reloaded[Any]] = ()
 
 
@@ -57,7 +57,7 @@ class QueryCollector(Collector):
         for name, metric in self._board.metrics.items():
             family = _family(name, metric)
             keys = ("database", *metric.labels)
-            for snapshot in self._board.feeders(name):
+            for snapshot in self._board.of_metric(name):
                 for labels, value in snapshot.fresh_samples(now).get(name, {}).items():
                     family.add_sample(
                         name, dict(zip(keys, (self._database, *labels), strict=True)), value
@@ -152,7 +152,7 @@ class _StatusCollector(Collector):
             "loom_exporter_query_series", "Series of the query that are shown now.", "query"
         )
         now = time.monotonic()
-        for snapshot in self._sources.board.snapshots():
+        for snapshot in self._sources.board.latest():
             labels = [self._sources.database.name, snapshot.query]
             for each in State:
                 state.add_metric([*labels, each], float(snapshot.state is each))

@@ -55,7 +55,7 @@ class _Shown:
 
     def next_expiries(self) -> list[float]:
         now = time.monotonic()
-        return [snapshot.expires for snapshot in self.board.snapshots() if snapshot.expires > now]
+        return [snapshot.expires for snapshot in self.board.latest() if snapshot.expires > now]
 
 
 class Exposition:

@@ -159,7 +159,7 @@ def _view(subject: Subject) -> dict[str, Any]:
         "stage": stage(assessment),
         "baseline": _baseline(subject, assessment, ticks),
         "steps": list(steps(subject.deployment, assessment)),
-        "rows": list(tracked_rows(assessment, subject.judge.history.points)),
+        "rows": list(tracked_rows(assessment, subject.judge.trend.points)),
         "times": TIMES,
         "width": WIDTH,
         "height": HEIGHT,

@@ -72,7 +72,7 @@ def _site(parts: Parts) -> Iterator[Site]:
 def _hurried(parts: Parts) -> Parts:
     """Let the page look for news five times a second."""
     subject = parts.subject
-    hurried = {**subject.interval_seconds, subject.judge.name: 0.2}
+    hurried = {**subject.interval_seconds, parts.verdict.name: 0.2}
     parts.pages.show(replace(subject, interval_seconds=hurried))
     return parts
 
@@ -206,7 +206,7 @@ def test_page_follows_without_a_reload_and_leaves_the_reader_alone(
         page.locator("#quiet summary").scroll_into_view_if_needed()
         position = page.evaluate("scrollY")
         expect(page.locator("#quiet")).to_contain_text("number")
-        site.loop.call_soon_threadsafe(parts.board.fail, "number", State.ERROR, "it broke")
+        site.loop.call_soon_threadsafe(parts.snapshots.fail, "number", State.ERROR, "it broke")
         expect(page.locator("table.queries").first).to_contain_text("it broke")
         assert page.evaluate("window.isSame")
         assert page.locator("#quiet").get_attribute("open") is not None

@@ -1,14 +1,14 @@
-"""The parts of a daemon, put together as it does, on a database that is not there."""
+"""The components of a daemon, put together as it does, on a database that is not there."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from exporter.app.components import assemble as parts_of
+from exporter.app.components import Components
+from exporter.app.components import assemble as assemble_components
 from exporter.app.watch import subject_of
-from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress
@@ -19,33 +19,21 @@ from exporter.verdict.assess import assess
 from exporter.verdict.evidence import Evidence
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
-from exporter.web.pages import Pages
+from exporter.web.pages import Pages, Subject
 from tests.support.queries import make_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from prometheus_client import CollectorRegistry
-
     from exporter.catalog import Catalog, Query
-    from exporter.collect.runner import Runner
-    from exporter.collect.store import SnapshotStore
-    from exporter.collect.telemetry import Telemetry
     from exporter.verdict.assess import Assessment
-    from exporter.web.pages import Subject
 
 
 @dataclass(frozen=True)
-class Parts:
-    catalog: Catalog
-    database: Database
-    board: SnapshotStore
-    store: StateStore
-    telemetry: Telemetry
-    runner: Runner
-    schedule: Schedule
-    registry: CollectorRegistry
+class Parts(Components):
+    """The components, and what the web server shows of them."""
+
     exposition: Exposition
     subject: Subject
     pages: Pages
@@ -69,41 +57,24 @@ def assemble(
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    settings = Settings()
-    parts = parts_of(settings, catalog, database, store)
+    made = assemble_components(Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
-    registry = build_registry(
-        Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
-        parts.telemetry.registry,
-    )
-    subject = subject_of(parts, settings)
-    return Parts(
-        catalog,
-        database,
-        parts.board,
-        store,
-        parts.telemetry,
-        parts.runner,
-        Schedule(
-            catalog,
-            parts.runner,
-            database,
-            parts.telemetry,
-            None,
-            [parts.poll, parts.verdict],
-        ),
-        registry,
-        Exposition(registry, parts.board),
-        subject,
-        Pages(subject),
-    )
+    sources = Sources(made.snapshots, database, store, made.interval_seconds, [reloaded])
+    registry = build_registry(sources, made.telemetry.registry)
+    subject = subject_of(made)
+    shown: dict[str, Any] = {
+        "exposition": Exposition(registry, made.snapshots),
+        "subject": subject,
+        "pages": Pages(subject),
+    }
+    return Parts(**{field.name: getattr(made, field.name) for field in fields(made)}, **shown)
 
 
 def judged(parts: Parts, assessment: Assessment | None = None) -> Assessment:
-    """Let the judge have come to a verdict just now; by default one on nothing but the catalog."""
+    """Let there be a verdict of now; by default one on nothing but the catalog."""
     if assessment is None:
-        evidence = Evidence(time.time(), time.monotonic(), parts.board, DeploymentProgress({}))
+        evidence = Evidence(time.time(), time.monotonic(), parts.snapshots, DeploymentProgress({}))
         assessment = assess("loom", parts.catalog.deployment, {}, evidence)
-    parts.subject.judge.assessment = assessment
-    parts.board.publish(parts.subject.judge.name, State.OK, {})
+    parts.verdict.assessment = assessment
+    parts.snapshots.publish(parts.verdict.name, State.OK, {})
     return assessment

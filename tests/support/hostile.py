@@ -66,7 +66,7 @@ tracked:
         },
     )
     parts = assemble(folder, QUERIES, catalog=Catalog(deployment, QUERIES))
-    board, subject = parts.board, parts.subject
+    board = parts.snapshots
     board.publish("things", State.OK, {"loom_things": {(text,): 3.0}})
     board.publish("more_things", State.EMPTY, {})
     board.publish("number", State.OK, {"loom_number": {(): number}})
@@ -91,7 +91,7 @@ tracked:
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):
-        subject.judge.history.take(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
+        parts.verdict.trend.take(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
     judged(parts, assess(text, deployment, {}, evidence))
     return parts
 

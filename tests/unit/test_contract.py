@@ -38,10 +38,10 @@ def nothing_running(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """Return the parts with a sample of each metric of each query, labelled as its header says."""
     parts = _whole(tmp_path_factory.mktemp("state"))
-    board = parts.board
+    board = parts.snapshots
     fed = {
-        snapshot.query: [name for name in board.metrics if snapshot in board.feeders(name)]
-        for snapshot in board.snapshots()
+        snapshot.query: [name for name in board.metrics if snapshot in board.of_metric(name)]
+        for snapshot in board.latest()
     }
     for feed, names in fed.items():
         samples = {name: {(feed,) * len(board.metrics[name].labels): 1.0} for name in names}
@@ -52,7 +52,8 @@ def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 def _families(parts: Parts) -> dict[str, Metric]:
     return {
-        metric.name + SUFFIXES.get(metric.type, ""): metric for metric in parts.registry.collect()
+        metric.name + SUFFIXES.get(metric.type, ""): metric
+        for metric in parts.telemetry.registry.collect()
     }
 
 
@@ -66,7 +67,7 @@ def test_every_promised_metric_is_there_and_no_other(nothing_running: Parts) -> 
 
 
 def test_names_stand_once(nothing_running: Parts) -> None:
-    names = [metric.name for metric in nothing_running.registry.collect()]
+    names = [metric.name for metric in nothing_running.telemetry.registry.collect()]
     assert len(names) == len(set(names))
 
 
@@ -99,14 +100,14 @@ def test_whatever_is_of_a_database_says_of_which(families: dict[str, Metric]) ->
 
 
 def test_what_is_served_stands_in_openmetrics_too(everything_known: Parts) -> None:
-    body = generate_openmetrics(everything_known.registry).decode()  # type: ignore[no-untyped-call]
+    body = generate_openmetrics(everything_known.telemetry.registry).decode()  # type: ignore[no-untyped-call]
     families = list(text_string_to_metric_families(body))  # type: ignore[no-untyped-call]
     names = {family.name + SUFFIXES.get(family.type, "") for family in families}
     assert names == set(ALL)
 
 
 def test_text_format_types_are_those_that_prometheus_knows(everything_known: Parts) -> None:
-    body = generate_latest(everything_known.registry).decode()
+    body = generate_latest(everything_known.telemetry.registry).decode()
     types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE "))
     for name, promise in ALL.items():
         assert types[name] == ("gauge" if promise.type == "info" else promise.type)

@@ -197,9 +197,9 @@ async def test_table_tells_before_after_change_and_lately(tmp_path: Path) -> Non
 
 async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
     before, after = hostile_parts(tmp_path / "a", "a"), assemble(tmp_path / "b", [])
-    after.subject.judge.go_on_from(before.subject.judge)
-    assert before.subject.judge.history.points
-    assert after.subject.judge.history.points == ()
+    after.verdict.go_on_from(before.verdict)
+    assert before.verdict.trend.points
+    assert after.verdict.trend.points == ()
 
 
 async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_queries_that_fail_come_first_with_their_reason(tmp_path: Path) ->
 async def test_before_the_first_verdict_the_page_says_what_is_missing(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [])
     assert "No verdict yet" in (await _read(parts)).text
-    parts.board.fail(parts.subject.judge.name, State.UNREACHABLE, "no route to host")
+    parts.snapshots.fail(parts.verdict.name, State.UNREACHABLE, "no route to host")
     text = (await _read(parts)).text
     assert "The last attempt to judge ended as unreachable : no route to host" in text
 
@@ -268,7 +268,7 @@ async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(
     bodies = await asyncio.gather(*(parts.pages.status() for _ in range(20)))
     assert len(set(bodies)) == len(threads) == 1
     assert threads[0] != threading.get_ident()
-    parts.board.publish("number", State.OK, {"loom_number": {(): 8.0}})
+    parts.snapshots.publish("number", State.OK, {"loom_number": {(): 8.0}})
     assert await parts.pages.status()
     assert len(threads) == 2, "what has changed is shown"
 

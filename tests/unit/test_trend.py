@@ -10,7 +10,7 @@ from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.outcome import State
 from exporter.learning.metrics import MATCHED
-from exporter.verdict.trend import MOST_POINTS, History
+from exporter.verdict.trend import MOST_POINTS, Trend
 from tests.support.judging import make_deployment, make_evidence
 from tests.support.queries import make_query
 
@@ -42,10 +42,10 @@ tracked:
 
 
 class _Watched:
-    """A board that says what it is told, and the history that is made of it."""
+    """A board that says what it is told, and the trend that is made of it."""
 
     def __init__(self, hour_seconds: float = 3600.0) -> None:
-        self.history = History(TRACKED, Clock(hour_seconds))
+        self.trend = Trend(TRACKED, Clock(hour_seconds))
         self._board = SnapshotStore(FEEDS, {feed.name: 60.0 for feed in FEEDS})
 
     def take(
@@ -66,29 +66,29 @@ class _Watched:
                 for index, metric in enumerate(TIMES)
             }
             self._board.publish("times", State.OK, samples)
-        self.history.take(make_evidence(self._board, later=0.0, now=at))
-        return self.history.points[-1].values
+        self.trend.take(make_evidence(self._board, later=0.0, now=at))
+        return self.trend.points[-1].values
 
 
 def test_there_is_one_point_a_minute() -> None:
     watched = _Watched()
     for seconds in range(0, 300, 15):
         watched.take(NOW + seconds, number=1.0)
-    assert [point.at - NOW for point in watched.history.points] == [0, 60, 120, 180, 240]
+    assert [point.at - NOW for point in watched.trend.points] == [0, 60, 120, 180, 240]
 
 
 def test_minute_is_as_short_as_the_rehearsal_makes_it() -> None:
     watched = _Watched(hour_seconds=3.0)
     for seconds in range(10):
         watched.take(NOW + seconds, number=1.0)
-    assert len(watched.history.points) == 10
+    assert len(watched.trend.points) == 10
 
 
 def test_no_more_than_a_day_is_kept() -> None:
     watched = _Watched()
     for minute in range(MOST_POINTS + 5):
         watched.take(NOW + 60 * minute, number=float(minute))
-    points = watched.history.points
+    points = watched.trend.points
     assert len(points) == MOST_POINTS == 24 * 60
     assert points[0].values[0] == 5.0
     assert points[-1].values[0] == MOST_POINTS + 4
@@ -97,7 +97,7 @@ def test_no_more_than_a_day_is_kept() -> None:
 def test_reader_keeps_what_it_has() -> None:
     watched = _Watched()
     watched.take(NOW, number=1.0)
-    points = watched.history.points
+    points = watched.trend.points
     watched.take(NOW + 60, number=2.0)
     assert [point.values[0] for point in points] == [1.0]
 
@@ -109,7 +109,7 @@ def test_what_is_not_known_is_no_zero() -> None:
 def test_class_is_actual_over_expected_time_of_all_its_roles() -> None:
     watched = _Watched()
     watched.take(NOW, times={("quick", "anon"): (1.0, 1.0), ("slow", "anon"): (0.0, 0.0)})
-    assert watched.history.points[-1].values == (None, None), "nothing was called meanwhile"
+    assert watched.trend.points[-1].values == (None, None), "nothing was called meanwhile"
     later = {
         ("quick", "anon"): (3.0, 2.0),
         ("quick", "admin"): (1.0, 1.0),
@@ -145,4 +145,4 @@ def test_clock_that_is_set_back_draws_no_line_back() -> None:
     watched = _Watched()
     for at in (NOW, NOW + 60, NOW + 120, NOW + 30, NOW + 90):
         watched.take(at, number=1.0)
-    assert [point.at - NOW for point in watched.history.points] == [0, 30, 90]
+    assert [point.at - NOW for point in watched.trend.points] == [0, 30, 90]

@@ -248,7 +248,7 @@ def test_deployment_of_which_nothing_is_known_is_not_judged(deployed: Deployment
 
 def test_value_that_was_looked_at_before_the_phase_was_applied_does_not_count() -> None:
     evidence = _total(1)
-    looked_at = evidence.board["number"].last_success_at
+    looked_at = evidence.snapshots["number"].last_success_at
     assert looked_at is not None
 
     def outcome(applied_at: float) -> Outcome:
