@@ -117,7 +117,7 @@ async def main() -> int:
                     await polled(*drive, WARM_UP)
                     looks = await polled(*drive, POLLS // 2)
                     grown += max(growth(looks), 0.0)
-                    known = "with" if parts.lifecycle.baseline else "without"
+                    known = "with" if parts.lifecycle.status.baseline else "without"
                     print(
                         f"  {doing:12} {looks[0]:6.1f} to {looks[-1]:6.1f}"
                         f" ({growth(looks):+.2f}), {known} a baseline",

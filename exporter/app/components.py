@@ -11,6 +11,7 @@ from exporter.collect.schedule import Schedule, interval_seconds, max_age_second
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
+from exporter.database.facts import FactsReader
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
 from exporter.state import StateStore
@@ -45,11 +46,14 @@ def assemble(
 ) -> Components:
     """Make the components; nothing runs, and nothing connects."""
     clock = Clock(settings.hour)
-    lifecycle = BaselineLifecycle(store, database.name, catalog, clock)
-    verdict = VerdictJob(database, store, catalog, lifecycle, clock)
+    facts = FactsReader(database)
+    people = store.scope(database.name, catalog.deployment.name)
+    lifecycle = BaselineLifecycle(people, catalog, clock)
+    verdict = VerdictJob(facts, people, catalog, lifecycle, clock)
     poller = Poller(
         database,
-        store,
+        facts,
+        people,
         catalog.deployment,
         show_texts=settings.statement_text,
         follower=lifecycle,

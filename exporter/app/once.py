@@ -16,6 +16,7 @@ from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
+from exporter.database.facts import read_facts
 from exporter.errors import UsageError
 from exporter.settings import Settings
 from exporter.state import StateStore
@@ -82,9 +83,9 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
         raise UsageError(f"state: {store.problem}")
     components = assemble(settings, catalog, database, store)
     async with database:
-        await components.verdict.read_facts()  # a database that is away is found out at once
+        await read_facts(database)  # a database that is away is found out at once
         for query in catalog.queries:
             await components.runner.run(query)
         assessment = await components.verdict.assess(components.snapshots)
     missing_state = None if store.path.exists() else store.path
-    return Opinion(assessment, components.lifecycle.refusal, missing_state)
+    return Opinion(assessment, components.lifecycle.status.refusal, missing_state)

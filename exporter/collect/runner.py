@@ -132,8 +132,7 @@ class Runner:
     async def _date_tokens(self, result: Result) -> None:
         """Put the time at which each token changed in its place among the samples."""
         for metric, tokens in result.tokens.items():
-            # In a thread: the store writes to a disk, which may be slow.
-            times = await asyncio.to_thread(
+            times = await self._store.run(
                 self._store.observe, self._database.name, metric, list(tokens.values())
             )
             result.samples[metric] = {

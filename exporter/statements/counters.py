@@ -24,8 +24,7 @@ class Key(NamedTuple):
     toplevel: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """An entry as it was read: sums over its life so far. Times are in seconds.
 
     `stddev_seconds` is that of the population, as the server has it. `since` is when the entry
@@ -54,7 +53,8 @@ class Poll:
     """All entries, read in one statement, with the server's clock before and after.
 
     `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
-    where the extension has no such view. `hidden` counts entries that the role may not see.
+    where the extension has no such view. `hidden` counts entries that the role may not see, and
+    `database_oid` is of the database that answered, None if nobody asked.
     """
 
     started_at: datetime
@@ -63,6 +63,7 @@ class Poll:
     stats_reset: datetime | None = None
     dealloc: int | None = None
     hidden: int = 0
+    database_oid: int | None = None
 
 
 class Delta(NamedTuple):

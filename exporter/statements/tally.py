@@ -4,8 +4,9 @@ A text is asked for after its entry was first seen, and may not be had at once. 
 did meanwhile is kept apart, and counted when it is known as what.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from exporter.catalog.deployment import OTHER, Deployment
@@ -53,6 +54,30 @@ class Counted(NamedTuple):
 
     known: Known
     delta: Delta
+
+
+@dataclass(frozen=True, slots=True)
+class PollWindow:
+    """New calls from one poll to the next, by the server's clock.
+
+    Calls are in it whose statement became known by now, as a rule all of them. `lost` names the
+    classes of which an entry ended: calls of theirs may be missing. `resets` counts the entries
+    that were reset, `evictions` how often others were thrown out; `stats_reset` is when all of them
+    last were.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    counted: Sequence[Counted]
+    lost: frozenset[str] = frozenset()
+    resets: int = 0
+    evictions: int = 0
+    stats_reset: datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the window is; 0 if the server's clock was set back in it."""
+        return max((self.ended_at - self.started_at).total_seconds(), 0.0)
 
 
 @dataclass(slots=True)

@@ -9,10 +9,9 @@ from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
-from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.first_week import DayCheck, Record, week
-from exporter.verdict.look import look, matching
-from exporter.verdict.outcome import Outcome
+from exporter.deployment.records import Outcome, Record
+from exporter.verdict.evidence import Before, Evidence, matching, trusted_series
+from exporter.verdict.first_week import DayCheck, week
 from exporter.verdict.results import CriterionResult, judge_by_hand, judge_criterion
 
 
@@ -148,7 +147,7 @@ def _row(tracked: Tracked, evidence: Evidence) -> Row:
         before, after = change.expected_seconds / change.calls, change.seconds / change.calls
         return Row(tracked.title, before, after, is_time=True)
     metric = tracked.metric or ""
-    now = look(metric, tracked.labels, 0.0, evidence)
+    now = trusted_series(metric, tracked.labels, 0.0, evidence)
     is_known = evidence.deployed.is_complete and not now.doubts
     remembered = evidence.before.gauges.get(metric, {}) if evidence.before else {}
     then = matching(now.label_names, remembered, tracked.labels)

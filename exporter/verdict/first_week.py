@@ -4,32 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
-from exporter.deployment.sign_offs import UnixTime
-from exporter.state import StateStore
+from exporter.deployment.records import Outcome, Record
 from exporter.verdict.conditions import ConditionResult
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult, judge_check, worst
 from exporter.wording import listed, moment
-
-_log = structlog.get_logger(__name__)
-
-
-class Record(BaseModel):
-    """The answer to a check, as it was at the Unix time `at`."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-    outcome: Outcome
-    evidence: str
-    at: UnixTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +80,6 @@ def new_records(checks: Iterable[DayCheck], records: Mapping[str, Record]) -> di
         if check.outcome and check.at is not None and not check.is_manual
     }
     return {name: record for name, record in answered.items() if records.get(name) != record}
-
-
-def load_records(store: StateStore, database: str, deployment: Deployment) -> dict[str, Record]:
-    """Return what is recorded of a deployment; what cannot be read is told and left out."""
-    found: dict[str, Record] = {}
-    for name, content in store.load(database, topic(deployment)).items():
-        try:
-            found[name] = Record.model_validate_json(content)
-        except ValidationError:
-            _log.error("a record of the first week cannot be read; it is made anew", name=name)
-    return found
-
-
-def save_records(
-    store: StateStore, database: str, deployment: Deployment, new: Mapping[str, Record]
-) -> bool:
-    """Write new records; return whether they are written."""
-    written = {name: record.model_dump_json() for name, record in new.items()}
-    return store.save(database, topic(deployment), written)
-
-
-def topic(deployment: Deployment) -> str:
-    """Return where the state keeps them, each under its name."""
-    return f"first week of {deployment.name}"
 
 
 def _span(day: int, deployed: DeploymentProgress, clock: Clock) -> _Span | None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from exporter.catalog import Metric
 from exporter.collect.snapshot import Samples
+from exporter.deployment.records import Outcome
 from exporter.verdict.assess import Assessment, Verdict
-from exporter.verdict.outcome import Outcome
 
 PENDING = "pending"
 """The status of a check whose answer is still to come."""

@@ -13,6 +13,7 @@ from exporter import __version__
 from exporter.catalog import Deployment
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
+from exporter.deployment.records import Outcome
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.redaction import redact
 from exporter.render.machine import verify_json
@@ -21,7 +22,6 @@ from exporter.render.text import OUTCOME_MARKS, TITLES, summary
 from exporter.verdict.assess import Assessment, Verdict
 from exporter.verdict.job import VerdictJob
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult
 from exporter.web.activity import queries, samples, slowest
 from exporter.web.exposition import KEPT_SECONDS
@@ -187,7 +187,7 @@ def _baseline(subject: Subject, assessment: Assessment, ticks: float) -> str:
     """Return in a sentence what the deployment is held against."""
     if before := assessment.before:
         return f"Held against {moment(before.began_at)} to {moment(before.ended_at)}."
-    if refusal := subject.keeper.refusal:
+    if refusal := subject.keeper.status.refusal:
         return f"The baseline is refused: {refusal}"
     collected = samples(subject.board, "loom_baseline_collected_seconds", ticks)
     if collected:

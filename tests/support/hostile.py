@@ -91,7 +91,7 @@ tracked:
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):
-        parts.verdict.trend.take(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
+        parts.verdict.trend.record(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
     judged(parts, assess(text, deployment, {}, evidence))
     return parts
 

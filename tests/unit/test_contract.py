@@ -46,7 +46,7 @@ def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     for feed, names in fed.items():
         samples = {name: {(feed,) * len(board.metrics[name].labels): 1.0} for name in names}
         board.publish(feed, State.OK, samples)
-    parts.store.set_aside_at = 1.0
+    parts.store._file.set_aside_at = 1.0
     return parts
 
 

@@ -15,10 +15,10 @@ from exporter.catalog.criteria import Condition
 from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.deployment.records import Outcome
 from exporter.redaction import redact
 from exporter.verdict.conditions import ConditionResult, judge_condition
-from exporter.verdict.look import SETTLE_SECONDS
-from exporter.verdict.outcome import Outcome
+from exporter.verdict.evidence import SETTLE_SECONDS
 from tests.support.judging import (
     APPLIED_AT,
     DONE,
