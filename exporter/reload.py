@@ -45,8 +45,8 @@ class Reloaded(Generic[_T]):
         self.problem: str | None = None
         """Why the files as they are now are not in force; None while they are."""
 
-    def look(self) -> _T:
-        """Return the latest that could be used, after a look at whether anything changed."""
+    def read(self) -> _T:
+        """Return the latest that could be used, reading the files again if they changed."""
         # The stamp is taken before the files are read: what is written meanwhile is a change.
         seen = self._stamp()
         if seen == self._seen and not (self.problem and time.monotonic() >= self._next_try):

@@ -57,7 +57,7 @@ def _raise_descriptor_limit() -> None:
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
     conninfo = reloaded_conninfo(settings)  # a malformed one ends it now, not at the first query
     stop = _stop_signal()
-    database = Database(settings.database_name, conninfo.look)
+    database = Database(settings.database_name, conninfo.read)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
     watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
     health = Health(
@@ -66,7 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
     )
     app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
     tls = web.tls if web else None
-    async with serving(app, listener, tls.look if tls else None):
+    async with serving(app, listener, tls.read if tls else None):
         await database.open()
         watch.start()
         _log.info(

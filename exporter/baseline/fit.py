@@ -3,6 +3,7 @@
 from exporter.baseline.artefact import Baseline, Provenance
 from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.facts import SETTINGS, ServerFacts
+from exporter.database.identity import DatabaseIdentity
 
 _SINCE = "are not what they were when the baseline was measured"
 
@@ -74,19 +75,13 @@ def check_fits(
 
 
 def _refuse_another_database(identity: Provenance, facts: ServerFacts) -> None:
-    systems = (identity.system_identifier, facts.system_identifier)
-    if None not in systems and systems[0] != systems[1]:
-        difference = f"server {systems[0]}, and this is server {systems[1]}"
-    elif identity.database_name != facts.database_name:
-        difference = f"database {identity.database_name!r}, and this is {facts.database_name!r}"
-    elif identity.database_oid != facts.database_oid:
-        difference = f"database {identity.database_oid}, and this is {facts.database_oid} (OID)"
-    else:
-        return
-    raise RefusedError(
-        Refusal.OTHER_DATABASE,
-        f"of {difference}; if this is a copy of that one, import it with --allow-other-database",
-    )
+    of = DatabaseIdentity(identity.database_name, identity.database_oid, identity.system_identifier)
+    if difference := of.difference(facts.identity):
+        raise RefusedError(
+            Refusal.OTHER_DATABASE,
+            f"of {difference}; if this is a copy of that one, import it with "
+            "--allow-other-database",
+        )
 
 
 def _doubts(identity: Provenance, facts: ServerFacts, classes_sha256: str | None) -> list[str]:

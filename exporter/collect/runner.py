@@ -37,13 +37,13 @@ class Runner:
     def __init__(
         self,
         database: Database,
-        board: SnapshotStore,
+        snapshots: SnapshotStore,
         store: StateStore,
         telemetry: Telemetry,
         interval_seconds: Mapping[str, float],
     ) -> None:
         self._database = database
-        self._board = board
+        self._snapshots = snapshots
         self._store = store
         self._telemetry = telemetry
         self._interval_seconds = interval_seconds
@@ -92,13 +92,13 @@ class Runner:
             done.set()
 
     async def _run(self, query: MetricSource, ask: Callable[[], Awaitable[RunResult]]) -> None:
-        before = self._board[query.name].state
+        before = self._snapshots[query.name].state
         started = time.monotonic()
         dropped = 0
         detail = ""
         try:
             state, samples, dropped = await ask()
-            self._board.publish(query.name, state, samples)
+            self._snapshots.publish(query.name, state, samples)
         except RunError as error:
             state, detail = error.state, str(error)
         except Exception as error:
@@ -108,7 +108,7 @@ class Runner:
         if self._is_stopping:
             return  # it was we who ended it, and that tells nothing of the database
         if not state.is_success:
-            self._board.fail(query.name, state, detail)
+            self._snapshots.fail(query.name, state, detail)
         self._telemetry.ran(query, state, time.monotonic() - started, dropped)
         self._back_off(query, state)
         if state is not before:
@@ -132,8 +132,7 @@ class Runner:
     async def _date_tokens(self, result: Result) -> None:
         """Put the time at which each token changed in its place among the samples."""
         for metric, tokens in result.tokens.items():
-            # In a thread: the store writes to a disk, which may be slow.
-            times = await asyncio.to_thread(
+            times = await self._store.run(
                 self._store.observe, self._database.name, metric, list(tokens.values())
             )
             result.samples[metric] = {

@@ -19,30 +19,32 @@ class SnapshotStore:
     single assignment.
     """
 
-    def __init__(self, feeds: Iterable[MetricSource], max_age_seconds: Mapping[str, float]) -> None:
+    def __init__(
+        self, sources: Iterable[MetricSource], max_age_seconds: Mapping[str, float]
+    ) -> None:
         """Begin with an empty snapshot for each query."""
         self._snapshots: dict[str, Snapshot] = {}
-        self._feeders: dict[str, list[str]] = {}
+        self._sources: dict[str, list[str]] = {}
         self.metrics: dict[str, Metric] = {}
-        """Every metric by name; feeds that share one agree on what is exposed of it."""
-        for feed in feeds:
-            self._snapshots[feed.name] = Snapshot(feed.name, max_age_seconds[feed.name])
-            for name, metric in feed.metrics.items():
-                self._feeders.setdefault(name, []).append(feed.name)
+        """Every metric by name; sources that share one agree on what is exposed of it."""
+        for source in sources:
+            self._snapshots[source.name] = Snapshot(source.name, max_age_seconds[source.name])
+            for name, metric in source.metrics.items():
+                self._sources.setdefault(name, []).append(source.name)
                 self.metrics.setdefault(name, metric)
         self.generation = 0
-        """Grows with each change; what was made of the board is current while it stays."""
+        """Grows with each change; what was made of the snapshots is current while it stays."""
 
     def __getitem__(self, query: str) -> Snapshot:
         return self._snapshots[query]
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
+    def latest(self) -> tuple[Snapshot, ...]:
         """Return the latest snapshot of each query, by name."""
         return tuple(self._snapshots.values())
 
-    def feeders(self, metric: str) -> tuple[Snapshot, ...]:
+    def of_metric(self, metric: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of the queries that feed `metric`."""
-        return tuple(self._snapshots[query] for query in self._feeders.get(metric, ()))
+        return tuple(self._snapshots[query] for query in self._sources.get(metric, ()))
 
     @property
     def is_complete(self) -> bool:
@@ -61,7 +63,7 @@ class SnapshotStore:
             raise ValueError(f"not declared: {', '.join(sorted(undeclared))}")
         now = time.monotonic()
         for metric, series in samples.items():
-            for other in self.feeders(metric):
+            for other in self.of_metric(metric):
                 shown = other.fresh_samples(now).get(metric, {})
                 if other.query != query and not series.keys().isdisjoint(shown):
                     raise RunError(

@@ -3,17 +3,17 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
 from exporter import __version__
 from exporter.baseline import artefact
 from exporter.catalog.deployment import Deployment
+from exporter.clock import Clock, hour_of_day
 from exporter.comparison.backtest import backtest
 from exporter.comparison.expectations import by_hour
 from exporter.comparison.noise import Profile, noise, profile
-from exporter.comparison.rhythm import hour_of_day, hour_of_week
 from exporter.comparison.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
 from exporter.learning.hours import LearnedHour
 from exporter.learning.survey import Hours, StatementRole, Survey, hours_of, survey_of, utc
@@ -48,7 +48,7 @@ def build(
     deployment: Deployment,
     *,
     bucket_seconds: float,
-    hour_seconds: float,
+    clock: Clock,
     identity: artefact.Provenance,
     source: Source,
     texts: Mapping[str, str],
@@ -60,7 +60,7 @@ def build(
         buckets: yields the hours in their order; called once, and again for each few statements.
         deployment: the one that the baseline is made for.
         bucket_seconds: how long each of these is.
-        hour_seconds: how long an hour is, 3600 but for a rehearsal.
+        clock: with the length of an hour.
         identity: of the database.
         source: how the hours came about.
         texts: of statements, by identity, as far as they may be shown.
@@ -80,12 +80,12 @@ def build(
             known = places[statement.class_name, statement.role]
             known.profiles.append(whole)
             _compare(known.hours, statement, hours, bucket_seconds)
-    hours_each = bucket_seconds / hour_seconds
+    hours_each = bucket_seconds / clock.hour_seconds
     noises = {
         place: noise(known.profiles, known.hours.values(), hours_each)
         for place, known in places.items()
     }
-    now = datetime.now(UTC)
+    now = utc(clock.now())
     return artefact.Baseline(
         tool_version=__version__,
         created_at=now,
@@ -133,7 +133,7 @@ def _cells_by_hour(hours: Hours, bucket_seconds: float) -> dict[str, dict[int, a
     by_week: defaultdict[int, list[Delta]] = defaultdict(list)
     by_day: defaultdict[int, list[Delta]] = defaultdict(list)
     for start, delta in hours:
-        week = hour_of_week(start, bucket_seconds)
+        week = Clock(bucket_seconds).hour_of_week(start)
         by_week[week].append(delta)
         by_day[hour_of_day(week)].append(delta)
     return {"hours_of_week": _cells(by_week), "hours_of_day": _cells(by_day)}
@@ -158,7 +158,7 @@ def _compare(
     """Add to the sums of each hour what a statement did, against what was to be expected of it."""
     expected = by_hour(statement)
     for start, delta in hours:
-        new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
+        new = contribution(delta, *expected[Clock(bucket_seconds).hour_of_week(start)])
         sums[start] = sums.get(start, Sums()).plus(new)
 
 

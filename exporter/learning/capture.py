@@ -10,19 +10,20 @@ from pathlib import Path
 from exporter.baseline.artefact import Baseline
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog, Metric
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import NO_SAMPLES, Samples
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
-from exporter.database.facts import ServerFacts, read_facts
-from exporter.database.identity import DatabaseIdentity, identity_of
-from exporter.deployment.history import APPLIED, MigrationHistory
+from exporter.database.facts import FactsReader, ServerFacts
+from exporter.database.identity import DatabaseIdentity
+from exporter.deployment.history import APPLIED, MigrationHistory, applied_migrations
 from exporter.errors import ExporterError
 from exporter.learning.build import build
-from exporter.learning.gauges import gauges_of, take
+from exporter.learning.document import class_rules_digest
+from exporter.learning.gauges import gauges_of, taken_from
 from exporter.learning.hours import LearnedHour, shown_texts
-from exporter.learning.lifecycle import class_rules_digest
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
@@ -53,9 +54,9 @@ class _Collector:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     ended_at: float = 0.0
 
-    def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
+    def on_poll(self, identity: DatabaseIdentity, window: PollWindow | None) -> Samples:
         """Take a window in."""
-        del owner  # one capture is of one database
+        del identity  # one capture is of one database
         if window:
             self.ended_at = window.ended_at.timestamp()
             self.texts.update(shown_texts(window.counted))
@@ -95,11 +96,12 @@ async def capture(
             was nothing to be seen.
         RunError: with the state in which a look at the database ended.
     """
-    facts = await read_facts(database)
+    reader = FactsReader(database)
+    facts = await reader.read()
     with tempfile.TemporaryDirectory(prefix="loom-exporter-") as folder:
         store = StateStore(Path(folder) / "state.sqlite3")
         try:
-            stage = _Stage(settings, catalog, database, store, facts)
+            stage = _Stage(settings, catalog, database, store, reader, facts)
             await stage.look()
             if seconds is None:
                 collector = await stage.count_all(tell)
@@ -124,12 +126,15 @@ class _Stage:
         catalog: Catalog,
         database: Database,
         store: StateStore,
+        reader: FactsReader,
         facts: ServerFacts,
     ) -> None:
         self._settings = settings
+        self._clock = Clock(settings.hour)
         self._catalog = catalog
         self._database = database
-        self._store = store
+        self._people = store.scope(database.name, catalog.deployment.name)
+        self._reader = reader
         self._facts = facts
         wanted = [
             query
@@ -139,16 +144,20 @@ class _Stage:
         # The history last: what was asked before it is from before.
         self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
-        self._board = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
+        self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
-        self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, settings.hour)
+        self._runner = Runner(
+            database, self._snapshots, store, telemetry, dict.fromkeys(names, 0.0)
+        )
+        self._history = MigrationHistory(self._people, catalog.deployment, self._clock)
 
     async def look(self) -> None:
         """Run the queries whose gauges are remembered, and make sure that all is as before."""
         for query in self._queries:
             await self._runner.run(query)
-        seen = self._tracker.look(identity_of(self._facts), self._board)
+        migrations = applied_migrations(self._snapshots, self._clock)
+        run = self._people.store.run
+        seen = await run(self._history.record, self._facts.identity, migrations)
         if seen.has_begun is None:
             raise CaptureError(
                 "baseline: it is not known whether the deployment has begun; "
@@ -190,12 +199,12 @@ class _Stage:
         """Make the baseline of what was collected."""
         buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
         whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
-        taken = (take(self._board[query.name], query) for query in self._queries)
+        taken = (taken_from(self._snapshots[query.name], query) for query in self._queries)
         return build(
             lambda: buckets,
             self._catalog.deployment,
             bucket_seconds=collector.bucket_seconds or whole_seconds,
-            hour_seconds=self._settings.hour,
+            clock=self._clock,
             identity=provenance_of(self._facts, class_rules_digest(self._catalog.deployment)),
             source="captured" if collector.bucket_seconds else "since_reset",
             texts=collector.texts,
@@ -205,7 +214,8 @@ class _Stage:
     def _poller(self, collector: _Collector, *, from_zero: bool) -> Poller:
         return Poller(
             self._database,
-            self._store,
+            self._reader,
+            self._people,
             self._catalog.deployment,
             show_texts=self._settings.statement_text,
             follower=collector,

@@ -24,9 +24,8 @@ class Key(NamedTuple):
     toplevel: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One reading of an entry: sums over its life so far. Times are in seconds.
+class Reading(NamedTuple):
+    """An entry as it was read: sums over its life so far. Times are in seconds.
 
     `stddev_seconds` is that of the population, as the server computes it. `since` is when the entry
     began (extension 1.11 and newer); older ones have `min_seconds` and `max_seconds` instead.
@@ -52,8 +51,9 @@ class Reading:
 class Poll:
     """All entries, read by one statement, with the server's clock before and after.
 
-    `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None if
-    the extension has no such view. `hidden` is the number of entries that the role may not see.
+    `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
+    where the extension has no such view. `hidden` counts entries that the role may not see, and
+    `database_oid` is of the database that answered, None if nobody asked.
     """
 
     started_at: datetime
@@ -62,6 +62,7 @@ class Poll:
     stats_reset: datetime | None = None
     dealloc: int | None = None
     hidden: int = 0
+    database_oid: int | None = None
 
 
 class Delta(NamedTuple):

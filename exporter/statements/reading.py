@@ -164,6 +164,7 @@ def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
         before["stats_reset"] and datetime.fromisoformat(before["stats_reset"]),
         before["dealloc"],
         hidden,
+        before["database"],
     )
 
 

@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
-from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.first_week import DayCheck, Record, week
-from exporter.verdict.look import look, matching
-from exporter.verdict.outcome import Outcome
+from exporter.deployment.records import Outcome, Record
+from exporter.verdict.evidence import Before, Evidence, matching, trusted_series
+from exporter.verdict.first_week import DayCheck, week
 from exporter.verdict.results import CriterionResult, judge_by_hand, judge_criterion
 
 
@@ -82,7 +82,7 @@ def assess(
     deployment: Deployment,
     records: Mapping[str, Record],
     evidence: Evidence,
-    hour_seconds: float = 3600.0,
+    clock: Clock = Clock(),
 ) -> Assessment:
     """Judge the deployment on what is known; nothing else is asked, and nothing is changed.
 
@@ -91,7 +91,7 @@ def assess(
         deployment: by what it is judged.
         records: what the first week has recorded so far; see `first_week.new_records`.
         evidence: what is known.
-        hour_seconds: how long an hour is, which a rehearsal shortens.
+        clock: with the length of a day.
     """
     criteria = {
         name: judge_criterion(name, criterion, evidence)
@@ -115,7 +115,7 @@ def assess(
         evidence.before,
         tuple(criteria.values()),
         sign_offs,
-        week(deployment, criteria, records, evidence, hour_seconds),
+        week(deployment, criteria, records, evidence, clock),
         _blamed(deployment, criteria),
         tuple(_row(tracked, evidence) for tracked in deployment.tracked),
     )
@@ -147,7 +147,7 @@ def _row(tracked: Tracked, evidence: Evidence) -> Row:
         before, after = change.expected_seconds / change.calls, change.seconds / change.calls
         return Row(tracked.title, before, after, is_time=True)
     metric = tracked.metric or ""
-    now = look(metric, tracked.labels, 0.0, evidence)
+    now = trusted_series(metric, tracked.labels, 0.0, evidence)
     is_known = evidence.deployed.is_complete and not now.doubts
     remembered = evidence.before.gauges.get(metric, {}) if evidence.before else {}
     then = matching(now.label_names, remembered, tracked.labels)

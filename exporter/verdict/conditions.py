@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
-from exporter.verdict.evidence import Evidence
-from exporter.verdict.look import Labels, Look, look, matching
-from exporter.verdict.outcome import Outcome, verdict_of
+from exporter.deployment.records import Outcome
+from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, matching, trusted_series
+from exporter.verdict.outcome import verdict_of
 from exporter.wording import age, listed, moment, number, selector, series_name, share
 
 
@@ -114,12 +114,12 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
 def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     metric = condition.metric or ""
     since = _applied_at(phase, evidence)
-    found = look(metric, condition.labels, since, evidence)
+    found = trusted_series(metric, condition.labels, since, evidence)
     if condition.sum:
         if found.doubts:
             return ConditionResult(Outcome.INCONCLUSIVE, listed(found.doubts))
         metric = f"the sum of {selector(metric, condition.labels)}"
-        found = Look((), {(): math.fsum(found.series.values())}, ())
+        found = TrustedSeries((), {(): math.fsum(found.series.values())}, ())
     doubts = [*found.doubts, *_gone(condition, found, evidence)]
     seen: list[_Seen] = []
     missed: list[_Seen] = []
@@ -158,7 +158,7 @@ def _all_hold(condition: Condition, metric: str, seen: list[_Seen]) -> str:
 
 
 def _blamed_by_series(
-    phase: str, found: Look, missed: list[_Seen], evidence: Evidence
+    phase: str, found: TrustedSeries, missed: list[_Seen], evidence: Evidence
 ) -> tuple[str, ...]:
     """Return the phase or, if that is all of them, those that the failing series name."""
     if phase != ALL or "phase" not in found.label_names:
@@ -205,11 +205,11 @@ def _value_before(condition: Condition, labels: Labels, evidence: Evidence) -> f
 
 
 def _value_of(metric: str, since: float, evidence: Evidence) -> float | str:
-    found = look(metric, {}, since, evidence)
+    found = trusted_series(metric, {}, since, evidence)
     return found.series.get((), "; ".join(found.doubts))
 
 
-def _gone(condition: Condition, found: Look, evidence: Evidence) -> list[str]:
+def _gone(condition: Condition, found: TrustedSeries, evidence: Evidence) -> list[str]:
     """Say which series the baseline has and which are not there now, where that is compared."""
     if condition.comparison.against != BASELINE or condition.sum or found.doubts:
         return []
@@ -225,5 +225,5 @@ def _series_before(condition: Condition, evidence: Evidence) -> dict[Labels, flo
     metric = condition.metric or ""
     if evidence.before is None:
         return {}
-    names = evidence.board.metrics[metric].labels
+    names = evidence.snapshots.metrics[metric].labels
     return matching(names, evidence.before.gauges.get(metric, {}), condition.labels)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.catalog.criteria import ALL, Check, Criterion
+from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import Outcome
 from exporter.wording import moment
 
 

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.baseline.codec import Refusal, dumps, loads
-from exporter.learning.lifecycle import TOPIC
 from tests.support.daemon import command
 from tests.support.lives import PLACE, Application, baseline_is
 from tests.support.observers import eventually
-from tests.support.shipped_queries import DEPLOYMENT
-from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +27,7 @@ def captured(monitored: LoomDatabase, lives: Lives) -> str:
     done = command("baseline", "capture", "--since-reset", env=lives.env)
     assert done.returncode == 0, done.stderr
     document = lives.document
-    with opened(lives.state) as store:
-        assert store.save("loom", TOPIC, {DEPLOYMENT.name: None})
+    lives.write(None, of=document)
     return document
 
 
@@ -47,8 +43,7 @@ def test_baseline_that_cannot_be_trusted_is_refused_and_everything_else_goes_on(
     with lives.daemon() as daemon:
         daemon.wait_until_ready()
         for reason, document in others.items():
-            with opened(lives.state) as store:
-                assert store.save("loom", TOPIC, {DEPLOYMENT.name: document})
+            lives.write(document, of=captured)
             _assert_refused(daemon, reason)
             done = command("baseline", "show", env=lives.env)
             assert done.returncode == (4 if reason is Refusal.OTHER_DATABASE else 1)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,8 +72,9 @@ def _site(parts: Parts) -> Iterator[Site]:
 
 def _hurried(parts: Parts) -> Parts:
     """Let the page look for news five times a second."""
-    components = parts.components
-    components.interval_seconds[components.judge.name] = 0.2
+    hurried = {**parts.interval_seconds, parts.verdict.name: 0.2}
+    overview = parts.overview
+    parts.pages.show(parts.snapshots, lambda: replace(overview(), interval_seconds=hurried))
     return parts
 
 
@@ -243,7 +245,7 @@ def test_page_follows_without_a_reload_and_leaves_the_reader_alone(
         page.locator("#quiet summary").scroll_into_view_if_needed()
         position = page.evaluate("scrollY")
         expect(page.locator("#quiet")).to_contain_text("number")
-        site.loop.call_soon_threadsafe(parts.board.fail, "number", State.ERROR, "it broke")
+        site.loop.call_soon_threadsafe(parts.snapshots.fail, "number", State.ERROR, "it broke")
         expect(page.locator("table.queries").first).to_contain_text("it broke")
         assert page.evaluate("window.isSame")
         assert page.locator("#quiet").get_attribute("open") is not None

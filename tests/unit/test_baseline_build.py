@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.baseline.fit import provenance_of
+from exporter.clock import Clock
 from exporter.comparison.noise import DEFAULT_HOUR_LOG_STDDEV, noise, profile
 from exporter.comparison.rule import Sums, contribution
 from exporter.learning.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, build
@@ -44,7 +45,7 @@ def built(
         lambda: hours,
         DEPLOYMENT,
         bucket_seconds=HOUR,
-        hour_seconds=hour_seconds,
+        clock=Clock(hour_seconds),
         identity=provenance_of(FACTS, None),
         source="automatic",
         texts=texts or {},

@@ -120,9 +120,9 @@ async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Pat
     queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
     parts = assemble(tmp_path, queries)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         for query in ("a", "b"):
-            assert parts.board[query].state is State.UNREACHABLE
+            assert parts.snapshots[query].state is State.UNREACHABLE
             assert parts.count("loom_exporter_query_runs_total", query=query) == 1
 
 
@@ -150,7 +150,7 @@ async def test_run_that_still_goes_on_makes_the_next_one_skipped(
     finally:
         await parts.database.close(0.1)
     await first
-    assert parts.board["things"].state is State.UNREACHABLE
+    assert parts.snapshots["things"].state is State.UNREACHABLE
     assert parts.count("loom_exporter_query_runs_total", query="things") == 1
     await parts.runner.run(query)
     assert _skipped(parts, "running") == 1, "it runs again once it has ended"
@@ -165,7 +165,7 @@ async def test_scheduler_that_finds_a_run_going_counts_it(
 ) -> None:
     parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")], conninfo=silent_server)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         await parts.database.open()
         parts.database.is_up = None  # as if it had not been found away a moment ago
         await _until(lambda: _is_running(parts))
@@ -179,7 +179,7 @@ async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -
     opposite = (datetime.now(UTC) + timedelta(hours=12)).hour  # no run is due meanwhile
     parts = assemble(tmp_path, [_query(schedule=f"0 {opposite} * * *")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
         )
@@ -190,7 +190,7 @@ async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -
 async def test_runs_that_were_slept_through_become_one(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [_query(interval="1m")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
         )
@@ -246,7 +246,7 @@ async def test_finish_waits_for_what_goes_on_and_lets_nothing_begin(
     query = _query(interval="30ms", timeout="5ms")
     parts = assemble(tmp_path, [query], conninfo=silent_server)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         await parts.database.open()
         parts.database.is_up = None  # as if it had not been found away a moment ago
         await _until(lambda: _is_running(parts))
@@ -269,7 +269,7 @@ async def test_clock_that_is_set_back_does_not_stop_the_runs(
     monkeypatch.setattr(schedule, "BEAT_SECONDS", 0.05)
     parts = assemble(tmp_path, [_query(interval="100ms", timeout="5ms")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         # What a clock set back by an hour leaves behind: runs that are due in an hour.
         for job in parts.schedule._scheduler.get_jobs():
             job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))

@@ -41,7 +41,7 @@ def _dollar(tag: str, text: str) -> str:
 
 
 STRINGS = st.one_of(
-    st.builds(_quoted, st.sampled_from(("", "N", "U&")), st.just(MARK)),
+    st.builds(_quoted, st.sampled_from(("", "U&")), st.just(MARK)),
     st.builds(lambda a, b: _quoted("", f"{a}{MARK}{b}"), _TEXT, _TEXT),
     st.builds(lambda a, b: _escaped(f"{a}{MARK}{b}"), _TEXT, _TEXT),
     st.builds(lambda tag, a, b: _dollar(tag, f"{a}{MARK}{b}"), _TAG, _TEXT, _TEXT),
