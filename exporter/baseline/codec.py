@@ -1,4 +1,4 @@
-"""A baseline as JSON: written with a checksum, read with suspicion, refused with a reason."""
+"""A baseline as JSON: written with a checksum, validated when it is read, refused with a reason."""
 
 import hashlib
 import json
@@ -57,10 +57,10 @@ def dumps(baseline: Baseline) -> str:
 def loads(text: str) -> Baseline:
     """Return the baseline that a document holds.
 
-    The checksum finds accidents and edits, not forgery: whoever knows how can make another one.
+    The checksum detects accidents and edits, not forgery.
 
     Raises:
-        RefusedError: it cannot be told what the document says, or that it says what was written.
+        RefusedError: the document cannot be read, or is not what was written.
     """
     body = _parse(text)
     _check_schema(body.get("schema"))
@@ -72,7 +72,7 @@ def loads(text: str) -> Baseline:
     if claimed != digest:
         raise RefusedError(
             Refusal.TAMPERED,
-            "not what its checksum says: it was changed after it was written; export it anew",
+            "not what its checksum says: it was changed after it was written; export it again",
         )
     try:
         baseline = Baseline.model_validate(body)
@@ -90,7 +90,7 @@ def _parse(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if _is_cut_off(text.rstrip(), error):
             raise RefusedError(
-                Refusal.TRUNCATED, "cut off: its end is missing; export it anew"
+                Refusal.TRUNCATED, "cut off: its end is missing; export it again"
             ) from None
         _refuse_shape("not JSON")
     if not isinstance(body, dict):
@@ -140,5 +140,5 @@ def _refuse_shape(what: str) -> NoReturn:
 def _refuse_version(what: str) -> NoReturn:
     raise RefusedError(
         Refusal.NEWER_VERSION,
-        f"of a newer loom-exporter, {what}; upgrade this one, or capture a baseline anew",
+        f"of a newer loom-exporter, {what}; upgrade this one, or capture another baseline",
     )

@@ -1,4 +1,4 @@
-"""How far the deployment has come, as metrics tell it."""
+"""How far the deployment has come, and its metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ METRICS: Mapping[str, Metric] = {
 class PhaseProgress(NamedTuple):
     """One phase: whether all of its migrations are applied, and since when (Unix time).
 
-    `is_applied` is None while that is not known. `at` is None before, and where the phase was
-    applied at some time before anybody looked.
+    `is_applied` is None while that is not known. `at` is None before the phase is applied, and
+    where it was applied before the first look.
     """
 
     is_applied: bool | None = None
@@ -44,7 +44,7 @@ class DeploymentProgress:
     """How far the deployment has come. Times are Unix times.
 
     `began_at` is when its first migration appeared, `ended_at` when the last one did or, if that
-    is later, when the rollout of the application was marked; None as long as it is not known.
+    is later, when the rollout of the application was marked; None while it is not known.
     `settled_at` is the end of the warm-up that follows.
     """
 

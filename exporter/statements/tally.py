@@ -1,7 +1,7 @@
-"""What is known of the statements so far: counters by class and role, and what they rest on.
+"""Counters of statements by class and role, and the entries from which they are counted.
 
-A text is asked for after its entry was first seen, and may not be had at once. What such an entry
-did meanwhile is kept apart, and counted when it is known as what.
+The text of an entry is read after the entry was first seen, and not always at once. Until then its
+calls are pending; they are counted when its class is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +17,9 @@ from exporter.statements.text import display_text, identity
 
 
 class Known(NamedTuple):
-    """What an entry is; `identity` and `shown` are None where there is no text to go by.
+    """What is known of an entry; `identity` and `shown` are None where it has no text.
 
-    `how` says how its class was found out, as `Classification` does, or that it is `ambiguous`.
+    `how` says how its class was found, as `Classification` does, or that it is `ambiguous`.
     """
 
     identity: str | None
@@ -30,7 +30,7 @@ class Known(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the statements of one class did as one role. Grows only."""
+    """Sums of the statements of one class as one role. Grows only."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -50,7 +50,7 @@ class Totals(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """New calls, and what made them."""
+    """New calls, and their statement."""
 
     known: Known
     delta: Delta
@@ -82,10 +82,10 @@ class PollWindow:
 
 @dataclass(slots=True)
 class Tally:
-    """All that the next poll needs; `take` is how it comes about.
+    """All that the next poll needs; `take` brings it up to date.
 
-    `totals` are by class and role. `pending` holds what entries of unknown text did. `unread` are
-    those whose text is to be asked for, and `users` the name of each role that was met, by its OID.
+    `totals` are by class and role, `pending` has the calls of entries whose text is not known, and
+    `users` the name of each role that was seen, by its OID.
     """
 
     poll: Poll | None = None
@@ -97,20 +97,20 @@ class Tally:
     evictions: int = 0
 
     def unread(self, poll: Poll, step: Advance) -> list[Key]:
-        """Return the entries of `poll` whose text is not known; those that were called first."""
+        """Return the entries of `poll` whose text is not known, those with new calls first."""
         unknown = [key for key in poll.readings if key not in self.known or key in step.fresh]
         return sorted(unknown, key=lambda key: key not in step.deltas and key not in self.pending)
 
     def take(
         self, poll: Poll, step: Advance, read: Mapping[Key, Known], asked: Iterable[Key]
     ) -> list[Counted]:
-        """Count what is new in a poll, and return it as far as it is known what it was.
+        """Count the new calls of a poll, and return those whose statement is known.
 
         Args:
             poll: the poll.
             step: how it differs from the last one.
-            read: what was learnt of entries.
-            asked: the entries of which it was asked; those that are not in `read` are gone.
+            read: the entries whose text was read.
+            asked: the entries whose text was asked for; those not in `read` are gone.
         """
         for key in step.fresh:
             self.known.pop(key, None)
@@ -144,7 +144,7 @@ class Tally:
 def recognise(
     texts: Mapping[Key, StatementText], deployment: Deployment, *, show: bool
 ) -> dict[Key, Known]:
-    """Sort statements into classes; takes a millisecond for each, and the stack of the parser."""
+    """Classify statements; takes a millisecond for each, and the stack of the parser."""
     found: dict[Key, Known] = {}
     for key, text in texts.items():
         class_name, how, ambiguous = classify(text.text, deployment.classes)

@@ -1,4 +1,4 @@
-"""What is exposed of the verdict: metrics, and their samples."""
+"""The metrics of the verdict, and their samples."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from exporter.deployment.records import Outcome
 from exporter.verdict.assess import Assessment, Verdict
 
 PENDING = "pending"
-"""The status of a check whose answer is still to come."""
+"""The status of a check that has no answer yet."""
 
 
 def _gauge(text: str, *labels: str) -> Metric:
