@@ -1,4 +1,4 @@
-"""Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
+"""Runs once what the daemon runs on a schedule: one query, or everything the verdict rests on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class QueryAnswer:
 
 
 async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryAnswer:
-    """Run `query` as the daemon would, and remember nothing.
+    """Run `query` as the daemon would; nothing is written to the state.
 
     Raises:
         UsageError: the connection string is missing or malformed.
@@ -47,7 +47,7 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
     snapshots = SnapshotStore(only.queries, {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:
-        _log.error("it is not known when tokens last changed", reason=store.problem)
+        _log.error("the times at which tokens changed are not known", reason=store.problem)
     runner = Runner(
         database, snapshots, store, Telemetry(database.name, only.queries), {query.name: 60.0}
     )
@@ -60,7 +60,7 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The verdict, why the baseline is refused, if it is, and where the daemon left nothing."""
+    """The verdict, why the baseline is refused, if it is, and the state file if it is missing."""
 
     assessment: Assessment
     refusal: RefusedError | None
@@ -68,22 +68,23 @@ class Opinion:
 
 
 async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
-    """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
+    """Judge the deployment by the state of the daemon and one run of each query.
+
+    Nothing is written to the state.
 
     Raises:
-        UsageError: the connection string is missing or malformed, or what the daemon remembers
-            cannot be read.
+        UsageError: the connection string is missing or malformed, or the state cannot be read.
         RunError: with the state in which the database was found.
     """
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
-    if store.problem:  # later it would be that nothing may be written, which nobody asked for
+    if store.problem:  # now, for later it says that the store is read-only
         raise UsageError(f"state: {store.problem}")
     components = assemble(settings, catalog, database, store)
     async with database:
-        await read_facts(database)  # a database that is away is found out at once
+        await read_facts(database)  # a database that is down is an error at once
         for query in catalog.queries:
             await components.runner.run(query)
         assessment = await components.verdict.assess(components.snapshots)

@@ -1,4 +1,4 @@
-"""What a baseline says, as one document; `exporter.baseline.codec` makes JSON of it.
+"""The baseline as one document; `exporter.baseline.codec` reads and writes it as JSON.
 
 It keeps sums, not means. Times in it are UTC, durations are in seconds.
 """
@@ -63,7 +63,7 @@ class Provenance(_Model):
     id_algorithm: str = ALGORITHM
     """How statements are named (`exporter.statements.text`)."""
     classes_sha256: Digest | None
-    """A hash of the rules that put statements into classes; None if nobody told."""
+    """A hash of the rules that put statements into classes; None where it is not known."""
 
 
 class Excluded(_Model):

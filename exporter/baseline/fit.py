@@ -12,7 +12,7 @@ _DECISIVE = ("pg_stat_statements.track", "pg_stat_statements.track_planning")
 
 
 def provenance_of(facts: ServerFacts, classes_sha256: str | None) -> Provenance:
-    """Return the identity of a baseline that is measured on this database, by these rules."""
+    """Return the provenance of a baseline that is measured on this database, by these rules."""
     return Provenance(
         system_identifier=facts.system_identifier,
         database_oid=facts.database_oid,
@@ -30,7 +30,7 @@ def provenance_of(facts: ServerFacts, classes_sha256: str | None) -> Provenance:
 def adopted(baseline: Baseline, facts: ServerFacts) -> Baseline:
     """Return the baseline as one of this database, such as a restored copy or a branch.
 
-    Version and settings stay those under which it was measured: they are compared all the same.
+    Version and settings stay those under which it was measured, and are still compared.
     """
     identity = baseline.identity.model_copy(
         update={
@@ -51,7 +51,7 @@ def check_fits(
         baseline: as it was read.
         facts: of the database that is watched now.
         deployment_name: of the deployment that is watched now.
-        classes_sha256: a hash of the rules of now, as in `Identity`; None compares none.
+        classes_sha256: a hash of the current rules, as in `Provenance`; None compares none.
 
     Raises:
         RefusedError: the baseline is of something else.
@@ -61,7 +61,7 @@ def check_fits(
         raise RefusedError(
             Refusal.OTHER_DEPLOYMENT,
             f"of the deployment {baseline.deployment!r}, and this is {deployment_name!r}; "
-            "point --queries at the folder of that one, or capture a baseline anew",
+            "point --queries at the folder of that one, or capture another baseline",
         )
     for name in _DECISIVE:
         before, now = baseline.identity.settings.get(name), facts.settings.get(name)
@@ -69,7 +69,7 @@ def check_fits(
             raise RefusedError(
                 Refusal.OTHER_SETTINGS,
                 f"measured with {name} {_told(before)}, and now it is {_told(now)}; "
-                "set it as it was, or capture a baseline anew",
+                "set it as it was, or capture another baseline",
             )
     return _doubts(baseline.identity, facts, classes_sha256)
 

@@ -1,4 +1,4 @@
-"""What is known now: the latest snapshot of each query, for whoever wants to read it."""
+"""The latest snapshot of each query and job, for readers on any thread."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -26,14 +26,14 @@ class SnapshotStore:
         self._snapshots: dict[str, Snapshot] = {}
         self._sources: dict[str, list[str]] = {}
         self.metrics: dict[str, Metric] = {}
-        """Every metric by name; sources that share one agree on what is exposed of it."""
+        """Every metric by name; sources that share one define it alike."""
         for source in sources:
             self._snapshots[source.name] = Snapshot(source.name, max_age_seconds[source.name])
             for name, metric in source.metrics.items():
                 self._sources.setdefault(name, []).append(source.name)
                 self.metrics.setdefault(name, metric)
         self.generation = 0
-        """Grows with each change; what was made of the snapshots is current while it stays."""
+        """Grows with each change: anything rendered before is current while it stays."""
 
     def __getitem__(self, query: str) -> Snapshot:
         return self._snapshots[query]
@@ -52,7 +52,7 @@ class SnapshotStore:
         return all(snapshot.state for snapshot in self._snapshots.values())
 
     def publish(self, query: str, state: State, samples: Samples) -> None:
-        """Replace what `query` said by what it says now.
+        """Replace the samples of `query`.
 
         Raises:
             RunError: `error`, another query shows a sample with the same name and labels. Shown
@@ -74,7 +74,7 @@ class SnapshotStore:
         self._replace(Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time()))
 
     def fail(self, query: str, state: State, detail: str) -> None:
-        """Note that `query` has nothing new to say; what it said before may go (`keeps_values`)."""
+        """Note that `query` failed; its samples stay if the state keeps them (`keeps_values`)."""
         old = self._snapshots[query]
         samples = old.samples if state.keeps_values else NO_SAMPLES
         self._replace(

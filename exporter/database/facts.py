@@ -1,4 +1,4 @@
-"""What a baseline is tied to: which database this is, and what decides how fast it is.
+"""What a baseline depends on: which database this is, and what decides how fast it is.
 
 Only catalogs and settings are read, which any role may.
 """
@@ -119,7 +119,7 @@ async def read_facts(database: Database) -> ServerFacts:
 
 
 class FactsReader:
-    """Reads the facts of a database again and again, for several who need them."""
+    """Keeps the facts of a database, and reads them again when they are too old."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -129,12 +129,12 @@ class FactsReader:
         """Unix time at which the database was first seen to be another one than before."""
 
     async def read(self, max_age_seconds: float = 60.0) -> ServerFacts:
-        """Return the facts, as they were found out so many seconds ago at most.
+        """Return the facts, read at most `max_age_seconds` ago.
 
-        A database that is away is still the one that it was.
+        While the database cannot be reached, these are the facts from before.
 
         Raises:
-            RunError: they were never found out, and the question ended in this state.
+            RunError: they were never read, and the question ended in this state.
         """
         known = self._facts
         if known and time.monotonic() < self._read_at + max_age_seconds:

@@ -11,13 +11,13 @@ class DatabaseIdentity(NamedTuple):
     system: str | None
 
     def is_same(self, other: "DatabaseIdentity") -> bool:
-        """Return whether these are one database, as far as can be known."""
+        """Return whether these are one database, as far as is known."""
         return self.difference(other) is None
 
     def difference(self, other: "DatabaseIdentity") -> str | None:
-        """Return what differs, with `other` as the one of now; None if these are one database.
+        """Return how this one differs from `other`, the current one; None if they are the same.
 
-        A system identifier that only one of them has says nothing.
+        A system identifier that is known of only one of them is not compared.
         """
         if None not in (self.system, other.system) and self.system != other.system:
             return f"server {self.system}, and this is server {other.system}"

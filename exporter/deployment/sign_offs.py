@@ -1,4 +1,4 @@
-"""What people say of the deployment: who, when, and yes or no."""
+"""Sign-offs: what people say about the deployment, who, when, and yes or no."""
 
 import difflib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class SignOffError(UsageError):
 
 
 UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
-"""Seconds; the end is a year that a calendar still has."""
+"""Seconds; at most a year that the calendar of Python still has."""
 
 
 def _printable(text: str) -> str:
@@ -57,7 +57,7 @@ SIGN_OFFS: Topic[SignOff] = Topic("sign-offs", SignOff)
 
 
 def signable(deployment: Deployment) -> dict[str, str]:
-    """Return the title of everything that is for people to judge, by name."""
+    """Return the title of everything that people judge, by name."""
     manual = {name: each.title for name, each in deployment.criteria.items() if each.manual} | {
         name: each.title for name, each in _checks(deployment).items() if each.manual
     }
@@ -70,8 +70,8 @@ def sign(
     """Return a sign-off of `name` at the Unix time `at`.
 
     Raises:
-        SignOffError: there is nothing of that name for people to judge, or a text is too long, not
-            printable, or missing.
+        SignOffError: people judge nothing of that name, or a text is too long, not printable, or
+            missing.
     """
     known = signable(deployment)
     if name not in known:

@@ -1,4 +1,4 @@
-"""A baseline on demand: of some minutes from now on, or of all since the last reset."""
+"""Makes a baseline on demand: of some minutes from now on, or of all calls since the last reset."""
 
 import asyncio
 import tempfile
@@ -30,7 +30,7 @@ from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
 from exporter.statements.tally import PollWindow
 
 SHORTEST_SECONDS = 60.0
-"""In less than this, hardly any statement is called often enough."""
+"""In less time than this, hardly any statement is called often enough."""
 
 _BUCKETS = 20
 _LEAST_INTERVAL_SECONDS = 2.0
@@ -45,10 +45,10 @@ class CaptureError(ExporterError):
 
 @dataclass(slots=True)
 class _Collector:
-    """Follows the polls, and sorts what was called into buckets."""
+    """Follows the polls, and adds the calls to buckets."""
 
     bucket_seconds: float | None
-    """How long each is; None for one that holds everything since the last reset."""
+    """Length of each; None for a single one with everything since the last reset."""
     buckets: dict[float, LearnedHour] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -89,11 +89,11 @@ async def capture(
         catalog: with the deployment that it is for, and the gauges that are remembered.
         database: that is open.
         seconds: how long to watch; None for what pg_stat_statements has now.
-        tell: is told how it goes, in a few words.
+        tell: prints the progress, in a few words.
 
     Raises:
-        CaptureError: the deployment has begun, or it is not to be known whether it has; or there
-            was nothing to be seen.
+        CaptureError: the deployment has begun, or it is not known whether it has; or no statement
+            was called.
         RunError: with the state in which a look at the database ended.
     """
     reader = FactsReader(database)
@@ -118,7 +118,7 @@ async def capture(
 
 
 class _Stage:
-    """What one capture works with."""
+    """The components of one capture."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _Stage:
         self._history = MigrationHistory(self._people, catalog.deployment, self._clock)
 
     async def look(self) -> None:
-        """Run the queries whose gauges are remembered, and make sure that all is as before."""
+        """Run the queries whose gauges are remembered, and check that no migration is applied."""
         for query in self._queries:
             await self._runner.run(query)
         migrations = applied_migrations(self._snapshots, self._clock)
@@ -178,7 +178,7 @@ class _Stage:
         return collector
 
     async def watch(self, seconds: float, tell: Callable[[str], None]) -> _Collector:
-        """Poll for so many seconds."""
+        """Poll for some seconds."""
         bucket_seconds = max(seconds / _BUCKETS, 2 * _LEAST_INTERVAL_SECONDS)
         collector = _Collector(bucket_seconds)
         poller = self._poller(collector, from_zero=False)
@@ -225,7 +225,7 @@ class _Stage:
 
 
 async def _catch_up(poller: Poller, tell: Callable[[str], None]) -> None:
-    """Poll until every call is known by its statement."""
+    """Poll until the text of every called statement is known."""
     while poller.is_behind:
         tell("reading more texts of statements")
         await poller.ask()

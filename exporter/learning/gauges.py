@@ -1,7 +1,7 @@
-"""What gauges said before the deployment, of those that are to be remembered.
+"""The values of gauges before the deployment, of those with `baseline: true`.
 
-A value counts as from before only when a later look at the history of migrations found none of
-them applied: between two looks nobody knows.
+A value counts as from before only if a later look at the history of migrations found none of them
+applied: between two looks it is not known.
 """
 
 import math
@@ -20,7 +20,7 @@ _RUN_SECONDS = 2.0
 
 
 class Taken(NamedTuple):
-    """What one query said of its gauges, by metric and labels, and the Unix time of that."""
+    """The gauges of one query, by metric and labels, and the Unix time at which they were read."""
 
     at: float
     samples: dict[str, Table[tuple[str, ...], float]]
@@ -43,7 +43,7 @@ class Gauges:
 
     @property
     def known(self) -> tuple[Taken, ...]:
-        """What each query said, as far as it is known to be from before."""
+        """The values of each query that are known to be from before."""
         return tuple(self._known.values())
 
     def begin(self, scope: Scope) -> None:
@@ -53,7 +53,7 @@ class Gauges:
         self._known = {name: taken for name, taken in GAUGES.load(scope).items() if name in names}
 
     def record(self, snapshots: SnapshotStore, clear_at: float) -> None:
-        """Take in what the queries said last.
+        """Take in the latest values.
 
         Args:
             snapshots: with the latest snapshot of each query.
@@ -85,9 +85,9 @@ class Gauges:
 
 
 def taken_from(snapshot: Snapshot, query: Query) -> Taken | None:
-    """Return what a query says now of its gauges that are to be remembered.
+    """Return the gauges of a query that are to be remembered.
 
-    None if there are none, or if it gave no answer lately.
+    None if there are none, or if the last run failed.
     """
     names = [name for name, metric in query.metrics.items() if metric.baseline]
     if not names or not snapshot.state or not snapshot.state.is_success:
@@ -104,7 +104,7 @@ def taken_from(snapshot: Snapshot, query: Query) -> Taken | None:
 
 
 def gauges_of(taken: Iterable[Taken]) -> tuple[artefact.Gauge, ...]:
-    """Return gauges as a baseline holds them; one that several queries feed is put together."""
+    """Return gauges as a baseline has them; those of several queries with one name are merged."""
     series: dict[str, dict[tuple[str, ...], float]] = {}
     taken_at: dict[str, float] = {}
     for each in taken:

@@ -50,11 +50,11 @@ class LearnedHour:
     watched_seconds: float = 0.0
     statements: dict[StatementKey, Delta] = field(default_factory=dict)
     excluded: str | None = None
-    """Why it says nothing of how things usually are."""
+    """Why the hour is not a usual one; None if it is."""
     evictions: int = 0
 
     def add(self, window: PollWindow) -> None:
-        """Add new calls; those of which no text is known cannot be told apart later."""
+        """Add new calls; those whose text is not known are left out, for they have no name."""
         self.watched_seconds += window.seconds
         self.evictions += window.evictions
         self.excluded = self.excluded or _disturbance(window)
@@ -94,7 +94,7 @@ class LearnedHours:
         self._starts: list[float] = []
         self._now: LearnedHour | None = None
         self._unwritten: dict[float, bytes] = {}
-        self._is_in_step = False
+        self._is_listed = False
         """Whether it is known which hours the state has."""
         self._disturbed: tuple[float, str] | None = None
 
@@ -102,15 +102,15 @@ class LearnedHours:
         """Go on with what is written of a database."""
         self._scope, self._starts, self._now = scope, [], None
         self._unwritten, self._disturbed = {}, None
-        self._fall_in_step(scope)
+        self._list(scope)
         if self._starts:
             self._now = self._read(scope, self._starts[-1])
 
     def add(self, window: PollWindow) -> None:
         """Add a window to the hour in which it began, and write that down.
 
-        One that is longer than an hour is left out, as after a pause of the exporter: nobody
-        knows when in it the calls were made.
+        One that is longer than an hour is left out, as after a pause of the exporter: it is not
+        known when in it the calls were made.
         """
         if window.seconds > self._clock.hour_seconds:
             return
@@ -163,7 +163,7 @@ class LearnedHours:
         """Forget all hours."""
         if self._starts and self._scope:
             self._starts, self._now, self._unwritten = [], None, {}
-            self._is_in_step = HOURS.save(self._scope, {}, replace=True)
+            self._is_listed = HOURS.save(self._scope, {}, replace=True)
 
     @property
     def watched_seconds(self) -> float:
@@ -206,25 +206,25 @@ class LearnedHours:
         ]
         row = _Row(hour.watched_seconds, hour.excluded, hour.evictions, rows)
         self._unwritten[hour.start] = HOURS.encoded(row)
-        if not self._is_in_step:
-            self._fall_in_step(self._scope)
+        if not self._is_listed:
+            self._list(self._scope)
         changed: dict[str, bytes | None] = {_key(old): None for old in self._starts[:-KEPT]}
         changed |= {_key(start): content for start, content in self._unwritten.items()}
         self._starts = self._starts[-KEPT:]
-        if self._is_in_step and self._scope.store.save(self._scope, HOURS.name, changed):
+        if self._is_listed and self._scope.store.save(self._scope, HOURS.name, changed):
             self._unwritten = {}
             return
-        self._is_in_step = False
+        self._is_listed = False
         for start in sorted(self._unwritten)[:-KEPT_UNWRITTEN]:
             del self._unwritten[start]
             self._starts = [other for other in self._starts if other != start]
 
-    def _fall_in_step(self, scope: Scope) -> None:
-        """Find out which hours the state has: the file may be another one than before."""
+    def _list(self, scope: Scope) -> None:
+        """Read which hours the state has: the file may be another one than before."""
         if HOURS.version(scope) is None:
             return  # unreadable, not empty
         self._starts = sorted({*_starts(HOURS.keys(scope)), *self._unwritten})
-        self._is_in_step = True
+        self._is_listed = True
 
 
 def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
@@ -237,7 +237,7 @@ def shown_texts(counted: Iterable[Counted]) -> dict[str, str]:
 
 
 def _disturbance(window: PollWindow) -> str | None:
-    """Return why a window says nothing of how things usually are, if it does not.
+    """Return why a window makes its hour an unusual one, if it does.
 
     Evictions matter where they hit a statement of a class: others come and go all the time.
     """

@@ -119,7 +119,7 @@ class StateConnection:
         except TakenError as error:
             raise UsageError(f"state: {self.path}: {error}") from None
         except OSError:
-            pass  # nobody can write there; `_open` tries again and says so
+            pass  # no process can write there; `_open` tries again and says so
 
     def _open(self) -> sqlite3.Connection:
         if self._read_only:

@@ -46,7 +46,7 @@ def scopes(
     """Return the numbers of a deployment's scopes by identity; None is for what people say.
 
     Raises:
-        CorruptError: a scope in the file is damaged, so that nobody knows whose its documents are.
+        CorruptError: a scope is damaged, so that it is not known whose its documents are.
     """
     rows = file.execute("SELECT * FROM scope").fetchall()
     for _, *row, claimed in rows:

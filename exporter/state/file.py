@@ -1,4 +1,4 @@
-"""The SQLite file: opened, checked, brought up to date, or set aside."""
+"""The SQLite file: opens it, checks it, brings it up to date, or sets it aside."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ from exporter.state.schema import (
 from exporter.state.version_3 import upgrade
 
 _WAIT_SECONDS = 5.0
-"""How long one process waits for another that writes."""
+"""Time for which a process waits for another one that writes."""
 
 
 def open_file(path: Path, *, owner: bool) -> sqlite3.Connection:
@@ -28,7 +28,7 @@ def open_file(path: Path, *, owner: bool) -> sqlite3.Connection:
 
     Args:
         path: the file.
-        owner: whether we hold its lock; to bring an older file up to date, nobody else may.
+        owner: whether we hold its lock; to bring an older file up to date, no other process may.
 
     Raises:
         OSError: the folder cannot be made.
@@ -60,10 +60,10 @@ def open_file(path: Path, *, owner: bool) -> sqlite3.Connection:
 def copy_file(path: Path) -> sqlite3.Connection:
     """Return a copy in memory of the file at `path`, as it is now; an empty one if there is none.
 
-    The file is read without a trace, and without keeping anybody from writing it.
+    The file is read without leaving a trace, and others can write it meanwhile.
 
     Raises:
-        OSError: nobody can tell whether there is one.
+        OSError: it is not known whether there is a file.
         sqlite3.Error, CorruptError, NewerVersionError: as of `open_file`.
     """
     copy = _connect(":memory:")
@@ -80,7 +80,7 @@ def copy_file(path: Path) -> sqlite3.Connection:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Return whether `error` says that a file is damaged, and not just out of reach."""
+    """Return whether `error` means that a file is damaged, and not only out of reach."""
     if isinstance(error, sqlite3.Error):
         # An error of Python's own module has no code; the upper bits are a finer distinction.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -95,7 +95,7 @@ def set_aside(path: Path) -> Path:
         OSError: the folder cannot be written.
     """
     aside = path.with_name(f"{path.name}.corrupt-{time.time():.0f}")
-    # The log first: left beside a new file, it would be taken for that one's.
+    # The log first: beside a new file, SQLite would take it for the log of that one.
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
@@ -123,7 +123,7 @@ def _connect(place: Path | str) -> sqlite3.Connection:
 
 
 def _is_there(path: Path) -> bool:
-    # `exists()` says no as well of a path through something that is no folder.
+    # `exists()` is also false for a path through something that is no folder.
     try:
         path.stat()
     except FileNotFoundError:
@@ -133,13 +133,13 @@ def _is_there(path: Path) -> bool:
 
 def _reading(path: Path) -> str:
     """Return a URI that opens the file at `path` without a trace."""
-    # Without a log beside it nobody is writing, and SQLite would make one, owned by whoever reads.
+    # Without a log beside it no process is writing, and SQLite would make one, owned by the reader.
     log = path.with_name(f"{path.name}-wal")
     return f"{path.absolute().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 
 
 def _check(file: sqlite3.Connection) -> None:
-    """Read through the whole file: a few milliseconds, and damage is not met later."""
+    """Read the whole file once: a few milliseconds, and damage is found now and not later."""
     version = version_of(file)
     if version > SCHEMA_VERSION:
         raise NewerVersionError(
@@ -151,13 +151,13 @@ def _check(file: sqlite3.Connection) -> None:
 
 
 def _write_ahead(file: sqlite3.Connection) -> None:
-    """Let readers and a writer never wait for each other."""
+    """Switch the file to WAL, in which readers and a writer do not wait for each other."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             file.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # For this one change of a new file SQLite does not wait when others make it as well.
+            # For this one change SQLite does not wait if another process makes it as well.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

@@ -36,7 +36,7 @@ class Tokens:
         self._unwritten: set[TokenKey] = set()
         self._unwritten_watched: set[tuple[str, str]] = set()
         self._is_damaged = False
-        """Whether the file has rows that nobody can read, and is written anew as a whole."""
+        """Whether the file has damaged rows, so that all of them are written again."""
 
     @property
     def is_written(self) -> bool:

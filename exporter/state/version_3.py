@@ -34,7 +34,7 @@ class _Moved(NamedTuple):
 
 
 def upgrade(file: sqlite3.Connection) -> None:
-    """Move what the old tables have into those of now, within a transaction."""
+    """Move the rows of the old tables into the current ones, within a transaction."""
     tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema")}
     if "old_token" in tables:
         rows = file.execute("SELECT * FROM old_token").fetchall()

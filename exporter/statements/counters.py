@@ -53,7 +53,7 @@ class Poll:
 
     `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
     where the extension has no such view. `hidden` counts entries that the role may not see, and
-    `database_oid` is of the database that answered, None if nobody asked.
+    `database_oid` is of the database that answered, None where that was not asked.
     """
 
     started_at: datetime

@@ -86,9 +86,9 @@ def save_tally(
 def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Tally, bool] | None:
     """Return the tally of a database, and whether the state says all that it says.
 
-    It does not where the rules have changed: what the entries are has to be found out again, while
-    what was counted stays counted. Nor where entries are damaged: calls of such an entry are not
-    counted at the next poll, because nobody knows which of them were. None if there is no tally.
+    It does not where the rules have changed: the entries have to be classified again, while what
+    was counted stays counted. Nor where entries are damaged: the calls of such an entry are not
+    counted at the next poll, because it is not known which of them were. None without a tally.
     """
     written = dict(scope.store.load(scope, TOPIC))
     content = written.pop(_HEAD_KEY, None)

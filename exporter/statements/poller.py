@@ -90,7 +90,7 @@ class Poller:
             database: where pg_stat_statements is.
             facts: says which database that is.
             people: scope of what people say of the deployment; each database has its own beside it.
-            deployment: says what is told apart.
+            deployment: with the classes and roles.
             show_texts: whether statements are shown with their text.
             follower: gets each window.
             from_zero: count what was called before the first poll as well.
@@ -151,7 +151,7 @@ class Poller:
         if asked:
             try:
                 learnt = await self._learn(extension, asked)
-            except RunError as error:  # what was polled is counted all the same, or it were lost
+            except RunError as error:  # the poll is counted all the same
                 asked, failure = [], error
         answer = await run(self._take, poll, step, learnt, asked)
         if failure:
@@ -204,7 +204,7 @@ class Poller:
     async def _learn(
         self, extension: StatementsExtension, keys: Sequence[Key]
     ) -> Mapping[Key, Known]:
-        """Read texts, and find out what they are; off the worker, for that takes its time."""
+        """Read texts and classify them, off the worker: it takes a millisecond for each."""
         self._texts_read_at = time.monotonic()
         question = Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, text_parameters(keys))
         texts: Mapping[Key, StatementText] = read_texts(await self._database.ask(question))
@@ -219,7 +219,7 @@ class Poller:
     # Below, on the worker of the state.
 
     def _begin(self, identity: DatabaseIdentity) -> None:
-        """Go on where the last process stopped, or begin with a database not met before."""
+        """Go on with the counts of a database that the state has, or begin without any."""
         self._scope = self._people.of(identity)
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
         self.slowest = ()

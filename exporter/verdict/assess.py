@@ -1,4 +1,4 @@
-"""Go, no-go, or not to be told yet: the verdict, and everything that it rests on."""
+"""The verdict, go, no-go or inconclusive, and everything that it rests on."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """A phase that is to blame, and what it means to roll it back."""
+    """A phase to blame, and what it means to roll it back."""
 
     phase: str
     title: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that is said of the deployment at the Unix time `at`."""
+    """Everything that is known of the deployment at the Unix time `at`."""
 
     database: str
     title: str
@@ -60,9 +60,9 @@ class Assessment:
 
     @property
     def verdict(self) -> Verdict:
-        """Go if every criterion passes, no-go if any fails or anybody has refused a sign-off.
+        """Go if every criterion passes; no-go if one fails or a sign-off was refused.
 
-        A sign-off that is not given holds nothing up: people look at the verdict to give it.
+        A sign-off that is still to be given does not count: people read the verdict to give it.
         """
         outcomes = [each.outcome for each in self.criteria]
         if Outcome.FAIL in [*outcomes, *(each.outcome for each in self.sign_offs)]:
@@ -84,7 +84,7 @@ def assess(
     evidence: Evidence,
     clock: Clock = Clock(),
 ) -> Assessment:
-    """Judge the deployment on what is known; nothing else is asked, and nothing is changed.
+    """Judge the deployment by the evidence, and by nothing else.
 
     Args:
         database: the name of the database.
@@ -122,7 +122,7 @@ def assess(
 
 
 def _blamed(deployment: Deployment, criteria: Mapping[str, CriterionResult]) -> tuple[Blamed, ...]:
-    """Return the phases to blame, the last one first: so they would be rolled back."""
+    """Return the phases to blame, the last one first: the order in which they are rolled back."""
     named = {
         phase
         for each in criteria.values()

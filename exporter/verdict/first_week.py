@@ -1,4 +1,4 @@
-"""The first week: each check is answered once, on its day, and the answer is kept."""
+"""The first week: each check is answered once, on its day, and its record is kept."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from exporter.wording import listed, moment
 
 @dataclass(frozen=True, slots=True)
 class DayCheck:
-    """A check, and its answer; `outcome` is None while that is still to come."""
+    """A check, and its answer; `outcome` is None until there is one."""
 
     day: int
     day_title: str
@@ -44,15 +44,15 @@ def week(
 ) -> tuple[DayCheck, ...]:
     """Return every check of the first week with its answer, in the order of the days.
 
-    Day N begins N - 1 days after the deployment, the first when the database is warm. From then on
-    a check waits for its first answer, pass or fail, and is inconclusive if the day ends without.
-    What people judge may also be signed later.
+    Day N begins N - 1 days after the deployment, the first one after the warm-up. Then a check
+    waits for its first answer, pass or fail, and is inconclusive if the day ends without one. What
+    people judge may also be signed later.
 
     Args:
         deployment: its first week is the plan.
-        criteria: what became of them, by name.
-        records: what was answered earlier. A record from before the day of its check is one of an
-            earlier deployment, and does not count.
+        criteria: their results, by name.
+        records: the earlier answers. A record from before the day of its check is of an earlier
+            deployment, and does not count.
         evidence: what is known.
         clock: with the length of a day.
     """
@@ -83,7 +83,7 @@ def new_records(checks: Iterable[DayCheck], records: Mapping[str, Record]) -> di
 
 
 def _span(day: int, deployed: DeploymentProgress, clock: Clock) -> _Span | None:
-    """Return from when to when the day goes; the first begins when the database is warm."""
+    """Return when a day begins and ends; the first one begins after the warm-up."""
     if not deployed.is_complete or deployed.ended_at is None:
         return None
     day_seconds = clock.day_seconds
@@ -91,8 +91,8 @@ def _span(day: int, deployed: DeploymentProgress, clock: Clock) -> _Span | None:
     return _Span(begins, max(deployed.ended_at + day * day_seconds, begins))
 
 
-def _told(findings: tuple[ConditionResult, ...], outcome: Outcome) -> str:
-    """Return the evidence that decides."""
+def _deciding(findings: tuple[ConditionResult, ...], outcome: Outcome) -> str:
+    """Return the evidence that decided."""
     return listed([each.evidence for each in findings if each.outcome is outcome])
 
 
@@ -111,7 +111,7 @@ def _answer(
         return replace(pending, evidence=_not_due(pending.day, span, evidence.deployed))
     findings = judge_check(pending.name, check, criteria, evidence)
     outcome = worst(each.outcome for each in findings)
-    text = _told(findings, outcome)
+    text = _deciding(findings, outcome)
     if sign_off:
         return replace(pending, outcome=outcome, evidence=text, at=sign_off.at)
     if span and evidence.now >= span.ends:

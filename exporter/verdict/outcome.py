@@ -15,7 +15,7 @@ from exporter.deployment.records import Outcome
 
 
 class Judgement(NamedTuple):
-    """An outcome, and why, in a few words for whoever decides."""
+    """An outcome, and why, in a few words."""
 
     outcome: Outcome
     reason: str
