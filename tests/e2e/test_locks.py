@@ -85,6 +85,8 @@ def test_no_query_of_ours_waits_long_for_a_lock_or_delays_a_migration(
         Scraper(daemon.port) as scraper,
     ):
         daemon.wait_until_ready()
+        with _holding(new_loom):
+            time.sleep(LOCKED_SECONDS / 3)
         with_us = [
             _migration_delay(new_loom, meanwhile=lambda watcher: _waits(watcher, ROLE))
             for _ in range(ROUNDS)

@@ -134,7 +134,10 @@ def test_signal_ends_a_daemon_that_waits_for_a_query_to_replace_it(
     monitored: LoomDatabase, tmp_path: Path
 ) -> None:
     slow = query_text(
-        {"loom_slow": {"value": "slow"}}, sql="SELECT 1 AS slow FROM pg_sleep(50)", timeout="60s"
+        {"loom_slow": {"value": "slow"}},
+        sql="SELECT 1 AS slow FROM pg_sleep(50)",
+        timeout="60s",
+        interval="5m",
     )
     folder = make_folder(tmp_path / "queries", {"slow.sql": slow})
     with Daemon(monitored.dsn(ROLE), "--queries", str(folder)) as daemon:

@@ -37,6 +37,7 @@ def slow_queries(tmp_path: Path) -> Path:
         {"loom_slow": {"value": "slow"}},
         sql=f"SELECT 1 AS slow FROM pg_sleep({QUERY_SECONDS})",
         timeout="60s",
+        interval="5m",
     )
     return make_folder(tmp_path / "queries", {"slow.sql": slow})
 
