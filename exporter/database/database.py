@@ -1,7 +1,6 @@
 """PostgreSQL, reached safely: a few connections, deadlines, and whether it is up."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -78,10 +77,8 @@ class Database:
         self._conninfo = conninfo
         # Waiting for one of our own queries to end is not waiting for the server: with a slot,
         # a connection that is not to be had can only mean that the server is away.
-        self._max_connections = max_connections
         self._slots = asyncio.Semaphore(max_connections)
-        self._pool = ConnectionPool(self._connect)
-        self._closing_idle: asyncio.Task[None] | None = None
+        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -91,21 +88,15 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Begin to close connections that rest too long; nothing is connected."""
-        self._closing_idle = asyncio.create_task(self._pool.close_resting())
+        """Start the pool; nothing is connected."""
+        await self._pool.open()
 
     async def close(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection; a query that still runs is cut off."""
         self._is_closing = True
-        if self._closing_idle:
-            self._closing_idle.cancel()
         for connection in tuple(self._pool.busy):
             hang_up(connection)
-        await self._pool.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
-                for _ in range(self._max_connections):  # who borrows a connection has a slot
-                    await self._slots.acquire()
+        await self._pool.close(timeout_seconds)
 
     @property
     def status(self) -> PoolStatus:

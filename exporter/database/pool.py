@@ -1,13 +1,16 @@
-"""The few connections that are kept open: lent, handed on, and let go when they rest."""
+"""The pool of psycopg_pool, with a say in when it may connect.
+
+By itself the pool tries again and again in the background. Each try that hangs may leave a session
+on the server, so here a try is made only when a query needs it and nothing speaks against it.
+"""
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, Self, cast
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from exporter.database.connection import MonitorConnection
 from exporter.database.outcome import RunError, State
@@ -16,43 +19,65 @@ MAX_IDLE_SECONDS = 30.0
 """A connection that rests this long is closed: it stops CREATE DATABASE … TEMPLATE and RENAME."""
 
 MAX_LIFETIME_SECONDS = 1800.0
-"""An older connection is made anew, so that it follows a name that has moved."""
+"""An older connection is replaced, so that it follows a name that has moved."""
 
 SECOND_TRY_SECONDS = 60.0
 """After a further connection was refused, the ones that work serve all for this long."""
 
-
-class _Resting(NamedTuple):
-    connection: MonitorConnection
-    since: float
-    """`time.monotonic()` of its return."""
+_LONGEST_WAIT_SECONDS = 120.0
+"""Longer than any query that a waiting one waits for; it only ends a hang."""
 
 
 class ConnectionPool:
     """Connections for as many borrowers at once as the caller lets in.
 
-    The task that needs a connection makes it: one attempt at a time, and none in the background.
+    One attempt to connect at a time. A borrower waits for a busy connection where no further one
+    can be made, and fails at once where there is none at all.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[MonitorConnection]]) -> None:
+    def __init__(
+        self, name: str, most: int, connect: Callable[[], Awaitable[MonitorConnection]]
+    ) -> None:
         """Prepare; `connect` raises RunError where no connection can be made."""
         self.busy: set[MonitorConnection] = set()
+        self._alive: set[MonitorConnection] = set()
         self._connect = connect
-        self._idle: list[_Resting] = []
-        self._waiting: deque[asyncio.Future[MonitorConnection | None]] = deque()
         self._connecting = asyncio.Lock()
         self._no_growth_before = float("-inf")
-        self._is_closed = False
+        self._refusal: RunError | None = None
+        self._attempt_ended = asyncio.Event()
+        self._pool: AsyncConnectionPool[MonitorConnection] = AsyncConnectionPool(
+            connection_class=_Made,
+            kwargs={"make": self._made},
+            min_size=0,
+            max_size=most,
+            open=False,
+            name=name,
+            check=MonitorConnection.check,
+            max_idle=MAX_IDLE_SECONDS,
+            max_lifetime=MAX_LIFETIME_SECONDS,
+            reconnect_timeout=0.001,  # no second attempt of its own
+            num_workers=2,
+        )
 
     @property
     def idle(self) -> int:
         """The number of connections that rest."""
-        return len(self._idle)
+        return self._pool.get_stats().get("pool_available", 0)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection, busy or resting."""
-        return bool(self.busy or self._idle)
+        """Whether there is a connection: busy, resting, or on its way to a borrower."""
+        self._alive = {each for each in self._alive if not each.closed}
+        return bool(self._alive)
+
+    async def open(self) -> None:
+        """Start the pool; nothing is connected."""
+        await self._pool.open(wait=False)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Close what rests; what is busy is closed when it comes back."""
+        await self._pool.close(timeout=timeout_seconds)
 
     def put_off_growth(self) -> None:
         """Try no further connection for a while: the server refused one, or keeps a dead one."""
@@ -64,87 +89,66 @@ class ConnectionPool:
         Raises:
             RunError: `unreachable`, there is none and none can be made.
         """
-        while not self._is_closed:
-            connection = await self._rested()
-            if connection is None:
-                waits = self.busy and time.monotonic() < self._no_growth_before
-                connection = await (self._handed_on() if waits else self._made())
-            if connection is not None:
-                self.busy.add(connection)
-                return connection
-        raise RunError(State.UNREACHABLE, "the exporter is stopping")
+        self._refusal = None
+        waiting = asyncio.create_task(self._pool.getconn(timeout=_LONGEST_WAIT_SECONDS))
+        try:
+            while not waiting.done():
+                self._attempt_ended.clear()
+                ended = asyncio.create_task(self._attempt_ended.wait())
+                await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                refusal = self._refusal_of_all()
+                if refusal and not waiting.done():
+                    raise refusal
+            connection = await waiting
+        except (PoolTimeout, PoolClosed):
+            raise RunError(State.UNREACHABLE, "the exporter is stopping") from None
+        finally:
+            await self._stop_waiting(waiting)
+        self.busy.add(connection)
+        return connection
 
     async def release(self, connection: MonitorConnection) -> None:
         """Take a connection back: the longest waiting borrower gets it, or it rests."""
-        is_idle = connection.info.transaction_status is TransactionStatus.IDLE
-        is_old = time.monotonic() > connection.connected_at + MAX_LIFETIME_SECONDS
-        if not is_idle or is_old or self._is_closed:
-            self.busy.discard(connection)
-            await connection.close()
-            self._hand_on(None)
-        elif not self._hand_on(connection):
-            self.busy.discard(connection)
-            self._idle.append(_Resting(connection, time.monotonic()))
+        self.busy.discard(connection)
+        await self._pool.putconn(connection)
+        self._attempt_ended.set()  # one that was lost may have been the last
 
-    async def close_resting(self) -> None:
-        """Close the connections that have rested too long, again and again."""
-        while True:
-            await asyncio.sleep(MAX_IDLE_SECONDS / 6)
-            oldest = time.monotonic() - MAX_IDLE_SECONDS
-            resting, self._idle = self._idle, []
-            for each in resting:
-                if each.since > oldest:
-                    self._idle.append(each)
-                else:
-                    await each.connection.close()
+    def _refusal_of_all(self) -> RunError | None:
+        """Return why the last attempt failed, if no connection is left to be waited for."""
+        return None if self.is_open else self._refusal
 
-    async def close(self) -> None:
-        """Close what rests; what is busy is closed when it comes back."""
-        self._is_closed = True
-        while self._hand_on(None):
-            pass
-        while self._idle:
-            await self._idle.pop().connection.close()
+    async def _stop_waiting(self, waiting: "asyncio.Task[MonitorConnection]") -> None:
+        if waiting.done():
+            return
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        if not waiting.cancelled() and not waiting.exception():
+            await self._pool.putconn(waiting.result())
 
-    async def _rested(self) -> MonitorConnection | None:
-        while self._idle:
-            connection = self._idle.pop().connection
-            try:
-                await connection.check()
-            except psycopg.OperationalError:
-                continue
-            return connection
-        return None
-
-    async def _made(self) -> MonitorConnection | None:
-        """Connect; None where a connection that is already there will serve."""
-        async with self._connecting:
-            if self._idle or (self.busy and time.monotonic() < self._no_growth_before):
-                return None
-            try:
-                return await self._connect()
-            except RunError:
-                if not self.is_open:
-                    raise
-                self.put_off_growth()
-                return None
-
-    async def _handed_on(self) -> MonitorConnection | None:
-        """Wait for a connection that is returned; None if it was lost, or all end."""
-        future: asyncio.Future[MonitorConnection | None] = asyncio.Future()
-        self._waiting.append(future)
+    async def _made(self) -> MonitorConnection:
+        """Connect for the pool, unless that was put off."""
         try:
-            return await future
-        except asyncio.CancelledError:
-            if not future.cancelled() and (connection := future.result()):
-                await self.release(connection)
-            raise
+            async with self._connecting:
+                if self.is_open and time.monotonic() < self._no_growth_before:
+                    raise RunError(State.UNREACHABLE, "further connections are put off")
+                connection = await self._connect()
+                self._alive.add(connection)
+                return connection
+        except RunError as error:
+            if self.is_open:
+                self.put_off_growth()
+            self._refusal = error
+            raise psycopg.OperationalError(str(error)) from None
+        finally:
+            self._attempt_ended.set()
 
-    def _hand_on(self, connection: MonitorConnection | None) -> bool:
-        """Give it to the longest waiting borrower; false if nobody waits."""
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(connection)
-                return True
-        return False
+
+class _Made(MonitorConnection):
+    """What the pool calls to connect."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Return what `make` makes; the host and its deadline are its matter."""
+        del conninfo
+        return cast("Self", await kwargs["make"]())
