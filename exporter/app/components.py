@@ -11,6 +11,7 @@ from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
@@ -36,9 +37,16 @@ class Components:
 
 
 def assemble(
-    settings: Settings, catalog: Catalog, database: Database, store: StateStore
+    settings: Settings,
+    catalog: Catalog,
+    database: Database,
+    store: StateStore,
+    http: HttpSources | None = None,
 ) -> Components:
-    """Put the parts together; nothing runs, and nothing connects."""
+    """Put the parts together; nothing runs, and nothing connects.
+
+    `http` outlives a change of the catalog, because it knows how long its sources want no request.
+    """
     longest = settings.max_interval
     keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
     judge = VerdictJob(database, store, catalog, keeper, settings.hour)
@@ -50,15 +58,16 @@ def assemble(
         follower=keeper,
     )
     poll = poller.job(longest)
-    board_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
+    board_ages = {query.name: max_age_seconds(query) for query in catalog.all_queries}
     board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
-    board = SnapshotStore([*catalog.queries, poll, judge], board_ages)
+    board = SnapshotStore([*catalog.all_queries, poll, judge], board_ages)
     verdict = judge.job(board, longest)
-    intervals = {query.name: interval_seconds(query, longest) for query in catalog.queries}
+    intervals = {query.name: interval_seconds(query, longest) for query in catalog.all_queries}
     intervals |= {job.name: job.interval_seconds for job in (poll, verdict)}
-    feeds: list[MetricSource] = [*catalog.queries, poll, verdict]
+    feeds: list[MetricSource] = [*catalog.all_queries, poll, verdict]
     telemetry = Telemetry(database.name, feeds)
-    runner = Runner(database, board, store, telemetry, intervals)
+    http = http or HttpSources(settings.sources)
+    runner = Runner(database, board, store, telemetry, intervals, http, judge.deployment_start)
     return Components(
         catalog,
         database,

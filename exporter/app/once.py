@@ -1,5 +1,8 @@
 """Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from exporter.app.components import assemble
 from exporter.baseline.codec import RefusedError
-from exporter.catalog import Catalog, Query
+from exporter.catalog import AnyQuery, Catalog, HttpQuery
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
@@ -17,7 +20,10 @@ from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
 from exporter.errors import UsageError
+from exporter.run_state import RunError, State
 from exporter.settings import Settings
+from exporter.sources import Rows
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
@@ -33,7 +39,7 @@ class QueryAnswer:
     text: str
 
 
-async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryAnswer:
+async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> QueryAnswer:
     """Run `query` as the daemon would, and remember nothing.
 
     Raises:
@@ -42,19 +48,42 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
-    only = Catalog(catalog.deployment, (query,))
-    board = SnapshotStore(only.queries, {query.name: 3600.0})
+    board = SnapshotStore([query], {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:
         _log.error("it is not known when tokens last changed", reason=store.problem)
+    telemetry = Telemetry(database.name, [query])
+    http = HttpSources(settings.sources)
     runner = Runner(
-        database, board, store, Telemetry(database.name, only.queries), {query.name: 60.0}
+        database, board, store, telemetry, {query.name: 60.0}, http, trial_deployment_start
     )
     async with database:
         await runner.run(query)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(QueryCollector(board, database.name))
     return QueryAnswer(board[query.name], generate_latest(registry).decode())
+
+
+async def ask_sources(
+    settings: Settings, catalog: Catalog
+) -> AsyncIterator[tuple[HttpQuery, State, Rows | str]]:
+    """Ask each question of an HTTP source once; yield its state, and its rows or why it has none.
+
+    The database is not asked, so that questions about a deployment assume that it began a day ago.
+    """
+    http = HttpSources(settings.sources)
+    for query in catalog.http_queries:
+        try:
+            rows = await http.fetch(query, trial_deployment_start())
+        except RunError as error:
+            yield query, error.state, str(error)
+        else:
+            yield query, State.OK if rows.total else State.EMPTY, rows
+
+
+def trial_deployment_start() -> float:
+    """Return the Unix time at which the deployment began, where only the question is tried."""
+    return time.time() - 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +115,8 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
         for query in catalog.queries:
             await parts.runner.run(query)
         assessment = await parts.judge.assess(parts.board)
+        if catalog.http_queries:  # some are asked what happened since the deployment began
+            await asyncio.gather(*(parts.runner.run(query) for query in catalog.http_queries))
+            assessment = await parts.judge.assess(parts.board)
     missing_state = None if store.path.exists() else store.path
     return Opinion(assessment, parts.keeper.refusal, missing_state)

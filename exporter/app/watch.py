@@ -18,6 +18,7 @@ from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
 from exporter.render.status_page import Overview
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
@@ -63,6 +64,7 @@ class Watch:
         self._settings = settings
         self._database = database
         self._store = store
+        self._http = HttpSources(settings.sources)
         self._reloads = [*reloads]
         self._queries = Reloaded("queries", partial(stamp_of_folder, settings.queries), self._load)
         self._reloads.append(self._queries)
@@ -101,7 +103,8 @@ class Watch:
     def _load(self) -> _Whole:
         # All of it, so that whatever is wrong with new queries is found before they replace others.
         settings, database, store = self._settings, self._database, self._store
-        parts = assemble(settings, catalog.load_catalog(settings.queries), database, store)
+        known = catalog.load_catalog(settings.queries)
+        parts = assemble(settings, known, database, store, self._http)
         jobs = [parts.poll, parts.verdict]
         schedule = Schedule(
             parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
@@ -131,7 +134,7 @@ class Watch:
         self._shown = latest
         self.exposition.show(latest.registry, latest.parts.board)
         self.pages.show(latest.parts.board, latest.overview)
-        _log.info("watching with new queries", queries=len(self.catalog.queries))
+        _log.info("watching with new queries", queries=len(self.catalog.all_queries))
 
 
 def overview_of(parts: Components, hour_seconds: float) -> Overview:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalog import Query, QueryMetric
+from exporter.catalog import AnyQuery, QueryMetric
 from exporter.database.outcome import RunError, State
-from exporter.sources.sql import Rows
+from exporter.sources import Rows
 from exporter.state import Observation
 
 LONGEST_LABEL = 1024
@@ -24,7 +24,7 @@ class Result:
     dropped: int = 0
 
 
-def read_rows(query: Query, rows: Rows) -> Result:
+def read_rows(query: AnyQuery, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:

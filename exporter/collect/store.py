@@ -1,9 +1,10 @@
 """What is known now: the latest snapshot of each query, for whoever wants to read it."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from exporter.catalog import HttpQuery
 from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
 from exporter.collect.source import MetricSource
 from exporter.database.outcome import RunError, State
@@ -19,7 +20,7 @@ class SnapshotStore:
     single assignment.
     """
 
-    def __init__(self, feeds: Iterable[MetricSource], max_age_seconds: Mapping[str, float]) -> None:
+    def __init__(self, feeds: Sequence[MetricSource], max_age_seconds: Mapping[str, float]) -> None:
         """Begin with an empty snapshot for each query."""
         self._snapshots: dict[str, Snapshot] = {}
         self._feeders: dict[str, list[str]] = {}
@@ -30,6 +31,7 @@ class SnapshotStore:
             for name, metric in feed.metrics.items():
                 self._feeders.setdefault(name, []).append(feed.name)
                 self.metrics.setdefault(name, metric)
+        self._awaited = [feed.name for feed in feeds if not isinstance(feed, HttpQuery)]
         self.generation = 0
         """Grows with each change; what was made of the board is current while it stays."""
 
@@ -46,8 +48,8 @@ class SnapshotStore:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every query has been tried."""
-        return all(snapshot.state for snapshot in self._snapshots.values())
+        """Whether every query has been tried; an HTTP source may hang, so it is not waited for."""
+        return all(self._snapshots[query].state for query in self._awaited)
 
     def publish(self, query: str, state: State, samples: Samples) -> None:
         """Replace what `query` said by what it says now.

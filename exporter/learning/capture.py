@@ -24,6 +24,7 @@ from exporter.learning.gauges import gauges_of, take
 from exporter.learning.hours import LearnedHour, shown_texts
 from exporter.learning.lifecycle import class_rules_digest
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
 from exporter.statements.window import PollWindow
@@ -133,7 +134,7 @@ class _Stage:
         self._facts = facts
         wanted = [
             query
-            for query in catalog.queries
+            for query in catalog.all_queries
             if APPLIED in query.metrics or any(each.baseline for each in query.metrics.values())
         ]
         # The history last: what was asked before it is from before.
@@ -141,7 +142,9 @@ class _Stage:
         names = [query.name for query in self._queries]
         self._board = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
-        self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
+        intervals = dict.fromkeys(names, 0.0)
+        http = HttpSources(settings.sources)
+        self._runner = Runner(database, self._board, store, telemetry, intervals, http)
         self._tracker = MigrationHistory(store, database.name, catalog.deployment, settings.hour)
 
     async def look(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from exporter.baseline import artefact
-from exporter.catalog import Catalog, Query
+from exporter.catalog import AnyQuery, Catalog
 from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
@@ -41,7 +41,7 @@ class Gauges:
     def __init__(self, store: StateStore, database: str, catalog: Catalog) -> None:
         self._store = store
         self._database = database
-        self._queries = catalog.queries
+        self._queries = catalog.all_queries
         self._owner: DatabaseIdentity | None = None
         self._known: dict[str, Taken] = {}
         self._pending: dict[str, Taken] = {}
@@ -96,7 +96,7 @@ class Gauges:
         self._is_written = self._store.save(self._database, TOPIC, {_NAME: text})
 
 
-def take(snapshot: Snapshot, query: Query) -> Taken | None:
+def take(snapshot: Snapshot, query: AnyQuery) -> Taken | None:
     """Return what a query says now of its gauges that are to be remembered.
 
     None if there are none, or if it gave no answer lately.

@@ -1,8 +1,6 @@
 """A query file as one SQL statement: what it requires is checked first, then its rows are read."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -12,15 +10,8 @@ from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
 from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.transaction import Question, begin, end, transact
+from exporter.sources import Rows
 from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
-
-
-class Rows(NamedTuple):
-    """The result of a query: the columns' names, the rows that were kept, how many there were."""
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-    total: int
 
 
 async def fetch(database: Database, query: Query) -> Rows:

@@ -76,6 +76,10 @@ class VerdictJob:
         if self._catalog.deployment.tracked == before._catalog.deployment.tracked:
             self.history = before.history
 
+    def deployment_start(self) -> float | None:
+        """Return the Unix time at which the deployment began; None if it has not, or is unknown."""
+        return self.assessment.deployed.began_at if self.assessment else None
+
     def job(self, board: SnapshotStore, longest_interval: float | None) -> Job:
         """Return the judging of what a board shows; `max_interval` may make it more frequent."""
         interval = max(

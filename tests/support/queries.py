@@ -9,7 +9,7 @@ import yaml
 
 from exporter.catalog import Catalog, Deployment
 from exporter.catalog.query import parse_query
-from exporter.sources.sql import Rows
+from exporter.sources import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
