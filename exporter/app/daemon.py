@@ -1,6 +1,7 @@
 """Puts the parts together, runs them until a signal comes, and takes them apart in order."""
 
 import asyncio
+import resource
 import signal
 import socket
 import threading
@@ -23,6 +24,9 @@ DRAIN_SECONDS = 3.0
 _STACK_BYTES = 8 * 2**20
 """Of each thread: one of them parses SQL, and some systems give it an eighth of a MiB."""
 
+_DESCRIPTORS = 4096
+"""Enough for the web server, which takes a quarter of them, and for the database."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -35,10 +39,19 @@ def serve(settings: Settings) -> None:
             cannot be listened on, or another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
+    _raise_descriptor_limit()
     web = load_web_files(settings.web_config_file) if settings.web_config_file else None
     listener = bind(settings.listen)
     with listener:
         asyncio.run(_serve(settings, listener, web))
+
+
+def _raise_descriptor_limit() -> None:
+    """Raise the soft limit of descriptors to `_DESCRIPTORS`, or to the hard limit below that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
@@ -84,7 +97,7 @@ def _stop_signal() -> asyncio.Event:
         stop.set()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-            # Not Python's own for SIGINT: a KeyboardInterrupt ends whatever code it hits upon.
+            # Not Python's own for SIGINT, whose KeyboardInterrupt could be raised in any code.
             signal.signal(each, signal.SIG_DFL)
 
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -13,7 +13,7 @@ from exporter.catalog.metric import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
-from exporter.yaml_source import YamlDocument, YamlError
+from exporter.yaml_source import YamlDocument, YamlError, read_text
 
 __all__ = [
     "AnyQuery",
@@ -109,13 +109,9 @@ def _parsed(paths: Iterable[Path], parse: Callable[[Path, str], T], problems: li
     parsed: list[T] = []
     for path in paths:
         try:
-            parsed.append(parse(path, path.read_text(encoding="utf-8")))
+            parsed.append(parse(path, read_text(path)))
         except YamlError as error:
             problems.append(str(error))
-        except OSError as error:
-            problems.append(f"{path}: cannot be read: {error.strerror}")
-        except UnicodeDecodeError:
-            problems.append(f"{path}: not UTF-8 text")
     return parsed
 
 

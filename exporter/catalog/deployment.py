@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
-from exporter.yaml_source import YamlDocument, YamlError, parse_document, told_as
+from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _VERSION = r"^\d+$"
@@ -25,7 +25,7 @@ OTHER = "other"
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=_OBJECT),
-    told_as(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
+    rule_in_words(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
 ]
 """A relation or a function, spelt as the catalog has it."""
 
@@ -34,7 +34,7 @@ class Migration(Model):
     """A row that is expected in the history of migrations."""
 
     version: Annotated[
-        str, StringConstraints(pattern=_VERSION), told_as(_VERSION, "must be digits only")
+        str, StringConstraints(pattern=_VERSION), rule_in_words(_VERSION, "must be digits only")
     ]
     name: Text
 
@@ -81,7 +81,9 @@ class StatementClass(Model):
         Annotated[
             str,
             StringConstraints(pattern=_IDENTITY),
-            told_as(_IDENTITY, "must be the 64 hexadecimal digits by which a statement is known"),
+            rule_in_words(
+                _IDENTITY, "must be the 64 hexadecimal digits by which a statement is known"
+            ),
         ],
         ...,
     ] = ()
@@ -109,7 +111,7 @@ class Deployment(Model):
     name: Annotated[
         str,
         StringConstraints(pattern=_NAME),
-        told_as(_NAME, "must be in lower case, digits and . _ -"),
+        rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
     title: Text
     warmup: Duration
@@ -171,15 +173,9 @@ def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
     """Read `deployment.yaml`; the document is for errors that are found later.
 
     Raises:
-        DocumentError: it is missing, unreadable or malformed.
+        YamlError: it is missing, unreadable or malformed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise YamlError(str(path), None, (), f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise YamlError(str(path), None, (), "not UTF-8 text") from None
-    document = parse_document(text, str(path))
+    document = read_document(path)
     if not isinstance(document.data, dict):
         raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:

@@ -65,7 +65,7 @@ def parse_query(path: Path, text: str) -> Query:
     """Parse the content of a query's file.
 
     Raises:
-        DocumentError: the file cannot be used; the message names file, line, key and remedy.
+        YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
     place = str(path)
     check_name(path, path.stem, "users.sql")

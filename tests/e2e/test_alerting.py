@@ -1,4 +1,4 @@
-"""Pages arrive, with what whoever is woken needs, and nobody is woken for nothing."""
+"""Pages arrive with the facts that on-call needs, and a healthy deployment sends none."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tests.support.loom_database import LoomDatabase
 
 WITHIN_SECONDS = 300.0
-"""A page must arrive so soon after the index is lost, in fast motion."""
+"""Within this time after the index is lost, a page must arrive, in hours of 30 s."""
 
 UNDER_LOAD = "under load, after it"
-"""What the demo tells when all is done to its database."""
+"""The demo's message when its database is deployed."""
 
 DEFECTS = {
     "LoomFunctionWithoutSearchPath",
@@ -38,7 +38,7 @@ DEFECTS = {
     "LoomVerdictNoGo",
     "LoomDailyCheckFailed",
 }
-"""As in alerts/tests/published.yaml, where they are told by phase."""
+"""As in alerts/tests/published.yaml, where they are listed by phase."""
 
 
 def test_exporter_that_is_killed_is_missed_and_speaks_for_all_others(

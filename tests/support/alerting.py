@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager on loopback, in fast motion, and who is woken."""
+"""A real Prometheus and Alertmanager on loopback with short hours, and what they notify."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Notified(NamedTuple):
 
 
 class Hook(ThreadingHTTPServer):
-    """Whoever is woken: takes what Alertmanager posts to /<receiver>, and remembers it."""
+    """A webhook that keeps what Alertmanager posts to /<receiver>."""
 
     daemon_threads = True
 
@@ -63,7 +63,7 @@ class Hook(ThreadingHTTPServer):
         self.server_close()
 
     def firing(self, receiver: str, **labels: str) -> list[Notified]:
-        """Return what a receiver was told of alerts that fire with these labels."""
+        """Return the notifications to a receiver of firing alerts with these labels."""
         return [
             each
             for each in self.notified
@@ -88,11 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Alerting:
-    """Prometheus scrapes exporters, Alertmanager tells the hook, by the shipped rules and routes.
+    """Prometheus scrapes exporters, Alertmanager notifies the hook, by shipped rules and routes.
 
     Args:
         targets: ports of exporters, by the value that the label `database` gets.
@@ -163,7 +163,7 @@ class Alerting:
         urllib.request.urlopen(request, timeout=10).close()
 
     def inhibited(self) -> list[Mapping[str, str]]:
-        """Return the labels of the alerts that Alertmanager keeps back because of others."""
+        """Return the labels of the alerts that Alertmanager inhibits."""
         alerts = _get(f"http://{HOST}:{self._alertmanager}/api/v2/alerts")
         return [alert["labels"] for alert in alerts if alert["status"]["inhibitedBy"]]
 
@@ -228,7 +228,7 @@ def _scrape_config(database: str, port: int) -> dict[str, Any]:
     return {
         "job_name": f"loom-exporter-{database}",
         "static_configs": [{"targets": [f"{HOST}:{port}"]}],
-        # All of them call their database the same.
+        # All exporters name their database the same.
         "metric_relabel_configs": [
             {"source_labels": ["database"], "regex": ".+", "target_label": "database",
              "replacement": database}

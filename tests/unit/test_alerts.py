@@ -1,4 +1,4 @@
-"""What every alert owes to whoever it wakes, and to whoever it lets sleep."""
+"""Every alert is tested, routed, explained by a runbook, and rests on metrics that exist."""
 
 from __future__ import annotations
 
