@@ -9,6 +9,7 @@ from exporter.collect.source import Job, MetricSource
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
+from exporter.deployment.suite_folder import SuiteFolder
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
 from exporter.sources.http import HttpSources
@@ -29,6 +30,7 @@ class Components:
     runner: Runner
     poller: Poller
     poll: Job
+    suites: Job
     verdict: Job
     keeper: BaselineLifecycle
     judge: VerdictJob
@@ -59,12 +61,14 @@ def assemble(
     )
     poll = poller.job(longest)
     board_ages = {query.name: max_age_seconds(query) for query in catalog.all_queries}
-    board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
-    board = SnapshotStore([*catalog.all_queries, poll, judge], board_ages)
+    folder = SuiteFolder(settings.suites, store, database.name, catalog.deployment)
+    suites = folder.job(longest)
+    board_ages |= dict.fromkeys((poll.name, suites.name, judge.name), MAX_AGE_SECONDS)
+    board = SnapshotStore([*catalog.all_queries, poll, suites, judge], board_ages)
     verdict = judge.job(board, longest)
     intervals = {query.name: interval_seconds(query, longest) for query in catalog.all_queries}
-    intervals |= {job.name: job.interval_seconds for job in (poll, verdict)}
-    feeds: list[MetricSource] = [*catalog.all_queries, poll, verdict]
+    intervals |= {job.name: job.interval_seconds for job in (poll, suites, verdict)}
+    feeds: list[MetricSource] = [*catalog.all_queries, poll, suites, verdict]
     telemetry = Telemetry(database.name, feeds)
     http = http or HttpSources(settings.sources)
     runner = Runner(database, board, store, telemetry, intervals, http, judge.deployment_start)
@@ -77,6 +81,7 @@ def assemble(
         runner,
         poller,
         poll,
+        suites,
         verdict,
         keeper,
         judge,

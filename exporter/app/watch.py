@@ -105,7 +105,7 @@ class Watch:
         settings, database, store = self._settings, self._database, self._store
         known = catalog.load_catalog(settings.queries)
         parts = assemble(settings, known, database, store, self._http)
-        jobs = [parts.poll, parts.verdict]
+        jobs = [parts.poll, parts.suites, parts.verdict]
         schedule = Schedule(
             parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
         )

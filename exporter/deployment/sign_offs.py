@@ -31,7 +31,8 @@ UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
 """Seconds; the end is a year that a calendar still has."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Validate text of a person: printable, on one line."""
     if not text.isprintable():
         raise ValueError("must be printable text on one line")
     return text
@@ -47,17 +48,17 @@ class SignOff(BaseModel):
     by: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-        AfterValidator(_printable),
+        AfterValidator(printable),
     ]
     note: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
+        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(printable)
     ] = ""
     at: UnixTime
 
 
 def signable(deployment: Deployment) -> dict[str, str]:
     """Return the title of everything that is for people to judge, by name."""
-    manual = {name: each.title for name, each in deployment.criteria.items() if each.manual} | {
+    manual = {name: each.title for name, each in deployment.criteria.items() if each.is_signed} | {
         name: each.title for name, each in _checks(deployment).items() if each.manual
     }
     return manual | {name: each.title for name, each in deployment.sign_offs.items()}

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from exporter.run_state import RunError, State
 
-_Sample = tuple[float, str]
-"""The time of the evaluation, and the value as text."""
+_Sample = tuple[float, Annotated[float, BeforeValidator(float)]]
+"""The time of the evaluation, and the value, which is text in the answer: it may be NaN or +Inf."""
 
 
 class _Series(BaseModel):
@@ -39,7 +39,7 @@ _FAULTS = {
 }
 
 
-def series_of(answer: Any) -> list[dict[str, str]]:
+def series_of(answer: Any) -> list[dict[str, str | float]]:
     """Return the labels of each series, with its value as `value`.
 
     Raises:

@@ -8,6 +8,7 @@ from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
+from exporter.deployment.suite_results import SuiteRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Evidence:
     """None without a baseline."""
     classes: Mapping[str, ClassResult] = field(default_factory=dict)
     sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
+    suites: Mapping[str, SuiteRecord] = field(default_factory=dict)

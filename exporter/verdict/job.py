@@ -18,6 +18,7 @@ from exporter.database.identity import identity_of
 from exporter.database.outcome import RunError, State
 from exporter.deployment.history import MigrationHistory
 from exporter.deployment.sign_offs import load_sign_offs
+from exporter.deployment.suite_results import load_suites
 from exporter.learning import metrics as baseline_metrics
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.state import StateStore
@@ -143,6 +144,7 @@ class VerdictJob:
             _before(self._keeper.baseline, self._catalog),
             self._keeper.changes(),
             load_sign_offs(self._store, name, deployment),
+            load_suites(self._store, name, deployment),
         )
         self.history.take(evidence)
         records = load_records(self._store, name, deployment)

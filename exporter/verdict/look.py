@@ -6,6 +6,7 @@ from itertools import product
 
 from exporter.collect.snapshot import Snapshot
 from exporter.redaction import redact
+from exporter.run_state import State
 from exporter.verdict.evidence import Evidence
 from exporter.wording import one_line, series_name
 
@@ -44,7 +45,9 @@ def look(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> Look:
         return Look((), {}, (f"{metric}: no query feeds it",))
     series: dict[Labels, float] = {}
     unanswered = []
-    for snapshot in evidence.board.feeders(metric):
+    feeders = evidence.board.feeders(metric)
+    configured = [each for each in feeders if each.state is not State.UNCONFIGURED]
+    for snapshot in configured or feeders:
         reason = _distrust(snapshot, since, evidence.ticks)
         if reason:
             unanswered.append(f"query {snapshot.query} {reason}")

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.catalog.criteria import ALL, Check, Criterion
+from exporter.catalog.criteria import ALL, Check, Condition, Criterion
 from exporter.deployment.sign_offs import SignOff
+from exporter.run_state import State
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.outcome import Outcome
@@ -43,18 +44,37 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
-    """Judge a criterion on what is known, or by what a person has said."""
-    if criterion.manual:
-        finding = judge_by_hand(name, criterion.phase, evidence.sign_offs.get(name))
-        findings: tuple[ConditionResult, ...] = (finding,)
-    else:
-        findings = tuple(
-            judge_condition(condition, criterion.phase, evidence)
-            for condition in criterion.conditions
-        )
+    """Judge a criterion on what is known, or by what a person has said.
+
+    With `or_manual`, the word of a person takes the place of the conditions whose source is not
+    configured; where all are, nobody needs to speak, but whoever does is heard.
+    """
+    sign_off = evidence.sign_offs.get(name)
+    configured = [
+        condition
+        for condition in criterion.conditions
+        if not criterion.or_manual or _is_configured(condition, evidence)
+    ]
+    findings = [judge_condition(each, criterion.phase, evidence) for each in configured]
+    is_for_people = len(configured) < len(criterion.conditions) or criterion.manual
+    if is_for_people or (criterion.or_manual and sign_off):
+        findings.append(judge_by_hand(name, criterion.phase, sign_off))
     return CriterionResult(
-        name, criterion.title, criterion.phase, findings, criterion.manual, criterion.note or ""
+        name,
+        criterion.title,
+        criterion.phase,
+        tuple(findings),
+        is_for_people,
+        criterion.note or "",
     )
+
+
+def _is_configured(condition: Condition, evidence: Evidence) -> bool:
+    """Return whether anything can answer: a source in the settings, or a suite that is recorded."""
+    if condition.suite is not None:
+        return bool(evidence.suites[condition.suite].results)
+    asked = evidence.board.feeders(condition.metric) if condition.metric else ()
+    return not asked or any(each.state is not State.UNCONFIGURED for each in asked)
 
 
 def judge_check(

@@ -93,7 +93,7 @@ def assemble(
             database,
             parts.telemetry,
             None,
-            [parts.poll, parts.verdict],
+            [parts.poll, parts.suites, parts.verdict],
         ),
         registry,
         Exposition(registry, parts.board),
