@@ -66,8 +66,12 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
     [
         # The shape.
         ("{metric: loom_number, equal: 1}", "equal", "unknown key; check its spelling"),
-        ("{equals: 1}", "", "give either `metric` or `class`"),
-        ("{metric: loom_number, class: quick, equals: 1}", "", "give either `metric` or `class`"),
+        ("{equals: 1}", "", "give one of `metric`, `class` and `suite`"),
+        (
+            "{metric: loom_number, class: quick, equals: 1}",
+            "",
+            "give one of `metric`, `class` and `suite`",
+        ),
         ("{metric: loom_number}", "", "give one of equals, at_most, at_least"),
         ("{metric: loom_number, at_least: 1, at_most: 2}", "", "give one of equals, at_most"),
         ("{metric: loom_number, equals: many}", "equals", "must be a valid number"),
