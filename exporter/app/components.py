@@ -1,14 +1,17 @@
-"""The parts of the exporter, put together around one database and one state."""
+"""The components of one exporter, made from a catalog around one database and one state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
-from exporter.collect.schedule import interval_seconds, max_age_seconds
-from exporter.collect.source import Job, MetricSource
+from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
+from exporter.database.facts import FactsReader
 from exporter.deployment.suite_folder import SuiteFolder
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
@@ -17,25 +20,27 @@ from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
 
+if TYPE_CHECKING:
+    from exporter.collect.source import MetricSource
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What runs: queries, the poll of statements, and the judging of what they say."""
+    """Everything that is made from a catalog, and replaced together with it."""
 
+    clock: Clock
     catalog: Catalog
     database: Database
     store: StateStore
-    board: SnapshotStore
+    snapshots: SnapshotStore
     telemetry: Telemetry
     runner: Runner
+    schedule: Schedule
     poller: Poller
-    poll: Job
-    suites: Job
-    verdict: Job
-    keeper: BaselineLifecycle
-    judge: VerdictJob
-    interval_seconds: dict[str, float]
-    """By the name of what runs."""
+    lifecycle: BaselineLifecycle
+    verdict: VerdictJob
+    interval_seconds: Mapping[str, float]
+    """Time between two runs, by the name of the source."""
 
 
 def assemble(
@@ -45,45 +50,56 @@ def assemble(
     store: StateStore,
     http: HttpSources | None = None,
 ) -> Components:
-    """Put the parts together; nothing runs, and nothing connects.
+    """Make the components; nothing runs, and nothing connects.
 
     `http` outlives a change of the catalog, because it knows how long its sources want no request.
     """
-    longest = settings.max_interval
-    keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
-    judge = VerdictJob(database, store, catalog, keeper, settings.hour)
+    clock = Clock(settings.hour)
+    facts = FactsReader(database)
+    people = store.scope(database.name, catalog.deployment.name)
+    lifecycle = BaselineLifecycle(people, catalog, clock)
+    verdict = VerdictJob(facts, people, catalog, lifecycle, clock)
     poller = Poller(
         database,
-        store,
+        facts,
+        people,
         catalog.deployment,
         show_texts=settings.statement_text,
-        follower=keeper,
+        follower=lifecycle,
     )
+    longest = settings.max_interval
     poll = poller.job(longest)
-    board_ages = {query.name: max_age_seconds(query) for query in catalog.all_queries}
-    folder = SuiteFolder(settings.suites, store, database.name, catalog.deployment)
-    suites = folder.job(longest)
-    board_ages |= dict.fromkeys((poll.name, suites.name, judge.name), MAX_AGE_SECONDS)
-    board = SnapshotStore([*catalog.all_queries, poll, suites, judge], board_ages)
-    verdict = judge.job(board, longest)
-    intervals = {query.name: interval_seconds(query, longest) for query in catalog.all_queries}
-    intervals |= {job.name: job.interval_seconds for job in (poll, suites, verdict)}
-    feeds: list[MetricSource] = [*catalog.all_queries, poll, suites, verdict]
-    telemetry = Telemetry(database.name, feeds)
+    suites = SuiteFolder(settings.suites, people, catalog.deployment).job(longest)
+    queries = catalog.all_queries
+    sources: list[MetricSource] = [*queries, poll, suites, verdict]
+    snapshots = SnapshotStore(
+        sources,
+        {
+            **{query.name: max_age_seconds(query) for query in queries},
+            **dict.fromkeys((poll.name, suites.name, verdict.name), MAX_AGE_SECONDS),
+        },
+    )
+    jobs = [poll, suites, verdict.job(snapshots, longest)]
+    intervals = {
+        **{query.name: interval_seconds(query, longest) for query in queries},
+        **{job.name: job.interval_seconds for job in jobs},
+    }
+    telemetry = Telemetry(database.name, sources)
     http = http or HttpSources(settings.sources)
-    runner = Runner(database, board, store, telemetry, intervals, http, judge.deployment_start)
+    runner = Runner(
+        database, snapshots, store, telemetry, intervals, http, verdict.deployment_start
+    )
     return Components(
+        clock,
         catalog,
         database,
         store,
-        board,
+        snapshots,
         telemetry,
         runner,
+        Schedule(catalog, runner, database, telemetry, longest, jobs),
         poller,
-        poll,
-        suites,
+        lifecycle,
         verdict,
-        keeper,
-        judge,
         intervals,
     )

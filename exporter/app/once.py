@@ -1,4 +1,4 @@
-"""Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
+"""Runs once what the daemon runs on a schedule: one query, or everything the verdict rests on."""
 
 import asyncio
 import time
@@ -19,6 +19,7 @@ from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
+from exporter.database.facts import read_facts
 from exporter.errors import UsageError
 from exporter.run_state import RunError, State
 from exporter.settings import Settings
@@ -39,8 +40,8 @@ class QueryAnswer:
     text: str
 
 
-async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> QueryAnswer:
-    """Run `query` as the daemon would, and remember nothing.
+async def run_once(settings: Settings, query: AnyQuery) -> QueryAnswer:
+    """Run `query` as the daemon would; nothing is written to the state.
 
     Raises:
         UsageError: the connection string is missing or malformed.
@@ -48,20 +49,24 @@ async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> Que
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
-    board = SnapshotStore([query], {query.name: 3600.0})
+    snapshots = SnapshotStore([query], {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:
-        _log.error("it is not known when tokens last changed", reason=store.problem)
-    telemetry = Telemetry(database.name, [query])
-    http = HttpSources(settings.sources)
+        _log.error("the times at which tokens changed are not known", reason=store.problem)
     runner = Runner(
-        database, board, store, telemetry, {query.name: 60.0}, http, trial_deployment_start
+        database,
+        snapshots,
+        store,
+        Telemetry(database.name, [query]),
+        {query.name: 60.0},
+        HttpSources(settings.sources),
+        trial_deployment_start,
     )
     async with database:
         await runner.run(query)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(QueryCollector(board, database.name))
-    return QueryAnswer(board[query.name], generate_latest(registry).decode())
+    registry.register(QueryCollector(snapshots, database.name))
+    return QueryAnswer(snapshots[query.name], generate_latest(registry).decode())
 
 
 async def ask_sources(
@@ -69,7 +74,7 @@ async def ask_sources(
 ) -> AsyncIterator[tuple[HttpQuery, State, Rows | str]]:
     """Ask each question of an HTTP source once; yield its state, and its rows or why it has none.
 
-    The database is not asked, so that questions about a deployment assume that it began a day ago.
+    The database is not asked, so questions about a deployment assume that it began a day ago.
     """
     http = HttpSources(settings.sources)
     for query in catalog.http_queries:
@@ -82,13 +87,13 @@ async def ask_sources(
 
 
 def trial_deployment_start() -> float:
-    """Return the Unix time at which the deployment began, where only the question is tried."""
+    """Return the Unix time at which the deployment began, where a question is only tried."""
     return time.time() - 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The verdict, why the baseline is refused, if it is, and where the daemon left nothing."""
+    """The verdict, why the baseline is refused, if it is, and the state file if it is missing."""
 
     assessment: Assessment
     refusal: RefusedError | None
@@ -96,27 +101,29 @@ class Opinion:
 
 
 async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
-    """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
+    """Judge the deployment by the state of the daemon and one run of each query.
+
+    Nothing is written to the state.
 
     Raises:
-        UsageError: the connection string is missing or malformed, or what the daemon remembers
-            cannot be read.
+        UsageError: the connection string is missing or malformed, or the state cannot be read.
         RunError: with the state in which the database was found.
     """
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
-    if store.problem:  # later it would be that nothing may be written, which nobody asked for
+    if store.problem:  # now, for later it says that the store is read-only
         raise UsageError(f"state: {store.problem}")
-    parts = assemble(settings, catalog, database, store)
+    components = assemble(settings, catalog, database, store)
     async with database:
-        await parts.judge.read_facts()  # a database that is away is found out at once
+        await read_facts(database)  # a database that is down is an error at once
         for query in catalog.queries:
-            await parts.runner.run(query)
-        assessment = await parts.judge.assess(parts.board)
-        if catalog.http_queries:  # some are asked what happened since the deployment began
-            await asyncio.gather(*(parts.runner.run(query) for query in catalog.http_queries))
-            assessment = await parts.judge.assess(parts.board)
+            await components.runner.run(query)
+        assessment = await components.verdict.assess(components.snapshots)
+        if catalog.http_queries:  # some are about the time since the deployment began
+            runs = (components.runner.run(query) for query in catalog.http_queries)
+            await asyncio.gather(*runs)
+            assessment = await components.verdict.assess(components.snapshots)
     missing_state = None if store.path.exists() else store.path
-    return Opinion(assessment, parts.keeper.refusal, missing_state)
+    return Opinion(assessment, components.lifecycle.status.refusal, missing_state)

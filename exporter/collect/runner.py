@@ -1,4 +1,4 @@
-"""One run of one query: ask its source, publish the answer, remember how it went."""
+"""Runs queries: asks their source, publishes the samples, and keeps the state of each query."""
 
 import asyncio
 import contextlib
@@ -30,18 +30,18 @@ _REMEDIES: Mapping[State, str] = {
     "for an HTTP source, check its token",
     State.OUTDATED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
     State.TIMEOUT: "if it stays so, raise its timeout or its interval",
-    State.ERROR: "see `loom-exporter check --database`, or --sources",
     State.LIMITED: "if it stays so, ask the source less often",
+    State.ERROR: "see `loom-exporter check --database --sources`",
 }
 
 
 class Runner:
-    """Runs queries and jobs, none of them twice at once, and lets none of their failures escape."""
+    """Runs queries and jobs, each at most once at a time; a failure becomes a state."""
 
     def __init__(
         self,
         database: Database,
-        board: SnapshotStore,
+        snapshots: SnapshotStore,
         store: StateStore,
         telemetry: Telemetry,
         interval_seconds: Mapping[str, float],
@@ -52,7 +52,7 @@ class Runner:
 
         Args:
             database: answers queries in SQL.
-            board: takes the answers.
+            snapshots: takes the answers.
             store: dates the tokens of change_timestamp metrics.
             telemetry: counts the runs.
             interval_seconds: time between two runs, by query.
@@ -62,18 +62,18 @@ class Runner:
         self._database = database
         self._http = http or HttpSources({})
         self._deployment_start = deployment_start
-        self._board = board
+        self._snapshots = snapshots
         self._store = store
         self._telemetry = telemetry
         self._interval_seconds = interval_seconds
         self._running: dict[str, tuple[MetricSource, asyncio.Event]] = {}
-        """What runs, by its name, and what is set when that has ended."""
+        """The current runs by name, each with what is set when it has ended."""
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._is_stopping = False
 
     async def run(self, query: AnyQuery) -> None:
-        """Run `query`, unless it runs already or backs off. Raises nothing but CancelledError."""
+        """Run `query`, unless it runs already or backs off. Raises CancelledError only."""
         await self._run_alone(query, partial(self._ask, query))
 
     async def run_job(self, job: Job) -> None:
@@ -81,7 +81,7 @@ class Runner:
         await self._run_alone(job, job.ask)
 
     async def finish(self) -> None:
-        """Wait for the runs that go on to end by themselves, but for those of HTTP sources.
+        """Wait until the current runs have ended, but for those of HTTP sources.
 
         A source may hang; its run ends with its timeout, and disturbs nothing until then.
         """
@@ -89,7 +89,7 @@ class Runner:
         await asyncio.gather(*(done.wait() for done in runs))
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Cancel what runs, on the server too, wait for the runs to end, and let none begin."""
+        """Cancel the current runs, wait until they have ended, and start no further ones."""
         self._is_stopping = True
         self._http.cancel()
         running = [done for _, done in self._running.values()]
@@ -118,23 +118,23 @@ class Runner:
             done.set()
 
     async def _run(self, query: MetricSource, ask: Callable[[], Awaitable[RunResult]]) -> None:
-        before = self._board[query.name].state
+        before = self._snapshots[query.name].state
         started = time.monotonic()
         dropped = 0
         detail = ""
         try:
             state, samples, dropped = await ask()
-            self._board.publish(query.name, state, samples)
+            self._snapshots.publish(query.name, state, samples)
         except RunError as error:
             state, detail = error.state, str(error)
         except Exception as error:
-            # A fault of ours must not end the schedule, nor look as if all were well.
+            # A fault of ours must neither end the schedule nor look like a success.
             _log.exception("a run failed unexpectedly", query=query.name)
             state, detail = State.ERROR, type(error).__name__
         if self._is_stopping:
-            return  # it was we who ended it, and that tells nothing of the database
+            return  # we ended it, so that its result says nothing about the database
         if not state.is_success:
-            self._board.fail(query.name, state, detail)
+            self._snapshots.fail(query.name, state, detail)
         self._telemetry.ran(query, state, time.monotonic() - started, dropped)
         self._back_off(query, state)
         if state is not before:
@@ -157,15 +157,14 @@ class Runner:
         try:
             return await fetch(self._database, query)
         except RunError as error:
-            if error.state is State.ABSENT:  # there being no token is an observation too
+            if error.state is State.ABSENT:  # that no token is there is an observation too
                 await self._date_tokens(read_rows(query, NO_ROWS))
             raise
 
     async def _date_tokens(self, result: Result) -> None:
-        """Put the time at which each token changed in its place among the samples."""
+        """Add the time at which each token changed to the samples, in Unix seconds."""
         for metric, tokens in result.tokens.items():
-            # In a thread: the store writes to a disk, which may be slow.
-            times = await asyncio.to_thread(
+            times = await self._store.run(
                 self._store.observe, self._database.name, metric, list(tokens.values())
             )
             result.samples[metric] = {
@@ -173,11 +172,11 @@ class Runner:
             }
 
     def _back_off(self, query: MetricSource, state: State) -> None:
-        """Let a query that keeps failing run less and less often, at least every five minutes.
+        """Run a query that keeps failing less and less often, but at least every five minutes.
 
-        A lock passes by itself and costs a quarter of a second; a server that is down is noticed by
-        the pool, which backs off by itself; a source that wants a pause says how long. All of these
-        are asked at each interval.
+        Not after a lock, which passes and costs a quarter of a second, nor while the server is
+        down, because the pool backs off itself, nor while an HTTP source wants a pause, because
+        then nothing is sent: such queries run at each interval.
         """
         if not state.is_failure or state in (State.LOCKED, State.LIMITED, State.UNREACHABLE):
             self._failures.pop(query.name, None)
@@ -192,7 +191,7 @@ class Runner:
             self._not_before[query.name] = time.monotonic() + pause * random.uniform(0.8, 1.0)
 
     def _tell(self, query: MetricSource, before: State | None, state: State, detail: str) -> None:
-        """Log a change of state: each once, not at every run."""
+        """Log a change of state, once and not at every run."""
         if state.is_failure:
             _log.warning(
                 "query fails",

@@ -40,7 +40,7 @@ def run(
         raise UsageError(
             f"no query {query}; known are {', '.join(each.name for each in known.all_queries)}"
         )
-    answer = asyncio.run(run_once(settings, known, wanted))
+    answer = asyncio.run(run_once(settings, wanted))
     state, detail = answer.snapshot.state, redact(answer.snapshot.detail)
     if output == "json":
         samples = [

@@ -70,9 +70,9 @@ def record(
         raise UsageError(
             f"command line: --{first['loc'][0]}: {plain_reason(first['type'], first['msg'])}"
         ) from None
-    store = open_state(settings)
-    if not save_result(store, settings.database_name, known.deployment, result):
-        raise ExporterError(f"state: {store.problem}")
+    people = open_state(settings).scope(settings.database_name, known.deployment.name)
+    if not save_result(people, result):
+        raise ExporterError(f"state: {people.store.problem}")
     is_pass = not result.failed and not result.problem and result.passed >= planned.planned
     print(f"{suite}: {_told(result)}, {planned.planned} planned")
     if not is_pass:

@@ -11,8 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    TypeAdapter,
-    ValidationError,
 )
 
 from exporter.catalog import Deployment
@@ -20,7 +18,7 @@ from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.snapshot import Samples
 from exporter.deployment.sign_offs import UnixTime, printable
 from exporter.sources.suite_files import Counts
-from exporter.state import StateStore
+from exporter.state import Scope, Topic
 from exporter.yaml_source import rule_in_words
 
 MOST_RESULTS = 200
@@ -73,7 +71,8 @@ class SuiteRecord:
     results: Sequence[SuiteResult] = ()
 
 
-_DOCUMENT = TypeAdapter(SuiteResult)
+SUITE_RESULTS: Topic[SuiteResult] = Topic("suite results", SuiteResult)
+"""By `SuiteResult.key`; in the scope of what people say."""
 
 
 def suite_result(
@@ -104,35 +103,23 @@ def suite_result(
     )
 
 
-def load_suites(store: StateStore, database: str, deployment: Deployment) -> dict[str, SuiteRecord]:
-    """Return the record of each suite of a deployment; results that cannot be read are left out."""
-    found: dict[str, list[SuiteResult]] = {name: [] for name in deployment.suites}
-    for _, content in sorted(store.load(database, _topic(deployment)).items()):
-        try:
-            result = _DOCUMENT.validate_json(content)
-        except ValidationError:
-            continue
-        if result.suite in found:
-            found[result.suite].append(result)
+def load_suites(people: Scope, deployment: Deployment) -> dict[str, SuiteRecord]:
+    """Return the record of each suite of a deployment."""
+    results = sorted(SUITE_RESULTS.load(people).values(), key=lambda result: result.at)
     return {
-        name: SuiteRecord(suite.planned, sorted(found[name], key=lambda result: result.at))
+        name: SuiteRecord(suite.planned, [result for result in results if result.suite == name])
         for name, suite in deployment.suites.items()
     }
 
 
-def save_result(
-    store: StateStore, database: str, deployment: Deployment, result: SuiteResult
-) -> bool:
+def save_result(people: Scope, result: SuiteResult) -> bool:
     """Add a result, unless it is there; return whether it is written."""
-    topic = _topic(deployment)
     prefix = f"{result.suite}/{result.environment}/"
-    keys = sorted(key for key in store.names(database, topic) if key.startswith(prefix))
+    keys = sorted(key for key in SUITE_RESULTS.keys(people) if key.startswith(prefix))
     if result.key in keys:
         return True
-    surplus = dict.fromkeys(keys[: max(0, len(keys) + 1 - MOST_RESULTS)])
-    return store.save(
-        database, topic, {**surplus, result.key: _DOCUMENT.dump_json(result).decode()}
-    )
+    surplus = keys[: max(0, len(keys) + 1 - MOST_RESULTS)]
+    return SUITE_RESULTS.save(people, {**dict.fromkeys(surplus), result.key: result})
 
 
 def suite_samples(suites: Mapping[str, SuiteRecord]) -> Samples:
@@ -149,7 +136,3 @@ def suite_samples(suites: Mapping[str, SuiteRecord]) -> Samples:
         tests |= {(name, outcome): count for outcome, count in zip(outcomes, counts, strict=True)}
         times[name,] = newest.at
     return {"loom_suite_tests": tests, "loom_suite_timestamp_seconds": times}
-
-
-def _topic(deployment: Deployment) -> str:
-    return f"suite results of {deployment.name}"

@@ -1,20 +1,20 @@
-"""A criterion, a check or a sign-off with what became of it."""
+"""Judges criteria, checks and sign-offs, condition by condition."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.catalog.criteria import ALL, Check, Condition, Criterion
+from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff
 from exporter.run_state import State
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import Outcome
 from exporter.wording import moment
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """What was judged, and a finding for each thing that had to hold."""
+    """A criterion or sign-off, and the result of each of its conditions."""
 
     name: str
     title: str
@@ -29,7 +29,7 @@ class CriterionResult:
         return worst(finding.outcome for finding in self.findings)
 
     def worst_first(self) -> list[ConditionResult]:
-        """Return the findings, the failed ones first and those that hold last."""
+        """Return the findings: failed ones, then inconclusive ones, then those that hold."""
         order = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
         return sorted(self.findings, key=lambda finding: order.index(finding.outcome))
 
@@ -44,36 +44,30 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
-    """Judge a criterion on what is known, or by what a person has said.
+    """Judge a criterion by its conditions, or by what a person has said.
 
-    With `or_manual`, the word of a person takes the place of the conditions whose source is not
-    configured; where all are, nobody needs to speak, but whoever does is heard.
+    With `or_manual`, a sign-off takes the place of the conditions whose source is not configured.
+    Where all sources are, none is needed; one that is given counts all the same.
     """
     sign_off = evidence.sign_offs.get(name)
-    configured = [
+    conditions = [
         condition
         for condition in criterion.conditions
         if not criterion.or_manual or _is_configured(condition, evidence)
     ]
-    findings = [judge_condition(each, criterion.phase, evidence) for each in configured]
-    is_for_people = len(configured) < len(criterion.conditions) or criterion.manual
-    if is_for_people or (criterion.or_manual and sign_off):
+    findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
+    is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
+    if is_manual or (criterion.or_manual and sign_off):
         findings.append(judge_by_hand(name, criterion.phase, sign_off))
-    return CriterionResult(
-        name,
-        criterion.title,
-        criterion.phase,
-        tuple(findings),
-        is_for_people,
-        criterion.note or "",
-    )
+    note = criterion.note or ""
+    return CriterionResult(name, criterion.title, criterion.phase, tuple(findings), is_manual, note)
 
 
 def _is_configured(condition: Condition, evidence: Evidence) -> bool:
-    """Return whether anything can answer: a source in the settings, or a suite that is recorded."""
+    """Return whether anything can answer: a source in the settings, or a result of the suite."""
     if condition.suite is not None:
         return bool(evidence.suites[condition.suite].results)
-    asked = evidence.board.feeders(condition.metric) if condition.metric else ()
+    asked = evidence.snapshots.of_metric(condition.metric) if condition.metric else ()
     return not asked or any(each.state is not State.UNCONFIGURED for each in asked)
 
 
@@ -90,7 +84,7 @@ def judge_check(
 
 
 def judge_by_hand(name: str, phase: str, sign_off: SignOff | None) -> ConditionResult:
-    """Return what a person has said, or that nobody has."""
+    """Return what a person has said, or that it is not signed yet."""
     if sign_off is None:
         return ConditionResult(
             Outcome.INCONCLUSIVE, f"not signed yet: loom-exporter sign-off {name} --by NAME"

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from exporter.catalog.criteria import Condition
+from exporter.deployment.records import Outcome
 from exporter.deployment.suite_results import SuiteRecord, SuiteResult
-from exporter.verdict.outcome import Judgement, Outcome
+from exporter.verdict.outcome import Judgement
 from exporter.wording import listed, moment
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)

@@ -20,7 +20,7 @@ class WebFiles:
 
     def web_config(self) -> WebConfig:
         """Return the web config in force now."""
-        return self.config.look().config
+        return self.config.read().config
 
     @property
     def reloads(self) -> list[Reloaded[Any]]:
@@ -50,7 +50,7 @@ def load_web_files(path: Path) -> WebFiles:
         return WebFiles(config, None)
 
     def stamp() -> object:
-        tls = _tls(config.look())
+        tls = _tls(config.read())
         return (tls, stamp_of(tls.files))
 
     return WebFiles(

@@ -16,6 +16,7 @@ import pytest
 
 from exporter.database.grants import ROLE
 from tests.support.daemon import Daemon, Page
+from tests.support.observers import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ def daemon(monitored: LoomDatabase) -> Iterator[Daemon]:
         yield daemon
 
 
+@pytest.mark.timing
 def test_silent_clients_do_not_delay_others_nor_the_end(daemon: Daemon) -> None:
     with contextlib.ExitStack() as stack:
         for said in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n") * 7:
@@ -71,7 +73,7 @@ def test_fifty_scrapes_at_once_are_all_answered(daemon: Daemon) -> None:
         request = urllib.request.Request(f"http://127.0.0.1:{daemon.port}/metrics")
         if number % 2:
             request.add_header("Accept-Encoding", "gzip")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as response:
             body = response.read()
         return Page((gzip.decompress(body) if number % 2 else body).decode())
 

@@ -136,7 +136,7 @@ async def _running(site: Site, limits: ConnectionLimits | None = None) -> AsyncI
         parts.exposition, Health(lambda: True, lambda: True), parts.pages, files.web_config
     )
     with bind("127.0.0.1:0") as listener:
-        async with serving(app, listener, files.tls.look, limits):
+        async with serving(app, listener, files.tls.read, limits):
             yield Running(listener.getsockname()[1], files)
 
 
@@ -268,7 +268,7 @@ def test_tls_is_not_switched_on_while_running(site: Site) -> None:
     site.file.write_text("")
     files = load_web_files(site.file)
     site.configure()
-    files.config.look()
+    files.config.read()
     assert files.tls is None
     assert "TLS is off until the exporter is restarted" in (files.config.problem or "")
 
