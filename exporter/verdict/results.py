@@ -9,6 +9,7 @@ from exporter.deployment.sign_offs import SignOff
 from exporter.run_state import State
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
+from exporter.verdict.suites import NOTHING_RECORDED
 from exporter.wording import moment
 
 
@@ -66,7 +67,7 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
 def _is_configured(condition: Condition, evidence: Evidence) -> bool:
     """Return whether anything can answer: a source in the settings, or a result of the suite."""
     if condition.suite is not None:
-        return bool(evidence.suites[condition.suite].results)
+        return bool(evidence.suites.get(condition.suite, NOTHING_RECORDED).results)
     asked = evidence.snapshots.of_metric(condition.metric) if condition.metric else ()
     return not asked or any(each.state is not State.UNCONFIGURED for each in asked)
 

@@ -8,6 +8,8 @@ from exporter.deployment.suite_results import SuiteRecord, SuiteResult
 from exporter.verdict.outcome import Judgement
 from exporter.wording import listed, moment
 
+NOTHING_RECORDED = SuiteRecord(planned=1)
+
 _WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
 
 
