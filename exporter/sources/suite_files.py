@@ -158,7 +158,9 @@ def _notices(lines: Iterable[str], pattern: re.Pattern[str]) -> Counts:
         elif _SCRIPT_ERROR.match(line):
             problem = f"ended in an error: {one_line(redact(line), _NAME_LENGTH)}"
     if not any(tally.outcomes.values()) and not problem:
-        raise ValueError(f"no line matches {pattern.pattern}")
+        raise ValueError(
+            f"holds neither TAP nor JUnit XML, and no line matches {one_line(pattern.pattern)}"
+        )
     return tally.counts(problem)
 
 
