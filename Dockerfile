@@ -19,6 +19,8 @@ RUN python -m pip install --require-hashes --requirement requirements/build.txt 
 COPY pyproject.toml README.md LICENSE ./
 COPY queries queries
 COPY alerts/rule-templates alerts/rule-templates
+COPY alerts/runbooks alerts/runbooks
+COPY grafana/dashboards grafana/dashboards
 COPY exporter exporter
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && python -m pip --python /opt/loom-exporter/bin/python install --no-deps dist/*.whl \

@@ -1,7 +1,11 @@
 """The alert rules of Prometheus, rendered from templates with the limits of the decision rule."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from textwrap import indent
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -21,12 +25,44 @@ LEAST_HOUR_SECONDS = SHORTEST.total_seconds() / min(each.hours for each in rule.
 """In a shorter hour, `SHORTEST` would lengthen the shortest window of the decision rule."""
 
 
-def render_alert_rules(hour_seconds: float = HOUR_SECONDS) -> Mapping[str, str]:
+_PROMETHEUS_RULE = """\
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: loom-exporter
+  labels:
+    app.kubernetes.io/name: loom-exporter
+    app.kubernetes.io/component: alerts
+spec:
+"""
+
+Evaluator = Literal["prometheus", "victoria-metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the pages are that annotations lead to; as shipped, paths without a host."""
+
+    runbooks: str = "/alerts/runbooks"
+    """Of the folder of the runbooks."""
+
+    grafana: str = ""
+
+
+def render_alert_rules(
+    hour_seconds: float = HOUR_SECONDS,
+    addresses: Addresses | None = None,
+    evaluator: Evaluator = "prometheus",
+) -> Mapping[str, str]:
     """Return the files of the alert rules, as YAML by file name.
 
     Args:
         hour_seconds: the length of an hour, to which all durations are scaled; below 3600 only to
             rehearse a deployment.
+        addresses: where annotations lead to.
+        evaluator: what evaluates the rules. VictoriaMetrics' `increase` counts the first value of
+            some counters as an increase, which makes windows with the first scrape wrong; its
+            `increase_prometheus` does not.
 
     Raises:
         ValueError: the hour is shorter than `LEAST_HOUR_SECONDS`, or longer than an hour.
@@ -46,11 +82,36 @@ def render_alert_rules(hour_seconds: float = HOUR_SECONDS) -> Mapping[str, str]:
         "evaluation_interval": format_duration(max(hour_seconds / 60, LEAST_EVALUATION_SECONDS)),
         "excess_floor_seconds": rule.EXCESS_FLOOR_SECONDS * hour_seconds / HOUR_SECONDS,
     }
-    return {
-        name.removesuffix(".j2"): _header(name, hour_seconds)
-        + environment.get_template(name).render()
+    texts = {
+        name: _header(name, hour_seconds)
+        + _with_addresses(environment.get_template(name).render(), addresses or Addresses())
         for name in environment.list_templates(extensions=["j2"])
     }
+    if evaluator == "victoria-metrics":
+        texts = {
+            name: re.sub(r"\b(increase|rate|delta)\(", r"\1_prometheus(", text)
+            for name, text in texts.items()
+        }
+    return {name.removesuffix(".j2"): text for name, text in texts.items()}
+
+
+def as_one_file(rules: Iterable[str]) -> str:
+    """Return the groups of several files of rules as one file of rules."""
+    groups = "\n".join(text.partition("\n")[2].replace("groups:\n", "", 1) for text in rules)
+    return f"groups:\n{groups}"
+
+
+def as_prometheus_rule(rules: Iterable[str]) -> str:
+    """Return the groups of several files of rules as one resource of the Prometheus operator."""
+    return _PROMETHEUS_RULE + indent(as_one_file(rules), "  ")
+
+
+def _with_addresses(text: str, addresses: Addresses) -> str:
+    """Return rules whose annotations lead to these addresses; templates have those as shipped."""
+    shipped = Addresses()
+    return text.replace(
+        f" runbook_url: {shipped.runbooks}/", f" runbook_url: {addresses.runbooks}/"
+    ).replace(f" dashboard_url: {shipped.grafana}/", f" dashboard_url: {addresses.grafana}/")
 
 
 def _header(template: str, hour_seconds: float) -> str:

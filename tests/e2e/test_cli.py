@@ -29,6 +29,9 @@ COMMANDS = (
     "verify",
     "report",
     "sign-off",
+    "rules",
+    "runbooks",
+    "dashboards",
     "healthcheck",
     "demo",
 )

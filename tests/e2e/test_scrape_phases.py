@@ -1,4 +1,4 @@
-"""The alert rules over what a real exporter says, scraped at other times than rules are evaluated."""
+"""The alert rules over what a real exporter says, scraped at other times than evaluated."""
 
 from __future__ import annotations
 
