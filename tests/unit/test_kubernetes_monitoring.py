@@ -82,9 +82,8 @@ def test_endpoint_with_tls_is_scraped_with_tls_and_its_certificate_checked(tmp_p
 
 
 def test_prometheus_rule_is_that_of_the_alerts() -> None:
-    objects = render_overlay("operator")
-    (rule,) = of_kind(objects, "PrometheusRule")
-    (monitor,) = of_kind(objects, "ServiceMonitor")
+    (rule,) = of_kind(render_overlay("monitoring"), "PrometheusRule")
+    (monitor,) = of_kind(render_overlay("operator"), "ServiceMonitor")
     source = yaml.safe_load((ROOT / "alerts" / "prometheusrule.yaml").read_text())
     assert rule["spec"] == source["spec"]
     # One Prometheus must find both.
@@ -93,6 +92,15 @@ def test_prometheus_rule_is_that_of_the_alerts() -> None:
         assert group.keys() <= GROUP
         for each in group["rules"]:
             assert each.keys() <= RULE
+
+
+def test_rules_and_dashboards_come_with_no_instance() -> None:
+    together = {"PrometheusRule", "ConfigMap"}
+    assert {each["kind"] for each in render_overlay("monitoring")} == together
+    for overlay in ("minimal", "operator", "supabase"):
+        objects = render_overlay(overlay)
+        assert not of_kind(objects, "PrometheusRule")
+        assert all("settings" in each["metadata"]["name"] for each in of_kind(objects, "ConfigMap"))
 
 
 def test_every_dashboard_is_listed_for_the_sidecar() -> None:
