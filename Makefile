@@ -26,9 +26,20 @@ venv: $(VENV)/.dev ## Install everything that development needs into .venv.
 demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...).
 	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(ARGS)
 
+# A claim about latency holds on a machine that does nothing else. ARGS say what to run instead.
+PYTEST   := $(BIN)/python -m pytest
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=2).
 	@echo '==> Running the tests'
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+ifneq ($(strip $(ARGS)),)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
+else
+	@$(PYTEST) $(PARALLEL) -m 'not timing'; status=$$?; \
+	[ $$status -ne 2 ] || exit 2; `# it was interrupted` \
+	echo '==> Running the claims about latency, alone'; \
+	$(PYTEST) -m timing && exit $$status
+endif
 
 lint: $(VENV)/.dev ## Check style and formatting.
 	@echo '==> Checking style'

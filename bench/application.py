@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from exporter.database.database import Database
+from exporter.database.facts import FactsReader
 from exporter.database.grants import ROLE, grants_sql
 from exporter.demo.database import OWNER, DemoDatabase
 from exporter.demo.postgres import PostgresServer
@@ -114,7 +115,8 @@ def learn(loom: DemoDatabase, state: Path, catalog: Catalog) -> None:
         async with Database("loom", lambda: loom.dsn(ROLE)) as watched:
             poller = Poller(
                 watched,
-                store,
+                FactsReader(watched),
+                store.scope("loom", catalog.deployment.name),
                 catalog.deployment,
                 show_texts=True,
                 from_zero=True,

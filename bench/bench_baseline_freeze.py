@@ -28,23 +28,23 @@ from bench.exporting import memory, shown, wait, wait_for_polls
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
 from exporter.catalog.deployment import OTHER
+from exporter.clock import Clock
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.database.grants import ROLE
-from exporter.database.identity import DatabaseIdentity, identity_of
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.learning.hours import KEPT, LearnedHours
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
 from exporter.statements.counters import Delta
-from exporter.statements.tally import Counted, Known
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import Counted, Known, PollWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.catalog import Catalog
+    from exporter.database.identity import DatabaseIdentity
     from exporter.demo.database import DemoDatabase
 
 STATEMENTS = 5_000
@@ -57,20 +57,20 @@ IDLE_SECONDS = 5.0
 HOUR = timedelta(hours=1)
 
 
-def owner(loom: DemoDatabase) -> DatabaseIdentity:
+def identity_of(loom: DemoDatabase) -> DatabaseIdentity:
     """Return what the daemon knows the database by."""
 
     async def look() -> DatabaseIdentity:
         async with Database("loom", lambda: loom.dsn(ROLE)) as watched:
-            return identity_of(await read_facts(watched))
+            return (await read_facts(watched)).identity
 
     return asyncio.run(look())
 
 
 def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> None:
     """Write the hours of four weeks into a store, as one poll each."""
-    buckets = LearnedHours(store, "loom", HOUR.total_seconds())
-    buckets.begin(of)
+    learned = LearnedHours(Clock())
+    learned.begin(store.scope("loom", catalog.deployment.name).of(of))
     draw = random.Random(1)
     classes = [*catalog.deployment.classes]
     roles = [*catalog.deployment.statement_roles, OTHER]
@@ -89,7 +89,7 @@ def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> Non
         for number, each in enumerate(known):
             calls, mean = draw.randint(30, 5_000), draw.lognormvariate(0, 0.1) / (number + 1)
             counted.append(Counted(each, Delta(calls, calls * mean, calls * mean**2, 0, 0, 0)))
-        buckets.add(PollWindow(now - back * HOUR, now - (back - 1) * HOUR, counted))
+        learned.add(PollWindow(now - back * HOUR, now - (back - 1) * HOUR, counted))
     progress("")
 
 
@@ -133,7 +133,7 @@ def main() -> int:
                 call(connection, application(catalog, STATEMENTS))
             learn(loom, state, catalog)
             store = StateStore(state)
-            four_weeks(store, owner(loom), catalog)
+            four_weeks(store, identity_of(loom), catalog)
             store.close()
             print(
                 f"{KEPT} hours of {REMEMBERED} statements: {state.stat().st_size / 2**20:.0f} MiB"

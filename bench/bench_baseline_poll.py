@@ -20,13 +20,15 @@ from bench.application import application, call, connect, loom_database
 from bench.telling import claim, progress
 from exporter.baseline.codec import dumps
 from exporter.catalog import load_catalog
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
-from exporter.database.facts import read_facts
+from exporter.database.facts import FactsReader, read_facts
 from exporter.database.grants import ROLE
 from exporter.deployment.progress import DeploymentProgress
 from exporter.learning.capture import capture
-from exporter.learning.lifecycle import TOPIC, BaselineLifecycle
+from exporter.learning.document import KEY, TOPIC
+from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 STATEMENTS = 5_000
 ROUNDS = 10
 LIMIT = 1.5
-HOUR_SECONDS = 3600.0
 
 ALONE, COLLECTING, COMPARING = WAYS = ("without a baseline", "collecting it", "comparing with it")
 
@@ -47,15 +48,15 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
     """Return a poller that has read all texts, and goes on in one of the ways."""
     deployment = catalog.deployment
     store = StateStore(folder / f"{WAYS.index(way)}.sqlite3")
-    keeper = (
-        None if way == ALONE else BaselineLifecycle(store, database.name, catalog, HOUR_SECONDS)
-    )
+    people = store.scope(database.name, deployment.name)
+    lifecycle = None if way == ALONE else BaselineLifecycle(people, catalog, Clock())
     poller = Poller(
         database,
-        store,
+        FactsReader(database),
+        people,
         deployment,
         show_texts=True,
-        follower=keeper,
+        follower=lifecycle,
         from_zero=True,
         pause_seconds=0.0,
     )
@@ -64,13 +65,14 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
         await poller.ask()
     if way == COMPARING:
         baseline = await capture(Settings(), catalog, database, seconds=None, tell=progress)
-        store.save(database.name, TOPIC, {deployment.name: dumps(baseline)})
-    if keeper:
-        board = SnapshotStore(catalog.queries, {query.name: 60.0 for query in catalog.queries})
+        identity = (await read_facts(database)).identity
+        store.save(people.of(identity), TOPIC, {KEY: dumps(baseline).encode()})
+    if lifecycle:
+        snapshots = SnapshotStore(catalog.queries, {query.name: 60.0 for query in catalog.queries})
         seen = DeploymentProgress({}, has_begun=way == COMPARING)
-        keeper.on_progress(await read_facts(database), seen, board)
-        if way == COMPARING and keeper.baseline is None:
-            raise SystemExit(f"the baseline is refused: {keeper.refusal}")
+        lifecycle.on_progress(await read_facts(database), seen, snapshots, time.time())
+        if way == COMPARING and lifecycle.status.baseline is None:
+            raise SystemExit(f"the baseline is refused: {lifecycle.status.refusal}")
     return poller
 
 

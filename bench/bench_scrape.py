@@ -92,12 +92,12 @@ async def main() -> int:
     database = Database("bench", lambda: "")
     settings = Settings()
     parts = assemble(settings, catalog, database, StateStore(Path("unused"), read_only=True))
-    board = parts.board
+    board = parts.snapshots
     for query in queries:
         publish(board, query, SERIES // QUERIES)
     sources = Sources(board, database, parts.store, parts.interval_seconds)
     exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
-    pages = Pages(board, partial(overview_of, parts, settings.hour))
+    pages = Pages(parts.snapshots, partial(overview_of, parts))
     app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")
 

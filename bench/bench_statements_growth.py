@@ -74,9 +74,9 @@ async def polled(
             gc.collect()
             looks.append(anonymous_mib(os.getpid()))
         call(connection, statements)
-        await parts.runner.run_job(parts.poll)
+        await parts.runner.run_job(parts.poller.job(None))
         if number % JUDGED_EACH == 0:
-            await parts.runner.run_job(parts.verdict)
+            await parts.runner.run_job(parts.verdict.job(parts.snapshots, None))
             await exposition.page("", "")
     progress("")
     return looks
@@ -104,9 +104,9 @@ async def main() -> int:
             async with Database("loom", lambda: loom.dsn(ROLE)) as database:
                 settings = Settings().model_copy(update={"hour": HOUR_SECONDS})
                 parts = assemble(settings, catalog, database, store)
-                sources = Sources(parts.board, database, store, parts.interval_seconds)
+                sources = Sources(parts.snapshots, database, store, parts.interval_seconds)
                 registry = build_registry(sources, parts.telemetry.registry)
-                drive = (parts, Exposition(registry, parts.board), connection, called)
+                drive = (parts, Exposition(registry, parts.snapshots), connection, called)
                 for query in catalog.queries:
                     await parts.runner.run(query)
                 print(
@@ -117,7 +117,7 @@ async def main() -> int:
                     await polled(*drive, WARM_UP)
                     looks = await polled(*drive, POLLS // 2)
                     grown += max(growth(looks), 0.0)
-                    known = "with" if parts.keeper.baseline else "without"
+                    known = "with" if parts.lifecycle.status.baseline else "without"
                     print(
                         f"  {doing:12} {looks[0]:6.1f} to {looks[-1]:6.1f}"
                         f" ({growth(looks):+.2f}), {known} a baseline",

@@ -38,7 +38,7 @@ from exporter.statements.reading import (
     text_parameters,
     texts_sql,
 )
-from exporter.statements.text import identity
+from exporter.statements.text import parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ def measure(connection: psycopg.Connection[Any]) -> int:
         texts.extend(text.text for text in found.values())
 
     print(f"  all texts, once       {timed(fetch_texts):7.1f} ms")
-    naming = timed(lambda: [(identity(text), classify(text, {})) for text in texts])
+    naming = timed(lambda: [classify(parse_statement(text), {}) for text in texts])
     print(f"  named and classified  {naming:7.1f} ms")
 
     bare = medians["a poll"] / medians["bare, without texts"]

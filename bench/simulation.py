@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.worlds import Source
 from exporter.comparison.noise import noise, profile
 from exporter.comparison.rule import PAGE, Noise, Sums, change, contribution, pages
+from exporter.deployment.records import Outcome
 from exporter.statements.counters import Delta
-from exporter.verdict.outcome import Outcome, verdict_of
+from exporter.verdict.outcome import verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

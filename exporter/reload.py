@@ -1,4 +1,4 @@
-"""What is read from files that change while we run: the latest that could be used."""
+"""Values that are read from files, and again when the files change while we run."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ import structlog
 from exporter.errors import UsageError
 
 _RETRY_SECONDS = 60.0
-"""Files may become usable without a change of theirs, such as of a folder above them."""
+"""Files may become usable without a change of their own, such as of a folder above them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -18,21 +18,21 @@ _T = TypeVar("_T")
 
 
 class Reloaded(Generic[_T]):
-    """Something that is read anew when its files change; what cannot be used changes nothing.
+    """A value that is read again when its files change; files that cannot be used change nothing.
 
-    One task looks. Readers of its attributes may be on any thread.
+    One task calls `read`. Its attributes may be read on any thread.
     """
 
     def __init__(self, what: str, stamp: Callable[[], object], load: Callable[[], _T]) -> None:
         """Load it for the first time.
 
         Args:
-            what: value of the label `what`, and what it is called in the log.
-            stamp: returns what is unlike before if something changed; see `stamp_of`. Cheap.
-            load: reads it; raises UsageError if it cannot be used.
+            what: value of the label `what`, and its name in the log.
+            stamp: returns another value if something changed; see `stamp_of`. Cheap.
+            load: reads it; raises UsageError if the files cannot be used.
 
         Raises:
-            UsageError: or whatever else `load` raises.
+            UsageError: or what else `load` raises.
         """
         self.what = what
         self._stamp = stamp
@@ -43,10 +43,10 @@ class Reloaded(Generic[_T]):
         self.loaded_at = time.time()
         """Unix time at which `latest` was read."""
         self.problem: str | None = None
-        """Why the files as they are now are not in force; None while they are."""
+        """Why the files as they are now are not used; None while they are."""
 
-    def look(self) -> _T:
-        """Return the latest that could be used, after a look at whether anything changed."""
+    def read(self) -> _T:
+        """Return the latest value that could be used, after reading files that have changed."""
         # The stamp is taken before the files are read: what is written meanwhile is a change.
         seen = self._stamp()
         if seen == self._seen and not (self.problem and time.monotonic() >= self._next_try):
@@ -57,7 +57,7 @@ class Reloaded(Generic[_T]):
         except UsageError as error:
             self._refuse(str(error))
         except Exception as error:
-            # A fault of ours; but what is served must not depend on what was written just now.
+            # A fault of ours must not stop what is served.
             _log.exception("reading the files failed unexpectedly", what=self.what)
             self._refuse(type(error).__name__)
         else:
@@ -80,15 +80,15 @@ class Reloaded(Generic[_T]):
 
 
 def stamp_of(paths: Iterable[Path]) -> tuple[object, ...]:
-    """Return what is unlike before if one of these files was written, replaced or taken away.
+    """Return a value that changes if one of these files is written, replaced or removed.
 
-    Of what a symbolic link leads to: Kubernetes replaces a mounted ConfigMap by a new link.
+    Links are followed: Kubernetes replaces a mounted ConfigMap by a new link.
     """
     return tuple(_stamp(path) for path in paths)
 
 
 def stamp_of_folder(folder: Path) -> object:
-    """Return what is unlike before if something changed in a folder, not counting its folders."""
+    """Return a value that changes if a file in a folder does; folders in it do not count."""
     try:
         return stamp_of(sorted(folder.iterdir()))
     except OSError as error:

@@ -1,7 +1,7 @@
-"""What an operator can set, and the only reader of the environment.
+"""The settings, and the only reader of the environment.
 
-Precedence: command line, then `LOOM_EXPORTER_*` variables, then the YAML file of `--config`, then
-the defaults here. Whatever is wrong ends in one line that names the place and the key.
+Precedence: command line, `LOOM_EXPORTER_*` variables, the YAML file of `--config`, the defaults
+here. Every error is one line that names the place and the key.
 """
 
 import difflib
@@ -19,17 +19,17 @@ from exporter.dsn import check_dsn
 from exporter.durations import Duration
 from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.yaml_source import YamlDocument, YamlError, parse_document, plain_reason
+from exporter.yaml_source import YamlDocument, plain_reason, read_document
 
 ENV_PREFIX = "LOOM_EXPORTER_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 
 _FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(SERVICE_|PORT($|_))")
-"""What the kubelet injects into each pod beside a Service that is called loom-exporter."""
+"""Variables that the kubelet sets in each pod if a Service is named loom-exporter."""
 
 
 def _listen_address(text: str) -> str:
-    """Check `host:port`, `[v6]:port` or `:port` (all interfaces)."""
+    """Validate `host:port`, `[v6]:port` or `:port` (all interfaces)."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s]*):(\d{1,5})", text)
     if not match or not 0 <= int(match[2]) <= 65535:
         raise ValueError("must be host:port, such as 127.0.0.1:10187, [::1]:10187 or :10187")
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     )
     queries: Path = Field(default_factory=packaged_queries, description="folder of the queries")
     state_dir: Path = Field(
-        default_factory=_state_home, description="folder of what outlives a restart"
+        default_factory=_state_home, description="folder of the state that survives a restart"
     )
     max_interval: Annotated[Duration, Field(ge=1)] | None = Field(
         None, description="run every query at least this often, for instance while a migration runs"
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level logged"
+        "info", description="lowest level that is logged"
     )
 
 
@@ -119,10 +119,10 @@ def load_settings(
 
     Args:
         config: a YAML file; by default the one that `LOOM_EXPORTER_CONFIG` names, if any.
-        overrides: what was given on the command line, by field; None stands for not given.
+        overrides: values of the command line by field; None means that the option is absent.
 
     Raises:
-        UsageError: something is unknown, malformed or unreadable.
+        UsageError: a setting is unknown or malformed, or the file cannot be read.
     """
     redact.hide(os.environ.get("PGPASSWORD", ""), os.environ.get(f"{ENV_PREFIX}DATABASE_URL", ""))
     _refuse_unknown_variables()
@@ -130,8 +130,8 @@ def load_settings(
         config = Path(named)
     document = _read_config(config) if config else YamlDocument("", {}, {})
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    # pydantic-settings puts arguments before the environment: drop from the file what is in both.
-    # It takes no notice of a variable's case, nor of one that is empty.
+    # pydantic-settings prefers arguments to the environment, so keys of the file that a variable
+    # sets are dropped. It ignores the case of variables, and variables that are empty.
     variables = {variable.upper() for variable, value in os.environ.items() if value}
     from_file = {
         key: value for key, value in document.data.items() if _variable(key) not in variables
@@ -146,7 +146,7 @@ def load_settings(
 
 
 def interactive() -> bool:
-    """Return whether a person reads standard error: a terminal, and NO_COLOR is not set."""
+    """Return whether standard error is a terminal and NO_COLOR is not set."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -155,8 +155,7 @@ def _variable(name: str) -> str:
 
 
 def _refuse_unknown_variables() -> None:
-    # pydantic-settings takes no notice of variables that it does not know, so a misspelt one
-    # would silently leave its default in force.
+    # pydantic-settings ignores unknown variables: a misspelt one would silently leave the default.
     known = {_variable(name) for name in Settings.model_fields} | {CONFIG_VARIABLE}
     for variable in sorted(os.environ):
         if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in known:
@@ -169,15 +168,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def _read_config(path: Path) -> YamlDocument:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UsageError(f"{path}: cannot be read: {reason}") from None
-    try:
-        document = parse_document(text, str(path))
-    except YamlError as error:
-        raise UsageError(str(error)) from None
+    document = read_document(path)
     if document.data is None:
         return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
@@ -200,4 +191,4 @@ def _explain(
         return UsageError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
     if variable in variables:
         return UsageError(f"environment: {variable}: {plain_reason(first['type'], first['msg'])}")
-    return UsageError(str(document.errors(invalid)))
+    return document.errors(invalid)

@@ -1,30 +1,51 @@
-"""YAML that knows where each of its values stands, so that an error can name the line.
+"""YAML with line numbers, so that an error can name the line.
 
-Stricter than YAML 1.1 where that bites: a key given twice is an error, only `true` and `false`
-are booleans (not `no`, `on` or `y`), a key is always text (`null:` is a key named "null"), and
-there are no anchors, so that no document unfolds into a larger one.
+Stricter than YAML 1.2 where a document is easily misread: a key given twice is an error, only
+`true` and `false` are booleans, only decimal numbers are numbers, a key is always text (`null:` is
+a key named "null"), and there are neither tags nor anchors, so that no document grows when it is
+read.
 """
 
+import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BeforeValidator, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
 
-Path = tuple[str | int, ...]
-"""Where a value stands inside a document: keys and list indexes from the root."""
+from exporter.errors import UsageError
+from exporter.wording import one_line
+
+KeyPath = tuple[str | int, ...]
+"""The position of a value inside a document: keys and list indexes from the root."""
+
+_REMEDY = "indent with spaces, and put text that begins with a sign or holds a colon in quotes"
+
+_DEEPEST = 50
+"""Levels of nesting; more of them is a mistake or an attack on the stack."""
 
 
-class YamlError(Exception):
+class YamlError(UsageError):
     """A document that cannot be used; `str()` is one line: `place:line: key: what is wrong`."""
 
-    def __init__(self, place: str, line: int | None, path: Path, reason: str) -> None:
-        self.place = place
-        self.line = line
-        key = ".".join(str(part) for part in path)
+    def __init__(self, place: str, line: int | None, path: KeyPath, reason: str) -> None:
         where = f"{place}:{line}" if line else place
+        key = ".".join(one_line(str(part)) for part in path)
         super().__init__(": ".join(part for part in (where, key, reason) if part))
 
 
@@ -34,23 +55,46 @@ class YamlDocument:
 
     place: str
     data: Any
-    lines: dict[Path, int]
+    lines: dict[KeyPath, int]
 
-    def error(self, path: Path, reason: str) -> YamlError:
-        """Return an error at `path`, or at the nearest thing above it that has a line."""
+    def error(self, path: KeyPath, reason: str) -> YamlError:
+        """Return an error at `path`, with the line of the nearest ancestor that has one."""
         for length in range(len(path), -1, -1):
             if line := self.lines.get(path[:length]):
                 return YamlError(self.place, line, path, reason)
         return YamlError(self.place, None, path, reason)
 
     def errors(self, invalid: ValidationError) -> YamlError:
-        """Return the most telling complaint of pydantic about this document as one line."""
+        """Return the most useful of pydantic's errors about this document as one line."""
         complaints = invalid.errors(include_url=False, include_input=False)
-        # A misspelt key is told both as unknown and as missing: the first leads to the mistake.
+        # A misspelt key is reported as unknown and as missing; the first leads to the mistake.
         first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
         return self.error(
             _own_path(self.data, first["loc"]), plain_reason(first["type"], first["msg"])
         )
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        YamlError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise YamlError(str(path), None, (), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise YamlError(str(path), None, (), "not UTF-8 text; save it as UTF-8") from None
+
+
+def read_document(path: Path) -> YamlDocument:
+    """Parse a file that holds one YAML document.
+
+    Raises:
+        YamlError: the file cannot be read, or is not YAML as this module defines it.
+    """
+    return parse_document(read_text(path), str(path))
 
 
 def parse_document(text: str, place: str, *, first_line: int = 1) -> YamlDocument:
@@ -58,34 +102,33 @@ def parse_document(text: str, place: str, *, first_line: int = 1) -> YamlDocumen
 
     Args:
         text: the YAML.
-        place: what to call it in errors, usually the path of its file.
+        place: its name in errors, usually the path of its file.
         first_line: the line of `place` on which `text` begins.
 
     Raises:
-        DocumentError: `text` is not YAML, or holds a key twice.
+        YamlError: `text` is not YAML as this module defines it.
     """
-    lines: dict[Path, int] = {}
+    builder = _Builder(place, first_line, YAML(typ="safe", pure=True).parse(text), {})
+    path: KeyPath = ()
     try:
-        node = yaml.compose(text, Loader=_StrictLoader)
-        data = None if node is None else _Builder(place, first_line, lines).build(node, ())
-    except yaml.MarkedYAMLError as error:
+        return YamlDocument(place, builder.document(), builder.lines)
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = first_line + mark.line if mark else None
-        raise YamlError(
-            place,
-            line,
-            (),
-            f"not YAML: {error.problem or error.context}; indent with spaces, and put text that "
-            "begins with a sign or holds a colon in quotes",
-        ) from None
-    except yaml.reader.ReaderError as error:  # an unprintable character
+        line = first_line + mark.line
+        reason = f"not YAML: {one_line(error.problem or error.context)}; {_REMEDY}"
+    except ReaderError as error:
         line = first_line + text.count("\n", 0, error.position)
-        raise YamlError(place, line, (), f"not YAML: {str(error).splitlines()[0]}") from None
-    return YamlDocument(place, data, lines)
+        reason = f"not YAML: the character U+{error.character:04X} is not allowed; remove it"
+    except (OverflowError, ValueError):
+        path, line = next(reversed(builder.lines.items()), ((), first_line))
+        reason = (
+            "an escape that is no character, or a number with too many digits; write it as text"
+        )
+    raise YamlError(place, line, path, reason)
 
 
 def plain_reason(kind: str, message: str) -> str:
-    """Return pydantic's complaint in the words of somebody who writes YAML."""
+    """Return pydantic's error in the words of somebody who writes YAML."""
     if kind == "extra_forbidden":
         return "unknown key; check its spelling and its place"
     if kind == "missing":
@@ -102,8 +145,11 @@ def plain_reason(kind: str, message: str) -> str:
     return message.replace("Input should be", "must be").replace("String should", "must")
 
 
-def told_as(pattern: str, rule: str) -> BeforeValidator:
-    """Tell whoever writes a value that does not match `pattern` the rule, and not the pattern."""
+def rule_in_words(pattern: str, rule: str) -> BeforeValidator:
+    """Return a validator that answers text which does not match `pattern` with `rule`.
+
+    It stands beside pydantic's own `pattern`, whose error would show the regular expression.
+    """
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and not re.search(pattern, value):
@@ -113,8 +159,8 @@ def told_as(pattern: str, rule: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _own_path(data: Any, loc: tuple[str | int, ...]) -> Path:
-    """Drop from pydantic's `loc` the steps that are its own, such as the branch of a union."""
+def _own_path(data: Any, loc: tuple[str | int, ...]) -> KeyPath:
+    """Return pydantic's `loc` without the steps that are its own, such as the branch of a union."""
     path: list[str | int] = []
     for step in loc:
         if isinstance(data, dict) and (step != "[key]" or step in data):
@@ -128,53 +174,80 @@ def _own_path(data: Any, loc: tuple[str | int, ...]) -> Path:
     return tuple(path)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2's core schema."""
-
-
-_StrictLoader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _starts in (
-    ("tag:yaml.org,2002:bool", r"^(?:true|false)$", "tf"),
-    ("tag:yaml.org,2002:null", r"^(?:null|~|)$", ["n", "~", ""]),
-    ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("tag:yaml.org,2002:float", r"^[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?$", "-+0123456789"),
-):
-    _StrictLoader.add_implicit_resolver(_tag, re.compile(_pattern), list(_starts))
+_PLAIN_SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile(r"true|false"), "true".__eq__),
+    (re.compile(r"null|~|"), lambda _: None),
+    (re.compile(r"[-+]?(0|[1-9][0-9]*)"), int),
+    (re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?"), float),
+)
+"""The values of scalars without quotes; one that matches no pattern is text."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
+    """Builds plain data from the events of ruamel.yaml's parser.
+
+    Its own constructor reports a key that is given twice with both values, which may be secrets,
+    and without the path to it.
+    """
+
     place: str
     first_line: int
-    lines: dict[Path, int]
-    built: set[int] = field(default_factory=set)
+    events: Iterator[Any]
+    lines: dict[KeyPath, int]
 
-    def build(self, node: yaml.Node, path: Path) -> Any:
-        line = self.first_line + node.start_mark.line
-        if id(node) in self.built:
-            raise YamlError(self.place, line, path, "anchors and aliases are not supported")
-        self.built.add(id(node))
-        self.lines.setdefault(path, line)
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._items(node, path))
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
-        try:
-            return _StrictLoader("").construct_object(node)
-        except (AttributeError, LookupError, ValueError):  # as for !!int abc
-            raise YamlError(
-                self.place, line, path, f"not a value of the type {node.tag}; leave the tag away"
-            ) from None
+    def document(self) -> Any:
+        """Return the value of the only document; None if there is none."""
+        data = None
+        for event in self.events:
+            if isinstance(event, DocumentStartEvent) and self.lines:
+                raise self._error(event, (), "a second document begins here (`---`); keep only one")
+            if isinstance(event, NodeEvent):
+                data = self._value(event, ())
+        return data
 
-    def _items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            line = self.first_line + key_node.start_mark.line
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlError(self.place, line, path, "a key must be plain text")
-            key = key_node.value
-            if key in seen:
-                raise YamlError(self.place, line, (*path, key), "this key stands here twice")
-            seen.add(key)
-            self.lines[(*path, key)] = line
-            yield key, self.build(value_node, (*path, key))
+    def _value(self, event: Any, path: KeyPath) -> Any:
+        self.lines.setdefault(path, self._line(event))
+        if event.anchor:  # of an alias too
+            raise self._error(event, path, "anchors and aliases are not supported; write it out")
+        if event.ctag:
+            raise self._error(
+                event, path, f"the tag {one_line(event.tag)} is not supported; leave it out"
+            )
+        if len(path) > _DEEPEST:
+            raise self._error(event, path[:2], f"nested more than {_DEEPEST} levels deep")
+        if isinstance(event, MappingStartEvent):
+            return dict(self._items(path))
+        if isinstance(event, SequenceStartEvent):
+            items = self._until(SequenceEndEvent)
+            return [self._value(item, (*path, index)) for index, item in enumerate(items)]
+        return self._scalar(event)
+
+    def _items(self, path: KeyPath) -> Iterator[tuple[str, Any]]:
+        for event in self._until(MappingEndEvent):
+            if not isinstance(event, ScalarEvent) or event.ctag or event.anchor:
+                raise self._error(event, path, "a key must be plain text")
+            at = (*path, event.value)
+            if at in self.lines:
+                raise self._error(event, at, "this key stands here twice")
+            self.lines[at] = self._line(event)
+            yield event.value, self._value(next(self.events), at)
+
+    def _scalar(self, event: Any) -> Any:
+        text: str = event.value
+        text.encode()  # fails on an escape that is half a character
+        without_quotes, _ = event.implicit
+        if without_quotes:
+            for pattern, convert in _PLAIN_SCALARS:
+                if pattern.fullmatch(text):
+                    return convert(text)
+        return text
+
+    def _until(self, end: type[Event]) -> Iterator[Any]:
+        return itertools.takewhile(lambda event: not isinstance(event, end), self.events)
+
+    def _line(self, event: Event) -> int:
+        return self.first_line + int(event.start_mark.line)
+
+    def _error(self, event: Event, path: KeyPath, reason: str) -> YamlError:
+        return YamlError(self.place, self._line(event), path, reason)

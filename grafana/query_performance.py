@@ -99,7 +99,7 @@ def _slowest(deployment: Deployment) -> table.Panel:
             Label("text", "Statement"),
             Label("class", "Class", width=150),
             Label("role", "Role", width=130),
-            Label("statement", "Id", width=120),
+            Label("statement", "Id", width=150),
         ],
         [
             Value(

@@ -6,11 +6,10 @@ import contextlib
 import logging
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import structlog
-from xdist.scheduler import LoadScopeScheduling
 
 from exporter.demo.postgres import PostgresServer
 from tests.support.loom_database import (
@@ -40,33 +39,51 @@ class NewServer(Protocol):
     ) -> PostgresServer: ...
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder that they are in."""
+_GROUP_OF_FIXTURE = {
+    "plays": "demo",
+    "screens": "demo",
+    "minute_of_frost": "frost",
+    "journey": "journey",
+}
+"""Fixtures that take minutes, and the group of the tests that use them: each is made once."""
+
+_LONGEST_GROUPS = ("demo", "frost")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark tests by their folder, and with the group that `--dist loadgroup` runs in one process.
+
+    xdist reads these marks in this hook too, to append `@group` to the ids of tests, so they are
+    set before any other hook runs. xdist hands groups out in the order of the tests, so the tests
+    are sorted after all other hooks: the longest groups first, tests without a group last.
+    """
     for item in items:
         for folder in ("integration", "e2e"):
             if folder in item.path.parts:
                 item.add_marker(folder)
+                if _group(item) is None:
+                    item.add_marker(pytest.mark.xdist_group(_default_group(item)))
+    yield
+    items.sort(key=lambda item: _turn(_group(item)))
 
 
-_TOGETHER = {
-    **dict.fromkeys(("alerting", "dashboards_live", "demo", "page", "report", "verdict"), "demo"),
-    **dict.fromkeys(("locks", "outages"), "frost"),
-}
-"""Files of tests that run one after the other, because they share what takes minutes: what was seen
-of the demo, or a frozen server; or would slow each other down."""
+def _group(item: pytest.Item) -> str | None:
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark else None
 
 
-class _ByFile(LoadScopeScheduling):
-    """Runs a file after the other in each of several processes: tests of a file share servers."""
+def _default_group(item: pytest.Item) -> str:
+    """Return the group of a fixture that the test uses, else its file: these share servers."""
+    fixtures = getattr(item, "fixturenames", ())
+    groups = (group for fixture, group in _GROUP_OF_FIXTURE.items() if fixture in fixtures)
+    return next(groups, item.path.stem)
 
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return _TOGETHER.get(Path(file).stem.removeprefix("test_"), file)
 
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Say which tests share a process."""
-    return _ByFile(config, log)
+def _turn(group: str | None) -> int:
+    if group in _LONGEST_GROUPS:
+        return _LONGEST_GROUPS.index(group)
+    return len(_LONGEST_GROUPS) + (group is None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,75 +1,92 @@
-"""The parts of the exporter, put together around one database and one state."""
+"""The components of one exporter, made from a catalog around one database and one state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
-from exporter.collect.schedule import interval_seconds, max_age_seconds
-from exporter.collect.source import Job, MetricSource
+from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
+from exporter.database.facts import FactsReader
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
 
+if TYPE_CHECKING:
+    from exporter.collect.source import MetricSource
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What runs: queries, the poll of statements, and the judging of what they say."""
+    """Everything that is made from a catalog, and replaced together with it."""
 
+    clock: Clock
     catalog: Catalog
     database: Database
     store: StateStore
-    board: SnapshotStore
+    snapshots: SnapshotStore
     telemetry: Telemetry
     runner: Runner
+    schedule: Schedule
     poller: Poller
-    poll: Job
-    verdict: Job
-    keeper: BaselineLifecycle
-    judge: VerdictJob
-    interval_seconds: dict[str, float]
-    """By the name of what runs."""
+    lifecycle: BaselineLifecycle
+    verdict: VerdictJob
+    interval_seconds: Mapping[str, float]
+    """Time between two runs, by the name of the source."""
 
 
 def assemble(
     settings: Settings, catalog: Catalog, database: Database, store: StateStore
 ) -> Components:
-    """Put the parts together; nothing runs, and nothing connects."""
-    longest = settings.max_interval
-    keeper = BaselineLifecycle(store, database.name, catalog, settings.hour)
-    judge = VerdictJob(database, store, catalog, keeper, settings.hour)
+    """Make the components; nothing runs, and nothing connects."""
+    clock = Clock(settings.hour)
+    facts = FactsReader(database)
+    people = store.scope(database.name, catalog.deployment.name)
+    lifecycle = BaselineLifecycle(people, catalog, clock)
+    verdict = VerdictJob(facts, people, catalog, lifecycle, clock)
     poller = Poller(
         database,
-        store,
+        facts,
+        people,
         catalog.deployment,
         show_texts=settings.statement_text,
-        follower=keeper,
+        follower=lifecycle,
     )
+    longest = settings.max_interval
     poll = poller.job(longest)
-    board_ages = {query.name: max_age_seconds(query) for query in catalog.queries}
-    board_ages |= {poll.name: MAX_AGE_SECONDS, judge.name: MAX_AGE_SECONDS}
-    board = SnapshotStore([*catalog.queries, poll, judge], board_ages)
-    verdict = judge.job(board, longest)
-    intervals = {query.name: interval_seconds(query, longest) for query in catalog.queries}
-    intervals |= {job.name: job.interval_seconds for job in (poll, verdict)}
-    feeds: list[MetricSource] = [*catalog.queries, poll, verdict]
-    telemetry = Telemetry(database.name, feeds)
-    runner = Runner(database, board, store, telemetry, intervals)
+    sources: list[MetricSource] = [*catalog.queries, poll, verdict]
+    snapshots = SnapshotStore(
+        sources,
+        {
+            **{query.name: max_age_seconds(query) for query in catalog.queries},
+            poll.name: MAX_AGE_SECONDS,
+            verdict.name: MAX_AGE_SECONDS,
+        },
+    )
+    jobs = [poll, verdict.job(snapshots, longest)]
+    intervals = {
+        **{query.name: interval_seconds(query, longest) for query in catalog.queries},
+        **{job.name: job.interval_seconds for job in jobs},
+    }
+    telemetry = Telemetry(database.name, sources)
+    runner = Runner(database, snapshots, store, telemetry, intervals)
     return Components(
+        clock,
         catalog,
         database,
         store,
-        board,
+        snapshots,
         telemetry,
         runner,
+        Schedule(catalog, runner, database, telemetry, longest, jobs),
         poller,
-        poll,
+        lifecycle,
         verdict,
-        keeper,
-        judge,
         intervals,
     )

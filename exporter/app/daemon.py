@@ -1,6 +1,7 @@
-"""Puts the parts together, runs them until a signal comes, and takes them apart in order."""
+"""Runs the daemon: starts its components, and stops them in order when a signal comes."""
 
 import asyncio
+import resource
 import signal
 import socket
 import threading
@@ -21,7 +22,10 @@ DRAIN_SECONDS = 3.0
 """Time for running queries to end once they are cancelled."""
 
 _STACK_BYTES = 8 * 2**20
-"""Of each thread: one of them parses SQL, and some systems give it an eighth of a MiB."""
+"""Stack of each thread: one of them parses SQL, and musl's default is an eighth of a MiB."""
+
+_DESCRIPTORS = 4096
+"""Enough for the web server, which takes a quarter of them, and for the database."""
 
 _log = structlog.get_logger(__name__)
 
@@ -35,16 +39,25 @@ def serve(settings: Settings) -> None:
             cannot be listened on, or another daemon uses the state file.
     """
     threading.stack_size(_STACK_BYTES)
+    _raise_descriptor_limit()
     web = load_web_files(settings.web_config_file) if settings.web_config_file else None
     listener = bind(settings.listen)
     with listener:
         asyncio.run(_serve(settings, listener, web))
 
 
+def _raise_descriptor_limit() -> None:
+    """Raise the soft limit of descriptors to `_DESCRIPTORS`, or to the hard limit below that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
-    conninfo = reloaded_conninfo(settings)  # a malformed one ends it now, not at the first query
+    conninfo = reloaded_conninfo(settings)  # a malformed one is an error now
     stop = _stop_signal()
-    database = Database(settings.database_name, conninfo.look)
+    database = Database(settings.database_name, conninfo.read)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
     watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
     health = Health(
@@ -53,7 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
     )
     app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
     tls = web.tls if web else None
-    async with serving(app, listener, tls.look if tls else None):
+    async with serving(app, listener, tls.read if tls else None):
         await database.open()
         watch.start()
         _log.info(
@@ -70,7 +83,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
             await watch.stop(DRAIN_SECONDS)
             await database.close()
             store.close()
-        # The web server is last, so that a scrape during all this was still answered.
+        # The web server stops last, so that scrapes are answered until then.
     _log.info("stopped", seconds=round(time.monotonic() - started, 1))
 
 
@@ -84,7 +97,7 @@ def _stop_signal() -> asyncio.Event:
         stop.set()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
-            # Not Python's own for SIGINT: a KeyboardInterrupt ends whatever code it hits upon.
+            # Not Python's own for SIGINT, whose KeyboardInterrupt could be raised in any code.
             signal.signal(each, signal.SIG_DFL)
 
     for each in (signal.SIGTERM, signal.SIGINT):

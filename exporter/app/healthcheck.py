@@ -48,7 +48,7 @@ def ask_health(listen: str) -> str | None:
 
 
 def _ask_with_tls(host: str, port: int, plain_error: Exception) -> str | None:
-    # It is this machine: there is nobody to take it for, and no name for its certificate to have.
+    # It is this machine, whatever name its certificate has.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -64,8 +64,8 @@ def _ask_with_tls(host: str, port: int, plain_error: Exception) -> str | None:
     except TimeoutError as error:
         return f"no answer: {error}"
     except (OSError, http.client.HTTPException):
-        # It wants a certificate, which we do not have: in TLS 1.3 it says so after its own part of
-        # the handshake, which it has to be alive for.
+        # It asks for a client certificate, which we do not have. In TLS 1.3 a server says so after
+        # its own part of the handshake, so it is alive.
         return None
 
 

@@ -1,4 +1,4 @@
-"""Asks once what the daemon asks again and again: one query, or all that the verdict rests on."""
+"""Runs once what the daemon runs on a schedule: one query, or everything the verdict rests on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
+from exporter.database.facts import read_facts
 from exporter.errors import UsageError
 from exporter.settings import Settings
 from exporter.state import StateStore
@@ -34,7 +35,7 @@ class QueryAnswer:
 
 
 async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryAnswer:
-    """Run `query` as the daemon would, and remember nothing.
+    """Run `query` as the daemon would; nothing is written to the state.
 
     Raises:
         UsageError: the connection string is missing or malformed.
@@ -43,23 +44,23 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     only = Catalog(catalog.deployment, (query,))
-    board = SnapshotStore(only.queries, {query.name: 3600.0})
+    snapshots = SnapshotStore(only.queries, {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:
-        _log.error("it is not known when tokens last changed", reason=store.problem)
+        _log.error("the times at which tokens changed are not known", reason=store.problem)
     runner = Runner(
-        database, board, store, Telemetry(database.name, only.queries), {query.name: 60.0}
+        database, snapshots, store, Telemetry(database.name, only.queries), {query.name: 60.0}
     )
     async with database:
         await runner.run(query)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(QueryCollector(board, database.name))
-    return QueryAnswer(board[query.name], generate_latest(registry).decode())
+    registry.register(QueryCollector(snapshots, database.name))
+    return QueryAnswer(snapshots[query.name], generate_latest(registry).decode())
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The verdict, why the baseline is refused, if it is, and where the daemon left nothing."""
+    """The verdict, why the baseline is refused, if it is, and the state file if it is missing."""
 
     assessment: Assessment
     refusal: RefusedError | None
@@ -67,24 +68,25 @@ class Opinion:
 
 
 async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
-    """Judge the deployment by what the daemon remembers and the queries say now; remember nothing.
+    """Judge the deployment by the state of the daemon and one run of each query.
+
+    Nothing is written to the state.
 
     Raises:
-        UsageError: the connection string is missing or malformed, or what the daemon remembers
-            cannot be read.
+        UsageError: the connection string is missing or malformed, or the state cannot be read.
         RunError: with the state in which the database was found.
     """
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
-    if store.problem:  # later it would be that nothing may be written, which nobody asked for
+    if store.problem:  # now, for later it says that the store is read-only
         raise UsageError(f"state: {store.problem}")
-    parts = assemble(settings, catalog, database, store)
+    components = assemble(settings, catalog, database, store)
     async with database:
-        await parts.judge.read_facts()  # a database that is away is found out at once
+        await read_facts(database)  # a database that is down is an error at once
         for query in catalog.queries:
-            await parts.runner.run(query)
-        assessment = await parts.judge.assess(parts.board)
+            await components.runner.run(query)
+        assessment = await components.verdict.assess(components.snapshots)
     missing_state = None if store.path.exists() else store.path
-    return Opinion(assessment, parts.keeper.refusal, missing_state)
+    return Opinion(assessment, components.lifecycle.status.refusal, missing_state)

@@ -1,24 +1,20 @@
-"""Watches with the queries of a folder, and with those that it holds later."""
+"""Runs what a folder of queries says, and replaces it when the folder changes."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry
 
-from exporter import catalog
 from exporter.app.components import Components, assemble
-from exporter.catalog import Catalog
-from exporter.collect.schedule import Schedule
+from exporter.catalog import Catalog, load_catalog
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
 from exporter.render.status_page import Overview
 from exporter.settings import Settings
 from exporter.state import StateStore
+from exporter.statements.poller import POLL_NAME
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
@@ -29,18 +25,8 @@ RELOAD_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """All that is made of a catalog, and replaced together with it."""
-
-    parts: Components
-    schedule: Schedule
-    registry: CollectorRegistry
-    overview: Callable[[], Overview]
-
-
 class Watch:
-    """What runs. The database, the state and the web server outlive a change of the queries."""
+    """Runs the components. Database, state and web server outlive a change of the queries."""
 
     def __init__(
         self,
@@ -49,13 +35,13 @@ class Watch:
         store: StateStore,
         reloads: Sequence[Reloaded[Any]],
     ) -> None:
-        """Prepare; nothing runs, and nothing connects.
+        """Load the queries; nothing runs, and nothing connects.
 
         Args:
             settings: with the folder of the queries.
-            database: what is watched.
-            store: what outlives this, too: what is made of new queries goes on with it.
-            reloads: what else is read anew while we run.
+            database: the database that is watched.
+            store: the state; what is made from new queries goes on with it.
+            reloads: what else is read again while the exporter runs.
 
         Raises:
             CatalogError: the folder cannot be used.
@@ -68,23 +54,23 @@ class Watch:
         self._reloads.append(self._queries)
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
-        self.exposition = Exposition(self._shown.registry, self._shown.parts.board)
-        self.pages = Pages(self._shown.parts.board, self._shown.overview)
+        self.exposition = Exposition(self._shown.telemetry.registry, self._shown.snapshots)
+        self.pages = Pages(self._shown.snapshots, partial(overview_of, self._shown))
 
     @property
     def catalog(self) -> Catalog:
-        """What is shown now."""
-        return self._shown.parts.catalog
+        """The catalog whose values are shown now."""
+        return self._shown.catalog
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop and the scheduler still beat."""
+        """Whether the event loop and the scheduler still run."""
         return self._running.schedule.is_alive
 
     @property
     def is_complete(self) -> bool:
         """Whether every query has been tried."""
-        return self._shown.parts.board.is_complete
+        return self._shown.snapshots.is_complete
 
     def start(self) -> None:
         """Start the schedule, and look at the folder from time to time."""
@@ -98,58 +84,66 @@ class Watch:
             await asyncio.wait([self._following])
         await self._running.schedule.stop(timeout_seconds)
 
-    def _load(self) -> _Whole:
-        # All of it, so that whatever is wrong with new queries is found before they replace others.
-        settings, database, store = self._settings, self._database, self._store
-        parts = assemble(settings, catalog.load_catalog(settings.queries), database, store)
-        jobs = [parts.poll, parts.verdict]
-        schedule = Schedule(
-            parts.catalog, parts.runner, database, parts.telemetry, settings.max_interval, jobs
+    def _load(self) -> Components:
+        # All of it, so that any fault of new queries is found before they replace the others.
+        components = assemble(
+            self._settings, load_catalog(self._settings.queries), self._database, self._store
         )
-        sources = Sources(parts.board, database, store, parts.interval_seconds, self._reloads)
-        registry = build_registry(sources, parts.telemetry.registry)
-        return _Whole(parts, schedule, registry, partial(overview_of, parts, settings.hour))
+        sources = Sources(
+            components.snapshots,
+            self._database,
+            self._store,
+            components.interval_seconds,
+            self._reloads,
+        )
+        build_registry(sources, components.telemetry.registry)
+        return components
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
-            latest = await asyncio.to_thread(self._queries.look)
-            if latest.parts.catalog != self._running.parts.catalog:
+            latest = await asyncio.to_thread(self._queries.read)
+            if latest.catalog != self._running.catalog:
                 await self._replace(latest)
 
-    async def _replace(self, latest: _Whole) -> None:
-        """Let `latest` run instead, when nothing runs; and show it when it has something to show.
+    async def _replace(self, latest: Components) -> None:
+        """Run `latest` instead once nothing runs, and show it once it has something to show.
 
-        Two that run at once would count the same calls of statements twice, and write over each
-        other's memory.
+        Two that run at once would count the same calls of statements twice, and overwrite each
+        other's documents.
         """
         await self._running.schedule.finish()
-        latest.parts.judge.go_on_from(self._running.parts.judge)
+        latest.verdict.go_on_from(self._running.verdict)
         self._running = latest
         latest.schedule.start()
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
-        self.exposition.show(latest.registry, latest.parts.board)
-        self.pages.show(latest.parts.board, latest.overview)
+        self.exposition.show(latest.telemetry.registry, latest.snapshots)
+        self.pages.show(latest.snapshots, partial(overview_of, latest))
         _log.info("watching with new queries", queries=len(self.catalog.queries))
 
 
-def overview_of(parts: Components, hour_seconds: float) -> Overview:
+def overview_of(components: Components) -> Overview:
     """Return what the status page shows of the components now."""
-    ticks = time.monotonic()
+    ticks = components.clock.monotonic()
+    snapshots, verdict, status = (
+        components.snapshots,
+        components.verdict,
+        components.lifecycle.status,
+    )
     return Overview(
-        at=time.time(),
+        at=components.clock.now(),
         ticks=ticks,
-        database=parts.database.name,
-        deployment=parts.catalog.deployment,
-        hour_seconds=hour_seconds,
-        interval_seconds=parts.interval_seconds,
-        snapshots=parts.board.snapshots(),
-        evaluation=parts.board[parts.verdict.name],
-        assessment=parts.judge.assessment,
-        points=parts.judge.history.points,
+        database=components.database.name,
+        deployment=components.catalog.deployment,
+        clock=components.clock,
+        interval_seconds=components.interval_seconds,
+        snapshots=snapshots.latest(),
+        evaluation=snapshots[verdict.name],
+        assessment=verdict.assessment,
+        points=verdict.trend.points,
         # A poll that failed, or was too long ago, says nothing about now.
-        slowest=parts.poller.slowest if parts.board[parts.poll.name].fresh_samples(ticks) else (),
-        refusal=parts.keeper.refusal,
-        collected_seconds=parts.keeper.collected_seconds,
+        slowest=components.poller.slowest if snapshots[POLL_NAME].fresh_samples(ticks) else (),
+        refusal=status.refusal,
+        collected_seconds=status.collected_seconds,
     )

@@ -1,4 +1,4 @@
-"""What a baseline says, as one document; `exporter.baseline.codec` makes JSON of it.
+"""The baseline as one document; `exporter.baseline.codec` reads and writes it as JSON.
 
 It keeps sums, not means. Times in it are UTC, durations are in seconds.
 """
@@ -23,6 +23,9 @@ Amount = Annotated[FiniteFloat, Field(ge=0)]
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
+
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""What `exporter.statements.text.identity` returns."""
 
 HourOfWeek = Annotated[int, Field(ge=0, lt=168)]
 """Hours in UTC since Monday began."""
@@ -60,7 +63,7 @@ class Provenance(_Model):
     id_algorithm: str = ALGORITHM
     """How statements are named (`exporter.statements.text`)."""
     classes_sha256: Digest | None
-    """A hash of the rules that put statements into classes; None if nobody told."""
+    """A hash of the rules that put statements into classes; None where it is not known."""
 
 
 class Excluded(_Model):
@@ -96,8 +99,7 @@ class Cell(NamedTuple):
 class BaselineStatement(_Model):
     """What a statement did as one role."""
 
-    id: Digest
-    """`exporter.statements.text.identity`."""
+    id: Fingerprint
     role: str
     class_name: str = Field(alias="class")
     text: str | None

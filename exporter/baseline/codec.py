@@ -1,4 +1,4 @@
-"""A baseline as JSON: written with a checksum, read with suspicion, refused with a reason."""
+"""A baseline as JSON: written with a checksum, validated when read, refused with a reason."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from exporter.statements.text import ALGORITHM
 from exporter.yaml_source import plain_reason
 
 BASELINE_SCHEMA = "loom-exporter.baseline/1"
-"""Name and major version. What a minor version adds is ignored by those that do not know it."""
+"""Name and major version. A reader ignores what a minor version adds."""
 
 _SCHEMA = re.compile(r"loom-exporter\.baseline/([1-9][0-9]{0,5})(\.[0-9]{1,6})?")
 _SHA256 = "sha256"
@@ -28,6 +28,7 @@ class Refusal(StrEnum):
     TRUNCATED = "truncated"
     TAMPERED = "tampered"
     NEWER_VERSION = "newer_version"
+    OTHER_ALGORITHM = "other_algorithm"
     OTHER_DATABASE = "other_database"
     OTHER_DEPLOYMENT = "other_deployment"
     OTHER_SETTINGS = "other_settings"
@@ -49,18 +50,19 @@ class RefusedError(ExporterError):
 
 
 def dumps(baseline: Baseline) -> str:
-    """Return the document, on one line that ends with a line break."""
+    """Return the document, one line with its line break."""
     body = {"schema": BASELINE_SCHEMA, **baseline.model_dump(mode="json")}
     return _canonical({**body, _SHA256: _digest(body)}) + "\n"
 
 
 def loads(text: str) -> Baseline:
-    """Return the baseline that a document holds.
+    """Return the baseline in a document.
 
-    The checksum finds accidents and edits, not forgery: whoever knows how can make another one.
+    The checksum finds accidents and edits, not forgery: anybody can compute another one.
 
     Raises:
-        RefusedError: it cannot be told what the document says, or that it says what was written.
+        RefusedError: the document is malformed, changed, of a newer version, or names statements by
+            another algorithm.
     """
     body = _parse(text)
     _check_schema(body.get("schema"))
@@ -72,16 +74,14 @@ def loads(text: str) -> Baseline:
     if claimed != digest:
         raise RefusedError(
             Refusal.TAMPERED,
-            "not what its checksum says: it was changed after it was written; export it anew",
+            "not what its checksum says: it was changed after it was written; export it again",
         )
+    _check_algorithm(body.get("identity"))
     try:
-        baseline = Baseline.model_validate(body)
+        return Baseline.model_validate(body)
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
         _refuse_shape(f"{_place(first['loc'])}: {plain_reason(first['type'], first['msg'])}")
-    if baseline.identity.id_algorithm != ALGORITHM:
-        _refuse_version(f"its statements are not named as this one names them ({ALGORITHM})")
-    return baseline
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _parse(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if _is_cut_off(text.rstrip(), error):
             raise RefusedError(
-                Refusal.TRUNCATED, "cut off: its end is missing; export it anew"
+                Refusal.TRUNCATED, "cut off: its end is missing; export it again"
             ) from None
         _refuse_shape("not JSON")
     if not isinstance(body, dict):
@@ -108,7 +108,22 @@ def _check_schema(schema: object) -> None:
     if match is None:
         _refuse_shape(f"not one of schema {BASELINE_SCHEMA}")
     if int(match[1]) > 1:
-        _refuse_version(f"its schema is version {match[1]}, and this one knows 1")
+        raise RefusedError(
+            Refusal.NEWER_VERSION,
+            f"of a newer loom-exporter, its schema is version {match[1]}, and this one knows 1; "
+            "upgrade this one, or capture a baseline again",
+        )
+
+
+def _check_algorithm(identity: object) -> None:
+    """Refuse a baseline whose statements this version would not find again by their names."""
+    algorithm = identity.get("id_algorithm") if isinstance(identity, dict) else None
+    if isinstance(algorithm, str) and algorithm != ALGORITHM:
+        raise RefusedError(
+            Refusal.OTHER_ALGORITHM,
+            f"it names statements by the algorithm {algorithm!r:.40}, and this loom-exporter by "
+            f"{ALGORITHM!r}, so none of them would be found; capture a baseline again",
+        )
 
 
 def _digest(body: dict[str, Any]) -> str:
@@ -122,7 +137,7 @@ def _canonical(body: dict[str, Any]) -> str:
 
 
 def _place(loc: tuple[str | int, ...]) -> str:
-    """Return where something stands, as far as the keys are ours: those of a mapping are data."""
+    """Return the place of a value, up to the first key that is data and not part of the format."""
     steps: list[str] = []
     for step in loc:
         steps.append(str(step))
@@ -134,11 +149,4 @@ def _place(loc: tuple[str | int, ...]) -> str:
 def _refuse_shape(what: str) -> NoReturn:
     raise RefusedError(
         Refusal.MALFORMED, f"{what}; give a document that `loom-exporter baseline export` wrote"
-    )
-
-
-def _refuse_version(what: str) -> NoReturn:
-    raise RefusedError(
-        Refusal.NEWER_VERSION,
-        f"of a newer loom-exporter, {what}; upgrade this one, or capture a baseline anew",
     )

@@ -1,4 +1,4 @@
-"""Text in a file: whole or not at all, and for its owner alone."""
+"""Text files that are written atomically, and readable by their owner alone."""
 
 import os
 import stat
@@ -20,9 +20,9 @@ class FileError(UsageError):
 
 
 def write_file(path: Path, text: str) -> None:
-    """Put `text` in the place of whatever the file holds; who reads it sees the one or the other.
+    """Replace the content of a file atomically: a reader sees the old text or the new one.
 
-    A process that is killed at it may leave a temporary file behind, beside the untouched one.
+    A process that is killed meanwhile may leave a temporary file beside the file.
 
     Raises:
         FileError: it cannot be written; what was there is still there.
@@ -62,7 +62,7 @@ def read_file(path: Path) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise FileError(path, "not UTF-8 text; export the baseline anew") from None
+        raise FileError(path, "not UTF-8 text; export the baseline again") from None
 
 
 def _refuse_to_replace(path: Path) -> None:
@@ -73,7 +73,7 @@ def _refuse_to_replace(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name of a file outlive a power failure, too."""
+    """Make the new name of a file survive a power failure too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

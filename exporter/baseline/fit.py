@@ -3,6 +3,7 @@
 from exporter.baseline.artefact import Baseline, Provenance
 from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.facts import SETTINGS, ServerFacts
+from exporter.database.identity import DatabaseIdentity
 
 _SINCE = "are not what they were when the baseline was measured"
 
@@ -11,7 +12,7 @@ _DECISIVE = ("pg_stat_statements.track", "pg_stat_statements.track_planning")
 
 
 def provenance_of(facts: ServerFacts, classes_sha256: str | None) -> Provenance:
-    """Return the identity of a baseline that is measured on this database, by these rules."""
+    """Return the provenance of a baseline that is measured on this database, by these rules."""
     return Provenance(
         system_identifier=facts.system_identifier,
         database_oid=facts.database_oid,
@@ -29,7 +30,7 @@ def provenance_of(facts: ServerFacts, classes_sha256: str | None) -> Provenance:
 def adopted(baseline: Baseline, facts: ServerFacts) -> Baseline:
     """Return the baseline as one of this database, such as a restored copy or a branch.
 
-    Version and settings stay those under which it was measured: they are compared all the same.
+    Version and settings stay those under which it was measured, and are still compared.
     """
     identity = baseline.identity.model_copy(
         update={
@@ -50,7 +51,7 @@ def check_fits(
         baseline: as it was read.
         facts: of the database that is watched now.
         deployment_name: of the deployment that is watched now.
-        classes_sha256: a hash of the rules of now, as in `Identity`; None compares none.
+        classes_sha256: a hash of the current rules, as in `Provenance`; None compares none.
 
     Raises:
         RefusedError: the baseline is of something else.
@@ -60,7 +61,7 @@ def check_fits(
         raise RefusedError(
             Refusal.OTHER_DEPLOYMENT,
             f"of the deployment {baseline.deployment!r}, and this is {deployment_name!r}; "
-            "point --queries at the folder of that one, or capture a baseline anew",
+            "point --queries at the folder of that one, or capture another baseline",
         )
     for name in _DECISIVE:
         before, now = baseline.identity.settings.get(name), facts.settings.get(name)
@@ -68,25 +69,19 @@ def check_fits(
             raise RefusedError(
                 Refusal.OTHER_SETTINGS,
                 f"measured with {name} {_told(before)}, and now it is {_told(now)}; "
-                "set it as it was, or capture a baseline anew",
+                "set it as it was, or capture another baseline",
             )
     return _doubts(baseline.identity, facts, classes_sha256)
 
 
 def _refuse_another_database(identity: Provenance, facts: ServerFacts) -> None:
-    systems = (identity.system_identifier, facts.system_identifier)
-    if None not in systems and systems[0] != systems[1]:
-        difference = f"server {systems[0]}, and this is server {systems[1]}"
-    elif identity.database_name != facts.database_name:
-        difference = f"database {identity.database_name!r}, and this is {facts.database_name!r}"
-    elif identity.database_oid != facts.database_oid:
-        difference = f"database {identity.database_oid}, and this is {facts.database_oid} (OID)"
-    else:
-        return
-    raise RefusedError(
-        Refusal.OTHER_DATABASE,
-        f"of {difference}; if this is a copy of that one, import it with --allow-other-database",
-    )
+    of = DatabaseIdentity(identity.database_name, identity.database_oid, identity.system_identifier)
+    if difference := of.difference(facts.identity):
+        raise RefusedError(
+            Refusal.OTHER_DATABASE,
+            f"of {difference}; if this is a copy of that one, import it with "
+            "--allow-other-database",
+        )
 
 
 def _doubts(identity: Provenance, facts: ServerFacts, classes_sha256: str | None) -> list[str]:

@@ -10,7 +10,7 @@ from exporter.catalog.metric import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
-from exporter.yaml_source import YamlDocument, YamlError
+from exporter.yaml_source import YamlDocument, YamlError, read_text
 
 __all__ = [
     "Catalog",
@@ -69,13 +69,9 @@ def load_catalog(folder: Path) -> Catalog:
     paths = sorted(folder.glob("*.sql"))
     for path in paths:
         try:
-            queries.append(parse_query(path, path.read_text(encoding="utf-8")))
+            queries.append(parse_query(path, read_text(path)))
         except YamlError as error:
             problems.append(str(error))
-        except OSError as error:
-            problems.append(f"{path}: cannot be read: {error.strerror}")
-        except UnicodeDecodeError:
-            problems.append(f"{path}: not UTF-8 text")
     if not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     if deployment:

@@ -1,31 +1,32 @@
 """`deployment.yaml`: what the deployment is expected to leave in the database.
 
-The queries state the same facts as SQL, because each of them must run by itself in psql; a test
-holds the two together.
+The queries state the same facts as SQL, because each must run by itself in psql; a test compares
+the two.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
-from exporter.yaml_source import YamlDocument, YamlError, parse_document, told_as
+from exporter.parser import SqlError, parse_sql
+from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _VERSION = r"^\d+$"
 _OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
-_IDENTITY = r"^[0-9a-f]{64}$"
+_IDENTITY = r"^[0-9a-f]{16}$"
 
 OTHER = "other"
-"""The class of a statement that no class claims, and the role of one that is not told apart."""
+"""The class of a statement that no class claims, and the role of one without series of its own."""
 
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=_OBJECT),
-    told_as(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
+    rule_in_words(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
 ]
 """A relation or a function, spelt as the catalog has it."""
 
@@ -34,7 +35,7 @@ class Migration(Model):
     """A row that is expected in the history of migrations."""
 
     version: Annotated[
-        str, StringConstraints(pattern=_VERSION), told_as(_VERSION, "must be digits only")
+        str, StringConstraints(pattern=_VERSION), rule_in_words(_VERSION, "must be digits only")
     ]
     name: Text
 
@@ -81,11 +82,13 @@ class StatementClass(Model):
         Annotated[
             str,
             StringConstraints(pattern=_IDENTITY),
-            told_as(_IDENTITY, "must be the 64 hexadecimal digits by which a statement is known"),
+            rule_in_words(
+                _IDENTITY, "must be the fingerprint of a statement, 16 hexadecimal digits"
+            ),
         ],
         ...,
     ] = ()
-    """Statements that belong here whatever they name, as where a view hides its tables."""
+    """Fingerprints of statements that belong here whatever they name, as behind a view."""
 
     @model_validator(mode="after")
     def _claims_something(self) -> "StatementClass":
@@ -94,13 +97,28 @@ class StatementClass(Model):
         return self
 
 
-class Replacement(Model):
-    """A statement that the application asks, after the deployment, instead of another one."""
+def _is_one_statement(sql: str) -> str:
+    try:
+        statements = parse_sql(sql)
+    except SqlError as error:
+        raise ValueError(f"not SQL: {error}") from None
+    if len(statements) != 1:
+        raise ValueError("must be one statement")
+    return sql
 
-    new: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-    """Its text, in SQL; case, white space, comments and literals do not matter."""
-    old: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-    """The text of the one whose time it is held against, call for call."""
+
+StatementSql = Annotated[
+    str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_is_one_statement)
+]
+"""One statement; case, white space, comments and literals do not matter."""
+
+
+class Replacement(Model):
+    """A statement that the application runs after the deployment instead of another one."""
+
+    new: StatementSql
+    old: StatementSql
+    """The statement whose mean call time is the expectation for `new`."""
 
 
 class Deployment(Model):
@@ -109,7 +127,7 @@ class Deployment(Model):
     name: Annotated[
         str,
         StringConstraints(pattern=_NAME),
-        told_as(_NAME, "must be in lower case, digits and . _ -"),
+        rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
     title: Text
     warmup: Duration
@@ -118,7 +136,7 @@ class Deployment(Model):
     api_roles: tuple[Text, ...] = ()
     exposed_schemas: tuple[Text, ...] = ()
     statement_roles: tuple[Text, ...] = ()
-    """Roles whose statements are told apart; those of any other are `OTHER` together."""
+    """Roles with series of their own; the statements of all others are `OTHER` together."""
     classes: dict[Identifier, StatementClass] = Field(default_factory=dict)
     """Where two classes claim a statement, the first of them gets it."""
     replacements: tuple[Replacement, ...] = ()
@@ -126,7 +144,7 @@ class Deployment(Model):
     slow_statement: Duration = 0.1
     """Seconds; a statement is slow if its calls take longer on average."""
     criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
-    """What makes it a success; in the order in which it is told."""
+    """What makes it a success, in the order of the report."""
     first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)
     """By the number of the day."""
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
@@ -148,7 +166,7 @@ class Deployment(Model):
     @model_validator(mode="after")
     def _classes_can_be_told_apart(self) -> "Deployment":
         if OTHER in self.classes or OTHER in self.statement_roles:
-            raise ValueError(f"`{OTHER}` stands for what is in none; leave it away")
+            raise ValueError(f"`{OTHER}` stands for what is in none; leave it out")
         seen: dict[str, str] = {}
         for name, claims in self.classes.items():
             for claim in {*claims.relations, *claims.functions, *claims.identities}:
@@ -171,15 +189,9 @@ def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
     """Read `deployment.yaml`; the document is for errors that are found later.
 
     Raises:
-        DocumentError: it is missing, unreadable or malformed.
+        YamlError: it is missing, unreadable or malformed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise YamlError(str(path), None, (), f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise YamlError(str(path), None, (), "not UTF-8 text") from None
-    document = parse_document(text, str(path))
+    document = read_document(path)
     if not isinstance(document.data, dict):
         raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:

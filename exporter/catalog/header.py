@@ -14,14 +14,14 @@ from exporter.catalog.own_metrics import RESERVED_PREFIXES, reserved_families
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
 from exporter.catalog.terms import Identifier, Model
 from exporter.durations import Duration
-from exporter.yaml_source import told_as
+from exporter.yaml_source import rule_in_words
 
 _RELATION = r"^[^\s.]+\.[^\s.]+$"
 
 Relation = Annotated[
     str,
     StringConstraints(pattern=_RELATION),
-    told_as(_RELATION, "must be a relation with its schema, such as public.users"),
+    rule_in_words(_RELATION, "must be a relation with its schema, such as public.users"),
 ]
 
 

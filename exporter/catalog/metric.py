@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from exporter.catalog.terms import Model
-from exporter.yaml_source import told_as
+from exporter.yaml_source import rule_in_words
 
 _COLUMN = r"^[a-z_][a-z0-9_]*$"
 _SENTENCE = r"^[A-Z].*\.$"
@@ -22,14 +22,16 @@ SUFFIX: Mapping[str, str] = {
 Column = Annotated[
     str,
     StringConstraints(pattern=_COLUMN, max_length=63),
-    told_as(_COLUMN, "a column is named in lower case, digits and _"),
+    rule_in_words(_COLUMN, "a column is named in lower case, digits and _"),
 ]
 """A result column; lower-case, so that SQL and labels spell it alike without quotes."""
 
 Sentence = Annotated[
     str,
     StringConstraints(pattern=_SENTENCE, max_length=300),
-    told_as(_SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"),
+    rule_in_words(
+        _SENTENCE, "must be a sentence on one line, from a capital letter to a full stop"
+    ),
 ]
 
 

@@ -72,7 +72,7 @@ def parse_query(path: Path, text: str) -> Query:
     """Parse the content of a query's file.
 
     Raises:
-        DocumentError: the file cannot be used; the message names file, line, key and remedy.
+        YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
     place = str(path)
     if not _FILE_NAME.fullmatch(path.stem):

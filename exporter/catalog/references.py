@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from exporter.catalog.criteria import ALL, BASELINE, Condition, Tracked, conditions_with_places
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
-from exporter.yaml_source import Path, YamlDocument
+from exporter.yaml_source import KeyPath, YamlDocument
 
-_Fault = tuple[Path, str]
+_Fault = tuple[KeyPath, str]
 
 
 def broken_references(
@@ -47,7 +47,7 @@ def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Itera
 
 
 def _of_source(
-    path: Path,
+    path: KeyPath,
     source: Condition | Tracked,
     deployment: Deployment,
     metrics: Mapping[str, QueryMetric],
@@ -67,7 +67,7 @@ def _of_source(
 
 
 def _of_comparison(
-    path: Path, condition: Condition, metrics: Mapping[str, QueryMetric]
+    path: KeyPath, condition: Condition, metrics: Mapping[str, QueryMetric]
 ) -> Iterator[_Fault]:
     name = condition.metric or ""
     kind, against = condition.comparison
@@ -86,7 +86,7 @@ def _of_comparison(
         yield place, f"{against} must be a gauge without labels, to be one number"
 
 
-def _unknown(path: Path, name: str, known: Collection[str]) -> Iterator[_Fault]:
+def _unknown(path: KeyPath, name: str, known: Collection[str]) -> Iterator[_Fault]:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from exporter.yaml_source import told_as
+from exporter.yaml_source import rule_in_words
 
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 
@@ -13,11 +13,13 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Identifier = Annotated[
     str,
     StringConstraints(pattern=_IDENTIFIER),
-    told_as(_IDENTIFIER, "must be in lower case, digits and _, beginning with a letter"),
+    rule_in_words(_IDENTIFIER, "must be in lower case, digits and _, beginning with a letter"),
 ]
 
 
 class Model(BaseModel):
     """Frozen, and without room for a key that nobody knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )

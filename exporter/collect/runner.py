@@ -1,4 +1,4 @@
-"""One run of one query: ask the database, publish what it says, remember how it went."""
+"""Runs queries: asks the database, publishes the samples, and keeps the state of each query."""
 
 import asyncio
 import contextlib
@@ -32,18 +32,18 @@ _REMEDIES: Mapping[State, str] = {
 
 
 class Runner:
-    """Runs queries and jobs, none of them twice at once, and lets none of their failures escape."""
+    """Runs queries and jobs, each at most once at a time; a failure becomes a state."""
 
     def __init__(
         self,
         database: Database,
-        board: SnapshotStore,
+        snapshots: SnapshotStore,
         store: StateStore,
         telemetry: Telemetry,
         interval_seconds: Mapping[str, float],
     ) -> None:
         self._database = database
-        self._board = board
+        self._snapshots = snapshots
         self._store = store
         self._telemetry = telemetry
         self._interval_seconds = interval_seconds
@@ -53,7 +53,7 @@ class Runner:
         self._is_stopping = False
 
     async def run(self, query: Query) -> None:
-        """Run `query`, unless it runs already or backs off. Raises nothing but CancelledError."""
+        """Run `query`, unless it runs already or backs off. Raises CancelledError only."""
         await self._run_alone(query, partial(self._ask, query))
 
     async def run_job(self, job: Job) -> None:
@@ -61,11 +61,11 @@ class Runner:
         await self._run_alone(job, job.ask)
 
     async def finish(self) -> None:
-        """Wait for the runs that are going to end by themselves."""
+        """Wait until the current runs have ended."""
         await asyncio.gather(*(done.wait() for done in tuple(self._running.values())))
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Cancel what runs on the server, wait for the runs to end, and let none begin."""
+        """Cancel what runs on the server, wait for the runs to end, and start no further ones."""
         self._is_stopping = True
         running = tuple(self._running.values())
         if not running:
@@ -92,23 +92,23 @@ class Runner:
             done.set()
 
     async def _run(self, query: MetricSource, ask: Callable[[], Awaitable[RunResult]]) -> None:
-        before = self._board[query.name].state
+        before = self._snapshots[query.name].state
         started = time.monotonic()
         dropped = 0
         detail = ""
         try:
             state, samples, dropped = await ask()
-            self._board.publish(query.name, state, samples)
+            self._snapshots.publish(query.name, state, samples)
         except RunError as error:
             state, detail = error.state, str(error)
         except Exception as error:
-            # A fault of ours must not end the schedule, nor look as if all were well.
+            # A fault of ours must neither end the schedule nor look like a success.
             _log.exception("a run failed unexpectedly", query=query.name)
             state, detail = State.ERROR, type(error).__name__
         if self._is_stopping:
-            return  # it was we who ended it, and that tells nothing of the database
+            return  # we ended it, so that its result says nothing about the database
         if not state.is_success:
-            self._board.fail(query.name, state, detail)
+            self._snapshots.fail(query.name, state, detail)
         self._telemetry.ran(query, state, time.monotonic() - started, dropped)
         self._back_off(query, state)
         if state is not before:
@@ -130,10 +130,9 @@ class Runner:
         return RunResult(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
 
     async def _date_tokens(self, result: Result) -> None:
-        """Put the time at which each token changed in its place among the samples."""
+        """Add the time at which each token changed to the samples, in Unix seconds."""
         for metric, tokens in result.tokens.items():
-            # In a thread: the store writes to a disk, which may be slow.
-            times = await asyncio.to_thread(
+            times = await self._store.run(
                 self._store.observe, self._database.name, metric, list(tokens.values())
             )
             result.samples[metric] = {
@@ -141,10 +140,10 @@ class Runner:
             }
 
     def _back_off(self, query: MetricSource, state: State) -> None:
-        """Let a query that keeps failing run ever less often, at least every five minutes.
+        """Run a query that keeps failing less and less often, but at least every five minutes.
 
-        A lock passes by itself and costs a quarter of a second; and that a server is down is found
-        out by the pool, which backs off by itself. Both are asked at each interval.
+        Not after a lock, which passes and costs a quarter of a second, nor while the server is
+        down, because the pool backs off itself: such queries run at each interval.
         """
         if not state.is_failure or state in (State.LOCKED, State.UNREACHABLE):
             self._failures.pop(query.name, None)
@@ -159,7 +158,7 @@ class Runner:
             self._not_before[query.name] = time.monotonic() + pause * random.uniform(0.8, 1.0)
 
     def _tell(self, query: MetricSource, before: State | None, state: State, detail: str) -> None:
-        """Log a change of state: each once, not at every run."""
+        """Log a change of state, once and not at every run."""
         if state.is_failure:
             _log.warning(
                 "query fails",

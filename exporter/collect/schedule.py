@@ -1,4 +1,4 @@
-"""When each query runs."""
+"""When each query runs: at its interval or by its cron expression."""
 
 import asyncio
 import math
@@ -46,21 +46,21 @@ def interval_seconds(query: Query, longest: float | None) -> float:
         return max(min(query.header.interval, longest or math.inf), query.header.timeout)
     trigger = CronTrigger.from_crontab(query.header.schedule, timezone=UTC)
     gaps = (later - earlier for earlier, later in pairwise(_next_runs(trigger)))
-    # A schedule that fires once and never again is as good as yearly.
+    # A schedule that fires only once counts as a yearly one.
     return max((gap.total_seconds() for gap in gaps), default=366 * 86400.0)
 
 
 def max_age_seconds(query: Query) -> float:
     """Return the age at which values of `query` are dropped: by default three of its intervals.
 
-    Of the header's interval, even if the operator has it run more often: while a migration holds
-    a lock, what was known before is what there is.
+    By the header's interval, even if the operator makes it run more often: while a migration holds
+    a lock, the values from before are all there is.
     """
     return query.header.max_age or 3 * interval_seconds(query, None)
 
 
 def _next_runs(trigger: CronTrigger) -> Iterator[datetime]:
-    """Yield enough of the next runs to see the longest gap between two, such as a weekend."""
+    """Yield as many of the next runs as show the longest gap, such as a weekend."""
     after = datetime.now(UTC)
     for _ in range(_CRON_RUNS):
         run = trigger.get_next_fire_time(None, after)
@@ -71,9 +71,9 @@ def _next_runs(trigger: CronTrigger) -> Iterator[datetime]:
 
 
 class Schedule:
-    """Drives the runner: every query once at the start, then each in its own rhythm.
+    """Drives the runner: every query once at the start, then each at its own interval.
 
-    The runs are spread over the interval, so that two dozen queries do not fire together.
+    The runs are spread over the interval, so that two dozen queries do not start together.
     """
 
     def __init__(
@@ -87,7 +87,10 @@ class Schedule:
     ) -> None:
         self._queries = {query.name: query for query in catalog.queries}
         self._jobs = jobs
-        self._feeds: dict[str, MetricSource] = {**self._queries, **{job.name: job for job in jobs}}
+        self._sources: dict[str, MetricSource] = {
+            **self._queries,
+            **{job.name: job for job in jobs},
+        }
         self._runner = runner
         self._database = database
         self._telemetry = telemetry
@@ -103,7 +106,7 @@ class Schedule:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop and the scheduler still beat."""
+        """Whether the event loop and the scheduler still run."""
         return time.monotonic() - self._last_beat < 6 * BEAT_SECONDS
 
     def start(self) -> None:
@@ -150,9 +153,9 @@ class Schedule:
         await asyncio.wait(self._tasks[:1])
 
     async def finish(self) -> None:
-        """Start no further run, and wait for those that are going; meanwhile the beat goes on."""
+        """Start no further run, and wait for the current ones; `is_alive` stays true meanwhile."""
         for job in self._scheduler.get_jobs():
-            if job.id in self._feeds:
+            if job.id in self._sources:
                 job.remove()
         await self.wait_for_first_cycle()
         await asyncio.sleep(0)  # a run that is due just now begins
@@ -162,12 +165,12 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Start no further run, and end those that are going within `timeout_seconds`."""
+        """Start no further run, and end the current ones within `timeout_seconds`."""
         self._scheduler.pause()
         for task in self._tasks:
             task.cancel()
         await self._runner.drain(timeout_seconds)
-        # shutdown() cancels what still runs, on the next turn of the loop and whatever `wait` says.
+        # shutdown() cancels what still runs on the next turn of the loop, even with `wait`.
         self._scheduler.shutdown(wait=False)
         await asyncio.sleep(0)
 
@@ -186,7 +189,7 @@ class Schedule:
             await self._database.ping()
 
     async def _watch_clock(self) -> None:
-        """Plan all runs anew when the clock is set: APScheduler waits for times of that clock."""
+        """Reschedule all runs when the clock is set: APScheduler waits for times of that clock."""
         offset = time.time() - time.monotonic()
         while True:
             await asyncio.sleep(BEAT_SECONDS)
@@ -194,7 +197,7 @@ class Schedule:
             if abs(step) < _CLOCK_STEP_SECONDS:
                 continue
             offset += step
-            _log.warning("the clock was set; all runs are planned anew", seconds=round(step))
+            _log.warning("the clock was set; all runs are rescheduled", seconds=round(step))
             now = datetime.now(UTC)
             for job in self._scheduler.get_jobs():
                 if isinstance(job.trigger, IntervalTrigger):
@@ -204,10 +207,10 @@ class Schedule:
                     job.modify(next_run_time=job.trigger.get_next_fire_time(None, now))
 
     def _late(self, event: JobExecutionEvent) -> None:
-        if query := self._feeds.get(event.job_id):
+        if query := self._sources.get(event.job_id):
             self._telemetry.skipped(query, "misfire")
-            _log.warning("a run came too late and was left out", query=query.name)
+            _log.warning("a run came too late and was skipped", query=query.name)
 
     def _overrun(self, event: JobSubmissionEvent) -> None:
-        if query := self._feeds.get(event.job_id):
+        if query := self._sources.get(event.job_id):
             self._telemetry.skipped(query, "running")

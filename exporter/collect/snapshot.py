@@ -1,4 +1,4 @@
-"""What one query said at its last run, and how it is doing."""
+"""The samples of one query's last run, and the state in which it ended."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,10 +37,10 @@ def unlabelled(value: float | None) -> Mapping[tuple[str, ...], float]:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one query said, and how it is doing. Immutable: a new run makes a new one.
+    """The samples of one query, and its state. Immutable: a new run makes a new one.
 
-    Times ending in `_at` are Unix times, `taken` is `time.monotonic()` so that a clock that jumps
-    neither revives values nor kills them. `samples` may be older than the last run: a query that
+    Times ending in `_at` are Unix times. `taken` is `time.monotonic()`, so that setting the clock
+    neither expires values nor revives them. `samples` may be older than the last run: a query that
     was locked keeps them.
     """
 

@@ -1,4 +1,4 @@
-"""What feeds metrics: a query, or whatever else is asked of the database in a rhythm."""
+"""What metrics come from: queries, and jobs that run at an interval too."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from exporter.database.outcome import State
 
 
 class MetricSource(Protocol):
-    """A source of metrics: its name is the value of the label `query`."""
+    """A source of metrics; its name is the value of the label `query`."""
 
     @property
     def name(self) -> str:
-        """The name, unlike that of any other."""
+        """The name; no other source has it."""
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -22,7 +22,7 @@ class MetricSource(Protocol):
 
 
 class RunResult(NamedTuple):
-    """What one run says; `dropped` counts series that were cut off."""
+    """The samples of one run; `dropped` counts the series beyond the limit."""
 
     state: State
     samples: Samples
@@ -31,7 +31,7 @@ class RunResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A feed that is no query, and how it is asked: `ask` may raise RunError."""
+    """A source that is no query, and how it is run: `ask` may raise RunError."""
 
     name: str
     metrics: Mapping[str, Metric]

@@ -1,4 +1,4 @@
-"""What is known now: the latest snapshot of each query, for whoever wants to read it."""
+"""The latest snapshot of each query and job, for readers on any thread."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -19,30 +19,32 @@ class SnapshotStore:
     single assignment.
     """
 
-    def __init__(self, feeds: Iterable[MetricSource], max_age_seconds: Mapping[str, float]) -> None:
+    def __init__(
+        self, sources: Iterable[MetricSource], max_age_seconds: Mapping[str, float]
+    ) -> None:
         """Begin with an empty snapshot for each query."""
         self._snapshots: dict[str, Snapshot] = {}
-        self._feeders: dict[str, list[str]] = {}
+        self._sources: dict[str, list[str]] = {}
         self.metrics: dict[str, Metric] = {}
-        """Every metric by name; feeds that share one agree on what is exposed of it."""
-        for feed in feeds:
-            self._snapshots[feed.name] = Snapshot(feed.name, max_age_seconds[feed.name])
-            for name, metric in feed.metrics.items():
-                self._feeders.setdefault(name, []).append(feed.name)
+        """Every metric by name; sources that share one define it alike."""
+        for source in sources:
+            self._snapshots[source.name] = Snapshot(source.name, max_age_seconds[source.name])
+            for name, metric in source.metrics.items():
+                self._sources.setdefault(name, []).append(source.name)
                 self.metrics.setdefault(name, metric)
         self.generation = 0
-        """Grows with each change; what was made of the board is current while it stays."""
+        """Grows with each change: anything rendered before is current while it stays."""
 
     def __getitem__(self, query: str) -> Snapshot:
         return self._snapshots[query]
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
+    def latest(self) -> tuple[Snapshot, ...]:
         """Return the latest snapshot of each query, by name."""
         return tuple(self._snapshots.values())
 
-    def feeders(self, metric: str) -> tuple[Snapshot, ...]:
+    def of_metric(self, metric: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of the queries that feed `metric`."""
-        return tuple(self._snapshots[query] for query in self._feeders.get(metric, ()))
+        return tuple(self._snapshots[query] for query in self._sources.get(metric, ()))
 
     @property
     def is_complete(self) -> bool:
@@ -50,7 +52,7 @@ class SnapshotStore:
         return all(snapshot.state for snapshot in self._snapshots.values())
 
     def publish(self, query: str, state: State, samples: Samples) -> None:
-        """Replace what `query` said by what it says now.
+        """Replace the samples of `query`.
 
         Raises:
             RunError: `error`, another query shows a sample with the same name and labels. Shown
@@ -61,7 +63,7 @@ class SnapshotStore:
             raise ValueError(f"not declared: {', '.join(sorted(undeclared))}")
         now = time.monotonic()
         for metric, series in samples.items():
-            for other in self.feeders(metric):
+            for other in self.of_metric(metric):
                 shown = other.fresh_samples(now).get(metric, {})
                 if other.query != query and not series.keys().isdisjoint(shown):
                     raise RunError(
@@ -72,7 +74,7 @@ class SnapshotStore:
         self._replace(Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time()))
 
     def fail(self, query: str, state: State, detail: str) -> None:
-        """Note that `query` has nothing new to say; what it said before may go (`keeps_values`)."""
+        """Note that `query` failed; its samples stay if the state keeps them (`keeps_values`)."""
         old = self._snapshots[query]
         samples = old.samples if state.keeps_values else NO_SAMPLES
         self._replace(

@@ -17,7 +17,7 @@ _BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 class Telemetry:
     """Counts runs, failures and skipped runs; every series of every query exists from the start."""
 
-    def __init__(self, database: str, feeds: Iterable[MetricSource]) -> None:
+    def __init__(self, database: str, sources: Iterable[MetricSource]) -> None:
         # Not every collector describes what it collects, and `name[]` needs to know.
         self.registry = CollectorRegistry(auto_describe=True)
         self._database = database
@@ -33,7 +33,7 @@ class Telemetry:
             buckets=_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        for query in feeds:
+        for query in sources:
             self._runs.labels(database, query.name)
             self._dropped.labels(database, query.name)
             self._duration.labels(database, query.name)

@@ -20,7 +20,6 @@ from exporter.commands.common import (
     load_settings_and_catalog,
     note,
     open_state,
-    save_state,
     with_database,
 )
 from exporter.database.facts import read_facts
@@ -28,11 +27,11 @@ from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
 from exporter.errors import ExporterError, UsageError
 from exporter.learning.capture import SHORTEST_SECONDS, capture
-from exporter.learning.lifecycle import TOPIC, class_rules_digest
+from exporter.learning.document import KEY, TOPIC, class_rules_digest
 from exporter.logs import configure_logging
 from exporter.render.baseline_text import baseline_text
 from exporter.settings import Settings, interactive
-from exporter.state import StateStore
+from exporter.state import Scope
 
 app = typer.Typer()
 _group = typer.Typer(
@@ -66,11 +65,12 @@ def capture_(
     """
     settings, known = _load(config, queries)
     seconds = _seconds(for_, since_reset=since_reset)
-    store = open_state(settings)
-    _keep_what_is_there(store, settings, known, replace=replace)
+    facts = asyncio.run(with_database(settings, read_facts))
+    scope = _people(settings, known).of(facts.identity)
+    _keep_what_is_there(scope, replace=replace)
     act = partial(capture, settings, known, seconds=seconds, tell=_progress)
     baseline = asyncio.run(with_database(settings, act))
-    save_state(store, settings, TOPIC, known.deployment.name, dumps(baseline))
+    _save(scope, dumps(baseline))
     print(baseline_text(baseline), end="")
 
 
@@ -78,7 +78,7 @@ def capture_(
 def show(config: Config = None, queries: Queries = None, output: Format = "text") -> None:
     """Show the baseline in the state folder; exit 1 if there is none or it is refused."""
     settings, known = _load(config, queries)
-    text = _kept(settings, known)
+    _, text = _kept(settings, known)
     baseline = loads(text)
     doubts = _doubts(settings, known, baseline)
     print(text if output == "json" else baseline_text(baseline), end="")
@@ -97,7 +97,7 @@ def export(
 ) -> None:
     """Write the baseline to a file that only its owner can read."""
     settings, known = _load(config, queries)
-    text = _kept(settings, known)
+    _, text = _kept(settings, known)
     loads(text)
     if file:
         write_file(file, text)
@@ -132,9 +132,9 @@ def import_(
         text = dumps(baseline)
     rules = class_rules_digest(known.deployment)
     doubts = check_fits(baseline, facts, known.deployment.name, rules)
-    store = open_state(settings)
-    _keep_what_is_there(store, settings, known, replace=replace)
-    save_state(store, settings, TOPIC, known.deployment.name, text)
+    scope = _people(settings, known).of(facts.identity)
+    _keep_what_is_there(scope, replace=replace)
+    _save(scope, text)
     for doubt in doubts:
         note(doubt)
     print(f"{file}: taken over; a daemon that runs will use it within a minute")
@@ -144,21 +144,31 @@ def import_(
 def discard(config: Config = None, queries: Queries = None) -> None:
     """Drop the baseline; until the deployment begins, the daemon collects one by itself."""
     settings, known = _load(config, queries)
-    _kept(settings, known)
-    save_state(open_state(settings), settings, TOPIC, known.deployment.name, None)
+    scope, _ = _kept(settings, known, read_only=False)
+    _save(scope, None)
     print(f"{known.deployment.name}: the baseline is dropped")
 
 
-def _keep_what_is_there(
-    store: StateStore, settings: Settings, known: Catalog, *, replace: bool
-) -> None:
-    """End if there is a baseline, unless it is to be replaced."""
-    name = known.deployment.name
-    if not replace and store.read(settings.database_name, TOPIC, name) is not None:
+def _people(settings: Settings, known: Catalog, *, read_only: bool = False) -> Scope:
+    """Return the scope of what people say of the deployment; those of databases are beside it."""
+    store = open_state(settings, read_only=read_only)
+    return store.scope(settings.database_name, known.deployment.name)
+
+
+def _keep_what_is_there(scope: Scope, *, replace: bool) -> None:
+    """End if there is a baseline of this database, unless it is to be replaced."""
+    if not replace and scope.store.read(scope, TOPIC, KEY) is not None:
         raise ExporterError(
-            f"baseline: there is one of {name} already, see `loom-exporter baseline show`; "
-            "give --replace to have another one in its place"
+            f"baseline: there is one of {scope.deployment} already, see `loom-exporter baseline "
+            "show`; give --replace to have another one in its place"
         )
+
+
+def _save(scope: Scope, text: str | None) -> None:
+    """Write the baseline for the daemon to find, or drop it; end if that cannot be done."""
+    content = None if text is None else text.encode()
+    if not scope.store.save(scope, TOPIC, {KEY: content}):
+        raise ExporterError(f"state: {scope.store.problem}")
 
 
 def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
@@ -181,16 +191,25 @@ def _seconds(text: str | None, *, since_reset: bool) -> float | None:
     return seconds
 
 
-def _kept(settings: Settings, known: Catalog) -> str:
-    """Return the document in the state folder; end if there is none."""
-    store = open_state(settings, read_only=True)
-    text = store.read(settings.database_name, TOPIC, known.deployment.name)
-    if text is None:
+def _kept(settings: Settings, known: Catalog, *, read_only: bool = True) -> tuple[Scope, str]:
+    """Return the baseline in the state folder, and whose it is; end if there is none.
+
+    Only where there are several, of other databases with this name, the database is asked.
+    """
+    people = _people(settings, known, read_only=read_only)
+    store = people.store
+    found = list(store.elsewhere(people, TOPIC))
+    if not found:
         raise ExporterError(
             f"baseline: there is none of {known.deployment.name} in {store.path}; the daemon makes "
             "it when the deployment begins, and `loom-exporter baseline capture` at once"
         )
-    return text
+    if len(found) > 1:
+        now = asyncio.run(with_database(settings, read_facts)).identity
+        found.sort(key=lambda identity: not identity.is_same(now))
+    scope = people.of(found[0])
+    content = store.read(scope, TOPIC, KEY) or b""
+    return scope, content.decode(errors="replace")
 
 
 def _doubts(settings: Settings, known: Catalog, baseline: Baseline) -> list[str]:

@@ -60,14 +60,6 @@ def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:
     return store
 
 
-def save_state(
-    store: StateStore, settings: Settings, topic: str, name: str, text: str | None
-) -> None:
-    """Write one document for the daemon to find, or drop it; end if that cannot be done."""
-    if not store.save(settings.database_name, topic, {name: text}):
-        raise ExporterError(f"state: {store.problem}")
-
-
 async def with_database(settings: Settings, act: Callable[[Database], Awaitable[T]]) -> T:
     """Do something with the database, on one connection.
 

@@ -18,7 +18,7 @@ from exporter.commands.common import (
     open_state,
 )
 from exporter.deployment.history import write_mark
-from exporter.deployment.sign_offs import save_sign_off, sign
+from exporter.deployment.sign_offs import SIGN_OFFS, sign
 from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
@@ -102,9 +102,9 @@ def sign_off(
     given = sign(
         known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
     )
-    store = open_state(settings)
-    if not save_sign_off(store, settings.database_name, known.deployment, given):
-        raise ExporterError(f"state: {store.problem}")
+    people = open_state(settings).scope(settings.database_name, known.deployment.name)
+    if not SIGN_OFFS.save(people, {given.name: given}):
+        raise ExporterError(f"state: {people.store.problem}")
     print(f"{criterion}: {'rejected' if reject else 'approved'} by {given.by}")
 
 
@@ -124,9 +124,9 @@ def mark(
     settings, known = load_settings_and_catalog(config, queries)
     configure_logging(settings.log_format, "error")
     moment = _moment(at)
-    store = open_state(settings)
-    if not write_mark(store, settings.database_name, known.deployment, moment.timestamp()):
-        raise ExporterError(f"state: {store.problem}")
+    people = open_state(settings).scope(settings.database_name, known.deployment.name)
+    if not write_mark(people, moment.timestamp()):
+        raise ExporterError(f"state: {people.store.problem}")
     print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.baseline.artefact import Baseline, BaselineStatement, Cell
 from exporter.catalog.deployment import Replacement
-from exporter.comparison.rhythm import HOURS_OF_WEEK, hour_of_day, hour_of_week
+from exporter.clock import HOURS_OF_A_WEEK, Clock, hour_of_day
 from exporter.comparison.rule import Noise
 from exporter.statements.text import identity
 
@@ -27,7 +27,7 @@ class Expectations:
     """A baseline, made for looking up. Immutable."""
 
     def __init__(self, baseline: Baseline, replacements: Iterable[Replacement]) -> None:
-        self._hour_seconds = baseline.window.bucket_seconds
+        self._clock = Clock(baseline.window.bucket_seconds)
         # Numbers in a row, because as tuples they take eight times the memory.
         self._statements = {
             (statement.id, statement.role): array("d", chain.from_iterable(by_hour(statement)))
@@ -49,7 +49,7 @@ class Expectations:
         """
         for name in (known_by, self._replaced.get(known_by)):
             if name and (numbers := self._statements.get((name, role))):
-                hour = hour_of_week(at, self._hour_seconds)
+                hour = self._clock.hour_of_week(at)
                 return Expectation(numbers[2 * hour], numbers[2 * hour + 1])
         return None
 
@@ -58,7 +58,7 @@ def by_hour(statement: BaselineStatement) -> list[Expectation]:
     """Return what a call of a statement, which has some, is expected to take, by hour of week."""
     overall = Cell(statement.calls, statement.seconds, statement.variance)
     expected = []
-    for hour in range(HOURS_OF_WEEK):
+    for hour in range(HOURS_OF_A_WEEK):
         cells = (
             statement.hours_of_week.get(hour),
             statement.hours_of_day.get(hour_of_day(hour)),

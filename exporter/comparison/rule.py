@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.statements.counters import Delta
 
 
@@ -139,9 +140,6 @@ holds for one direction, for one class, and as far as one hour does not depend o
 EXCESS_FLOOR_SECONDS = 1.0
 """What a slow-down must cost in an hour: less of the server's time is not worth a page."""
 
-HOURS_OF_A_DAY = 24
-"""The noise of this many hours averages out; days differ from each other too, and that does not."""
-
 LEAST_ERROR = 1e-9
 """A relative standard error below it is rounding, and no z is divided by less."""
 
@@ -213,7 +211,8 @@ def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
     where most of the expected time is that of one call, it takes an outlier among the others, or
     that call itself, for such a shift.
 
-    τ² shrinks with the number of hours, but no further than after a day. It does not grow for
+    τ² shrinks with the number of hours, but no further than after a day, because the days
+    themselves differ too. It does not grow for
     parts of an hour, because what makes an hour slow does not average out within it.
 
     Args:

@@ -1,14 +1,17 @@
-"""What a baseline is tied to: which database this is, and what decides how fast it is.
+"""What a baseline depends on: which database this is, and what decides how fast it is.
 
 Only catalogs and settings are read, which any role may.
 """
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from exporter.database.database import Database
+from exporter.database.identity import DatabaseIdentity
+from exporter.database.outcome import RunError
 from exporter.database.transaction import Question
 
 _TIMEOUT_SECONDS = 2.0
@@ -79,6 +82,11 @@ class ServerFacts:
     extension_schema: str | None
 
     @property
+    def identity(self) -> DatabaseIdentity:
+        """What tells this database from others."""
+        return DatabaseIdentity(self.database_name, self.database_oid, self.system_identifier)
+
+    @property
     def is_preloaded(self) -> bool:
         """Whether the server has loaded pg_stat_statements, so that it counts."""
         return "pg_stat_statements.max" in self.settings
@@ -108,6 +116,40 @@ async def read_facts(database: Database) -> ServerFacts:
         extension_version=extension,
         extension_schema=schema,
     )
+
+
+class FactsReader:
+    """Keeps the facts of a database, and reads them again when they are too old."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._facts: ServerFacts | None = None
+        self._read_at = float("-inf")
+        self.changed_at = 0.0
+        """Unix time at which the database was first seen to be another one than before."""
+
+    async def read(self, max_age_seconds: float = 60.0) -> ServerFacts:
+        """Return the facts, read at most `max_age_seconds` ago.
+
+        While the database cannot be reached, these are the facts from before.
+
+        Raises:
+            RunError: they were never read, and the question ended in this state.
+        """
+        known = self._facts
+        if known and time.monotonic() < self._read_at + max_age_seconds:
+            return known
+        asked_at = time.monotonic()
+        try:
+            facts = await read_facts(self._database)
+        except RunError:
+            if known is None:
+                raise
+            return known
+        if known and not known.identity.is_same(facts.identity):
+            self.changed_at = time.time()
+        self._facts, self._read_at = facts, asked_at
+        return facts
 
 
 def _hash(settings: Mapping[str, str]) -> str:

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from exporter.database.facts import ServerFacts
-
 
 class DatabaseIdentity(NamedTuple):
     """What tells one database from another. `system` is None where the role may not read it."""
@@ -13,11 +11,18 @@ class DatabaseIdentity(NamedTuple):
     system: str | None
 
     def is_same(self, other: "DatabaseIdentity") -> bool:
-        """Return whether these are one database, as far as can be told."""
-        systems = {self.system, other.system} - {None}
-        return self[:2] == other[:2] and len(systems) < 2
+        """Return whether these are one database, as far as is known."""
+        return self.difference(other) is None
 
+    def difference(self, other: "DatabaseIdentity") -> str | None:
+        """Return how this one differs from `other`, the current one; None if they are the same.
 
-def identity_of(facts: ServerFacts) -> DatabaseIdentity:
-    """Return what tells this database from others."""
-    return DatabaseIdentity(facts.database_name, facts.database_oid, facts.system_identifier)
+        A system identifier that is known of only one of them is not compared.
+        """
+        if None not in (self.system, other.system) and self.system != other.system:
+            return f"server {self.system}, and this is server {other.system}"
+        if self.name != other.name:
+            return f"database {self.name!r}, and this is {other.name!r}"
+        if self.oid != other.oid:
+            return f"database {self.oid}, and this is {other.oid} (OID)"
+        return None

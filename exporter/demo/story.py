@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.yaml_source import parse_document
+from exporter.yaml_source import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class StoryTotals(NamedTuple):
 
 def read_story(path: Path) -> Story:
     """Read what is to be told from a YAML file."""
-    document = parse_document(path.read_text(encoding="utf-8"), str(path))
+    document = read_document(path)
     return Story(
         [Watched(**entry) for entry in document.data["watch"]],
         {scenario: Turn(**entry) for scenario, entry in document.data["turns"].items()},

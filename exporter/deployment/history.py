@@ -1,102 +1,107 @@
-"""Whether, and when, each phase of the deployment was seen to be applied.
+"""Whether, and when, each phase of the deployment was applied, by the history of migrations.
 
-The history of migrations has no time of application and can be rewritten without any SQL being
-run. So each version is remembered from when it was first seen: one that vanishes and comes back is
-a repaired history, not a new deployment.
+The history has no time of application and can be rewritten without any SQL being run. So each
+version is remembered from when it was first seen: one that vanishes and comes back is a repaired
+history, not a new deployment.
 """
 
-import json
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from exporter.catalog import Deployment
 from exporter.catalog.deployment import Phase
+from exporter.clock import Clock
+from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
-from exporter.state import StateStore
+from exporter.deployment.sign_offs import UnixTime
+from exporter.state import Scope, Topic
 
 APPLIED = "loom_migration_applied"
 WRITTEN = "loom_migration_written_timestamp_seconds"
-"""The metrics by which migrations are seen; each has a label `version`."""
+"""The metrics of the query that reads the history; each has a label `version`."""
 
-TOPIC = "deployment"
-MARK_TOPIC = "rollout"
+_MARK: Topic[float] = Topic("rollout", UnixTime)
+_MARK_KEY = "marked_at"
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
-    """What was seen of the migrations of one database, as it is written down."""
+class AppliedMigrations:
+    """What the history says; `written` is the Unix time of each version's row, None if not kept.
 
-    owner: DatabaseIdentity
+    `written` itself is None while the history cannot be read. `read_at` is the Unix time of the
+    last time that it could be.
+    """
+
+    written: Mapping[str, float | None] | None
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMigrations:
+    """What was seen of the migrations of one database so far. Times are Unix times."""
+
     first_seen: Mapping[str, float | None] = field(default_factory=dict)
-    """By version; None where it was there before anybody looked."""
+    """By version; None where it was there at the first look."""
     missing: tuple[str, ...] = ()
     """Versions that were there, and are gone from the history."""
     rewritten_at: float | None = None
 
 
-class MigrationHistory:
-    """Looks at the migrations again and again, and remembers when each first appeared."""
+SEEN: Topic[SeenMigrations] = Topic("migrations", SeenMigrations)
+_SEEN_KEY = "seen"
 
-    def __init__(
-        self, store: StateStore, database: str, deployment: Deployment, hour_seconds: float
-    ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal, and so is the warm-up."""
-        self._store = store
-        self._database = database
+
+class MigrationHistory:
+    """Remembers when each migration first appeared in the history."""
+
+    def __init__(self, people: Scope, deployment: Deployment, clock: Clock) -> None:
+        """Begin without any knowledge; `people` is the scope of what people say."""
+        self._people = people
         self._deployment = deployment
-        self._warmup_seconds = deployment.warmup * hour_seconds / 3600
-        self._memory: _Memory | None = None
-        self._kept: _Memory | None = None
-        """What the store has of it, in the version of the topic that follows."""
+        self._clock = clock
+        self._scope = people
+        self._seen: SeenMigrations | None = None
+        self._kept: SeenMigrations | None = None
+        """What the state has of it, in the version of the topic that follows."""
         self._version: int | None = None
 
-    def look(self, owner: DatabaseIdentity, board: SnapshotStore) -> DeploymentProgress:
-        """Return how far the deployment has come, as the board shows it."""
-        memory = self._memory if self._memory and self._memory.owner.is_same(owner) else None
-        version = self._store.version(self._database, TOPIC)
-        if version is not None and (memory is None or version != self._version):
-            self._version, self._kept = version, self._recall(owner)
-            memory = self._kept or memory
-        written = _migrations(board)
+    def record(
+        self, identity: DatabaseIdentity, migrations: AppliedMigrations
+    ) -> DeploymentProgress:
+        """Remember what the history of a database says now, and return how far it has come."""
+        if self._scope.identity is None or not self._scope.identity.is_same(identity):
+            self._scope = self._people.of(identity)
+            self._seen = self._kept = self._version = None
+        version = SEEN.version(self._scope)
+        if version is not None and version != self._version:
+            self._version, self._kept = version, SEEN.read(self._scope, _SEEN_KEY)
+            self._seen = self._kept or self._seen
+        written = migrations.written
         if written is not None:
-            now = time.time()
-            memory = _note(memory or _Memory(owner), written, None if memory is None else now, now)
-            # What cannot be read now may say more than what we know, and is not to be overwritten.
-            if version is not None and memory != self._kept:
-                self._write(memory)
-        self._memory = memory
-        return self._deployed(memory, is_known=written is not None)
+            now = self._clock.now()
+            unwritten = None if self._seen is None else now
+            self._seen = _noted(self._seen or SeenMigrations(), written, unwritten, now)
+            # What cannot be read now may say more than we know, and must not be overwritten.
+            if version is not None and self._seen != self._kept:
+                self._write(self._seen)
+        return self._progress(self._seen, is_known=written is not None)
 
-    def _recall(self, owner: DatabaseIdentity) -> _Memory | None:
-        """Return what was written down of this database, None if nobody has looked at it yet."""
-        text = self._store.load(self._database, TOPIC).get(self._deployment.name)
-        try:
-            memory = _Memory(**json.loads(text)) if text else None
-            if memory is None or not DatabaseIdentity(*memory.owner).is_same(owner):
-                return None
-            return replace(memory, owner=owner, missing=tuple(memory.missing))
-        except (TypeError, ValueError) as error:
-            _log.error("what was seen of the deployment cannot be read", reason=str(error))
-            return None
+    def _write(self, seen: SeenMigrations) -> None:
+        if SEEN.save(self._scope, {_SEEN_KEY: seen}):
+            self._kept, self._version = seen, SEEN.version(self._scope)
 
-    def _write(self, memory: _Memory) -> None:
-        text = json.dumps(asdict(memory))
-        if self._store.save(self._database, TOPIC, {self._deployment.name: text}):
-            self._kept, self._version = memory, self._store.version(self._database, TOPIC)
-
-    def _deployed(self, memory: _Memory | None, *, is_known: bool) -> DeploymentProgress:
-        marked_at = read_mark(self._store, self._database, self._deployment)
-        if memory is None and marked_at is None:
+    def _progress(self, seen: SeenMigrations | None, *, is_known: bool) -> DeploymentProgress:
+        marked_at = read_mark(self._people)
+        if seen is None and marked_at is None:
             return DeploymentProgress(dict.fromkeys(self._deployment.phases, PhaseProgress()))
-        first_seen = memory.first_seen if memory else {}
+        first_seen = seen.first_seen if seen else {}
         phases = {
             name: _phase(phase, first_seen, is_known=is_known, marked_at=marked_at)
             for name, phase in self._deployment.phases.items()
@@ -111,69 +116,68 @@ class MigrationHistory:
             has_begun,
             min([*times, *marks], default=None),
             last if is_over else None,
-            None if last is None else last + self._warmup_seconds,
-            memory.rewritten_at if memory else None,
+            None if last is None else last + self._clock.scaled(self._deployment.warmup),
+            seen.rewritten_at if seen else None,
         )
 
 
-def read_mark(store: StateStore, database: str, deployment: Deployment) -> float | None:
+def read_mark(people: Scope) -> float | None:
     """Return the Unix time at which somebody said that the application was rolled out."""
-    text = store.load(database, MARK_TOPIC).get(deployment.name)
-    return None if text is None else float(text)
+    return _MARK.read(people, _MARK_KEY)
 
 
-def write_mark(store: StateStore, database: str, deployment: Deployment, at: float) -> bool:
-    """Remember that the application was rolled out `at` this Unix time; whether that worked."""
-    return store.save(database, MARK_TOPIC, {deployment.name: repr(at)})
+def write_mark(people: Scope, at: float) -> bool:
+    """Remember that the application was rolled out at a Unix time; return whether that worked."""
+    return _MARK.save(people, {_MARK_KEY: at})
 
 
-def last_look(board: SnapshotStore) -> float:
-    """Return the Unix time of the last look at the history that is known of.
+def applied_migrations(snapshots: SnapshotStore, clock: Clock) -> AppliedMigrations:
+    """Return what the queries that feed `APPLIED` said last.
 
-    Without a history there is nothing that could be applied since.
+    Where they are absent there is no history: nothing is applied, and nothing can be.
     """
-    looks = [
-        time.time() - snapshot.max_age_seconds
-        if snapshot.state is State.ABSENT
-        else snapshot.last_success_at or 0.0
-        for snapshot in board.feeders(APPLIED)
-    ]
-    return min(looks, default=time.time())
-
-
-def _migrations(board: SnapshotStore) -> Mapping[str, float | None] | None:
-    """Return the versions in the history, and when each was written; None if it is not known."""
-    snapshots = board.feeders(APPLIED)
-    now = time.monotonic()
-    applied: dict[str, float | None] = {}
-    for snapshot in snapshots:
-        if snapshot.state is State.ABSENT:  # no history: nothing was ever applied
+    written: dict[str, float | None] | None = {}
+    read_at = clock.now()
+    for snapshot in snapshots.of_metric(APPLIED):
+        if snapshot.state is State.ABSENT:
+            read_at = min(read_at, clock.now() - snapshot.max_age_seconds)
             continue
-        if snapshot.state is None or not snapshot.state.is_success or now > snapshot.expires:
-            return None
-        at = board.metrics[APPLIED].labels.index("version")
-        written = snapshot.samples.get(WRITTEN, {})
-        for labels, value in snapshot.samples.get(APPLIED, {}).items():
-            if value:
-                applied[labels[at]] = written.get((labels[at],))
-    return applied
+        read_at = min(read_at, snapshot.last_success_at or 0.0)
+        is_fresh = clock.monotonic() <= snapshot.expires
+        if written is None or not (snapshot.state and snapshot.state.is_success and is_fresh):
+            written = None
+            continue
+        at = _by_version(snapshots, snapshot, WRITTEN)
+        for version, is_applied in _by_version(snapshots, snapshot, APPLIED).items():
+            if is_applied:
+                written[version] = at.get(version)
+    return AppliedMigrations(written, read_at)
 
 
-def _note(
-    memory: _Memory, written: Mapping[str, float | None], unwritten: float | None, now: float
-) -> _Memory:
-    """Return the memory with what is seen at `now`.
+def _by_version(snapshots: SnapshotStore, snapshot: Snapshot, metric: str) -> dict[str, float]:
+    """Return the values of a metric by its label `version`."""
+    series = snapshot.samples.get(metric, {})
+    names = snapshots.metrics[metric].labels if series else ()
+    return {
+        dict(zip(names, labels, strict=True))["version"]: value for labels, value in series.items()
+    }
+
+
+def _noted(
+    seen: SeenMigrations, written: Mapping[str, float | None], unwritten: float | None, now: float
+) -> SeenMigrations:
+    """Return what was seen so far with what is in the history at `now`.
 
     A version that appears was applied when its row was written or, where the server does not keep
-    that, at `unwritten`.
+    that time, at `unwritten`.
     """
     new = {
         version: unwritten if at is None else at
         for version, at in written.items()
-        if version not in memory.first_seen
+        if version not in seen.first_seen
     }
-    missing = tuple(version for version in memory.first_seen if version not in written)
-    vanished = set(missing) - set(memory.missing)
+    missing = tuple(version for version in seen.first_seen if version not in written)
+    vanished = set(missing) - set(seen.missing)
     if new:
         _log.info("migrations were applied", versions=sorted(new))
     if vanished:
@@ -182,10 +186,10 @@ def _note(
             versions=sorted(vanished),
         )
     return replace(
-        memory,
-        first_seen={**memory.first_seen, **new},
+        seen,
+        first_seen={**seen.first_seen, **new},
         missing=missing,
-        rewritten_at=now if vanished else memory.rewritten_at,
+        rewritten_at=now if vanished else seen.rewritten_at,
     )
 
 

@@ -23,7 +23,7 @@ class DeploymentProgress:
     """How far the deployment has come. Times are Unix times.
 
     `began_at` is when its first migration appeared, `ended_at` when the last one did or, if that
-    is later, when the rollout of the application was marked; None as long as it is not known.
+    is later, when the rollout of the application was marked; None while it is not known.
     `settled_at` is the end of the warm-up that follows.
     """
 

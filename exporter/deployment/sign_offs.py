@@ -1,10 +1,9 @@
-"""What people say of the deployment: who, when, and yes or no."""
+"""Sign-offs: what people say about the deployment, who, when, and yes or no."""
 
 import difflib
 from collections.abc import Mapping
 from typing import Annotated
 
-import structlog
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -17,10 +16,8 @@ from pydantic import (
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
 from exporter.errors import UsageError
-from exporter.state import StateStore
+from exporter.state import Topic
 from exporter.yaml_source import plain_reason
-
-_log = structlog.get_logger(__name__)
 
 
 class SignOffError(UsageError):
@@ -28,7 +25,7 @@ class SignOffError(UsageError):
 
 
 UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
-"""Seconds; the end is a year that a calendar still has."""
+"""Seconds; at most a year that the calendar of Python still has."""
 
 
 def _printable(text: str) -> str:
@@ -55,8 +52,12 @@ class SignOff(BaseModel):
     at: UnixTime
 
 
+SIGN_OFFS: Topic[SignOff] = Topic("sign-offs", SignOff)
+"""By what was signed; in the scope of what people say."""
+
+
 def signable(deployment: Deployment) -> dict[str, str]:
-    """Return the title of everything that is for people to judge, by name."""
+    """Return the title of everything that people judge, by name."""
     manual = {name: each.title for name, each in deployment.criteria.items() if each.manual} | {
         name: each.title for name, each in _checks(deployment).items() if each.manual
     }
@@ -69,8 +70,8 @@ def sign(
     """Return a sign-off of `name` at the Unix time `at`.
 
     Raises:
-        SignOffError: there is nothing of that name for people to judge, or a text is too long, not
-            printable, or missing.
+        SignOffError: people judge nothing of that name, or a text is too long, not printable, or
+            missing.
     """
     known = signable(deployment)
     if name not in known:
@@ -83,27 +84,6 @@ def sign(
         raise SignOffError(
             f"sign-off: {key}: {plain_reason(first['type'], first['msg'])}"
         ) from None
-
-
-def load_sign_offs(store: StateStore, database: str, deployment: Deployment) -> dict[str, SignOff]:
-    """Return the sign-offs of a deployment by name; what cannot be read is told and left out."""
-    found: dict[str, SignOff] = {}
-    for name, content in store.load(database, topic(deployment)).items():
-        try:
-            found[name] = SignOff.model_validate_json(content)
-        except ValidationError:
-            _log.error("a sign-off in the state file cannot be read; sign anew", name=name)
-    return found
-
-
-def save_sign_off(store: StateStore, database: str, deployment: Deployment, given: SignOff) -> bool:
-    """Write a sign-off, over an older one of the same name; return whether it is written."""
-    return store.save(database, topic(deployment), {given.name: given.model_dump_json()})
-
-
-def topic(deployment: Deployment) -> str:
-    """Return where the state keeps them, each under its name."""
-    return f"sign-offs of {deployment.name}"
 
 
 def _unknown(deployment: Deployment, name: str, known: Mapping[str, str]) -> str:

@@ -1,34 +1,35 @@
-"""Makes a baseline of the hours that were collected before the deployment."""
+"""Builds a baseline from the hours that were collected before the deployment."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
 from exporter import __version__
 from exporter.baseline import artefact
 from exporter.catalog.deployment import Deployment
+from exporter.clock import Clock, hour_of_day
 from exporter.comparison.backtest import backtest
 from exporter.comparison.expectations import by_hour
 from exporter.comparison.noise import Profile, noise, profile
-from exporter.comparison.rhythm import hour_of_day, hour_of_week
 from exporter.comparison.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
 from exporter.learning.hours import LearnedHour
 from exporter.learning.survey import Hours, StatementRole, Survey, hours_of, survey_of, utc
 from exporter.statements.counters import Delta, combine
 
 MOST_BY_HOUR = 100
-"""So many, the first, have expectations of their own for hours of the week and the day: in memory
-and in the document, these are a hundred times as much as all else of a statement."""
+"""Only the first 100 statements get expectations for each hour of the week and of the day: in
+memory and in the document, these take a hundred times the space of the rest of a statement."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
-"""An hour of the week or day has expectations of its own from so many hours with so many calls."""
+"""An hour of the week or day has expectations of its own if the baseline has at least 3 such hours
+with at least 30 calls each."""
 
 _AT_ONCE = 250
-"""So many statements are worked on at once; all of their hours are in memory."""
+"""Statements that are worked on at once; all of their hours are in memory."""
 
 Source = Literal["automatic", "captured", "since_reset"]
 ClassRole = tuple[str, str]
@@ -37,7 +38,7 @@ ClassRole = tuple[str, str]
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a place: the profiles of its statements, and the sums of each hour."""
+    """A class and role: the profiles of its statements, and the sums of each hour."""
 
     profiles: list[Profile] = field(default_factory=list)
     hours: dict[float, Sums] = field(default_factory=dict)
@@ -48,23 +49,23 @@ def build(
     deployment: Deployment,
     *,
     bucket_seconds: float,
-    hour_seconds: float,
+    clock: Clock,
     identity: artefact.Provenance,
     source: Source,
     texts: Mapping[str, str],
     gauges: Sequence[artefact.Gauge],
 ) -> artefact.Baseline:
-    """Return the baseline; it may know nothing, if there are no hours that count.
+    """Return the baseline; it is empty if no hour counts.
 
     Args:
-        buckets: yields the hours in their order; called once, and again for each few statements.
+        buckets: yields the hours in their order; called once, and again for every 250 statements.
         deployment: the one that the baseline is made for.
-        bucket_seconds: how long each of these is.
-        hour_seconds: how long an hour is, 3600 but for a rehearsal.
-        identity: of the database.
-        source: how the hours came about.
+        bucket_seconds: length of each of these hours.
+        clock: with the length of an hour.
+        identity: the provenance of the baseline.
+        source: how the hours were collected.
         texts: of statements, by identity, as far as they may be shown.
-        gauges: as they were.
+        gauges: their values before the deployment.
     """
     survey = survey_of(buckets(), bucket_seconds)
     names = list(survey.classes)
@@ -80,12 +81,12 @@ def build(
             known = places[statement.class_name, statement.role]
             known.profiles.append(whole)
             _compare(known.hours, statement, hours, bucket_seconds)
-    hours_each = bucket_seconds / hour_seconds
+    hours_each = bucket_seconds / clock.hour_seconds
     noises = {
         place: noise(known.profiles, known.hours.values(), hours_each)
         for place, known in places.items()
     }
-    now = datetime.now(UTC)
+    now = utc(clock.now())
     return artefact.Baseline(
         tool_version=__version__,
         created_at=now,
@@ -133,7 +134,7 @@ def _cells_by_hour(hours: Hours, bucket_seconds: float) -> dict[str, dict[int, a
     by_week: defaultdict[int, list[Delta]] = defaultdict(list)
     by_day: defaultdict[int, list[Delta]] = defaultdict(list)
     for start, delta in hours:
-        week = hour_of_week(start, bucket_seconds)
+        week = Clock(bucket_seconds).hour_of_week(start)
         by_week[week].append(delta)
         by_day[hour_of_day(week)].append(delta)
     return {"hours_of_week": _cells(by_week), "hours_of_day": _cells(by_day)}
@@ -155,10 +156,10 @@ def _compare(
     hours: Hours,
     bucket_seconds: float,
 ) -> None:
-    """Add to the sums of each hour what a statement did, against what was to be expected of it."""
+    """Add the calls of a statement, and what was expected of them, to the sums of each hour."""
     expected = by_hour(statement)
     for start, delta in hours:
-        new = contribution(delta, *expected[hour_of_week(start, bucket_seconds)])
+        new = contribution(delta, *expected[Clock(bucket_seconds).hour_of_week(start)])
         sums[start] = sums.get(start, Sums()).plus(new)
 
 
@@ -192,7 +193,7 @@ def _windows(
 ) -> list[tuple[Sums, Noise, float]]:
     """Return the hours of a class, all roles together; every statement in them has a baseline.
 
-    Where one or more are missing, there is an empty one.
+    A gap of one or more hours becomes one empty window.
     """
     starts = sorted({start for hours, _ in roles for start in hours})
     windows: list[tuple[Sums, Noise, float]] = []

@@ -1,4 +1,4 @@
-"""A baseline on demand: of some minutes from now on, or of all since the last reset."""
+"""Makes a baseline on demand: of some minutes from now on, or of all calls since the last reset."""
 
 import asyncio
 import tempfile
@@ -10,26 +10,27 @@ from pathlib import Path
 from exporter.baseline.artefact import Baseline
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog, Metric
+from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import NO_SAMPLES, Samples
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
-from exporter.database.facts import ServerFacts, read_facts
-from exporter.database.identity import DatabaseIdentity, identity_of
-from exporter.deployment.history import APPLIED, MigrationHistory
+from exporter.database.facts import FactsReader, ServerFacts
+from exporter.database.identity import DatabaseIdentity
+from exporter.deployment.history import APPLIED, MigrationHistory, applied_migrations
 from exporter.errors import ExporterError
 from exporter.learning.build import build
-from exporter.learning.gauges import gauges_of, take
+from exporter.learning.document import class_rules_digest
+from exporter.learning.gauges import gauges_of, taken_from
 from exporter.learning.hours import LearnedHour, shown_texts
-from exporter.learning.lifecycle import class_rules_digest
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
-from exporter.statements.window import PollWindow
+from exporter.statements.tally import PollWindow
 
 SHORTEST_SECONDS = 60.0
-"""In less than this, hardly any statement is called often enough."""
+"""In less time than this, hardly any statement is called often enough."""
 
 _BUCKETS = 20
 _LEAST_INTERVAL_SECONDS = 2.0
@@ -44,18 +45,18 @@ class CaptureError(ExporterError):
 
 @dataclass(slots=True)
 class _Collector:
-    """Follows the polls, and sorts what was called into buckets."""
+    """Follows the polls, and adds the calls to buckets."""
 
     bucket_seconds: float | None
-    """How long each is; None for one that holds everything since the last reset."""
+    """Length of each; None for a single one with everything since the last reset."""
     buckets: dict[float, LearnedHour] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     ended_at: float = 0.0
 
-    def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
+    def on_poll(self, identity: DatabaseIdentity, window: PollWindow | None) -> Samples:
         """Take a window in."""
-        del owner  # one capture is of one database
+        del identity  # one capture is of one database
         if window:
             self.ended_at = window.ended_at.timestamp()
             self.texts.update(shown_texts(window.counted))
@@ -88,18 +89,19 @@ async def capture(
         catalog: with the deployment that it is for, and the gauges that are remembered.
         database: that is open.
         seconds: how long to watch; None for what pg_stat_statements has now.
-        tell: is told how it goes, in a few words.
+        tell: prints the progress, in a few words.
 
     Raises:
-        CaptureError: the deployment has begun, or it is not to be known whether it has; or there
-            was nothing to be seen.
+        CaptureError: the deployment has begun, or it is not known whether it has; or no statement
+            was called.
         RunError: with the state in which a look at the database ended.
     """
-    facts = await read_facts(database)
+    reader = FactsReader(database)
+    facts = await reader.read()
     with tempfile.TemporaryDirectory(prefix="loom-exporter-") as folder:
         store = StateStore(Path(folder) / "state.sqlite3")
         try:
-            stage = _Stage(settings, catalog, database, store, facts)
+            stage = _Stage(settings, catalog, database, store, reader, facts)
             await stage.look()
             if seconds is None:
                 collector = await stage.count_all(tell)
@@ -116,7 +118,7 @@ async def capture(
 
 
 class _Stage:
-    """What one capture works with."""
+    """The components of one capture."""
 
     def __init__(
         self,
@@ -124,12 +126,15 @@ class _Stage:
         catalog: Catalog,
         database: Database,
         store: StateStore,
+        reader: FactsReader,
         facts: ServerFacts,
     ) -> None:
         self._settings = settings
+        self._clock = Clock(settings.hour)
         self._catalog = catalog
         self._database = database
-        self._store = store
+        self._people = store.scope(database.name, catalog.deployment.name)
+        self._reader = reader
         self._facts = facts
         wanted = [
             query
@@ -139,16 +144,20 @@ class _Stage:
         # The history last: what was asked before it is from before.
         self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
-        self._board = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
+        self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
-        self._runner = Runner(database, self._board, store, telemetry, dict.fromkeys(names, 0.0))
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, settings.hour)
+        self._runner = Runner(
+            database, self._snapshots, store, telemetry, dict.fromkeys(names, 0.0)
+        )
+        self._history = MigrationHistory(self._people, catalog.deployment, self._clock)
 
     async def look(self) -> None:
-        """Run the queries whose gauges are remembered, and make sure that all is as before."""
+        """Run the queries whose gauges are remembered, and check that no migration is applied."""
         for query in self._queries:
             await self._runner.run(query)
-        seen = self._tracker.look(identity_of(self._facts), self._board)
+        migrations = applied_migrations(self._snapshots, self._clock)
+        run = self._people.store.run
+        seen = await run(self._history.record, self._facts.identity, migrations)
         if seen.has_begun is None:
             raise CaptureError(
                 "baseline: it is not known whether the deployment has begun; "
@@ -169,7 +178,7 @@ class _Stage:
         return collector
 
     async def watch(self, seconds: float, tell: Callable[[str], None]) -> _Collector:
-        """Poll for so many seconds."""
+        """Poll for some seconds."""
         bucket_seconds = max(seconds / _BUCKETS, 2 * _LEAST_INTERVAL_SECONDS)
         collector = _Collector(bucket_seconds)
         poller = self._poller(collector, from_zero=False)
@@ -190,12 +199,12 @@ class _Stage:
         """Make the baseline of what was collected."""
         buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
         whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
-        taken = (take(self._board[query.name], query) for query in self._queries)
+        taken = (taken_from(self._snapshots[query.name], query) for query in self._queries)
         return build(
             lambda: buckets,
             self._catalog.deployment,
             bucket_seconds=collector.bucket_seconds or whole_seconds,
-            hour_seconds=self._settings.hour,
+            clock=self._clock,
             identity=provenance_of(self._facts, class_rules_digest(self._catalog.deployment)),
             source="captured" if collector.bucket_seconds else "since_reset",
             texts=collector.texts,
@@ -205,7 +214,8 @@ class _Stage:
     def _poller(self, collector: _Collector, *, from_zero: bool) -> Poller:
         return Poller(
             self._database,
-            self._store,
+            self._reader,
+            self._people,
             self._catalog.deployment,
             show_texts=self._settings.statement_text,
             follower=collector,
@@ -215,7 +225,7 @@ class _Stage:
 
 
 async def _catch_up(poller: Poller, tell: Callable[[str], None]) -> None:
-    """Poll until every call is known by its statement."""
+    """Poll until the text of every called statement is known."""
     while poller.is_behind:
         tell("reading more texts of statements")
         await poller.ask()

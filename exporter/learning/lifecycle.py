@@ -1,29 +1,30 @@
-"""Keeps the baseline: collects it until the deployment begins, freezes it, and compares with it."""
+"""The baseline from its first hour on: collected, frozen when the deployment begins, compared."""
 
-import hashlib
-import threading
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from exporter.baseline.artefact import Baseline
-from exporter.baseline.codec import RefusedError, dumps, loads
-from exporter.baseline.fit import check_fits, provenance_of
-from exporter.catalog import Catalog, Deployment, Metric
+from exporter.baseline.codec import RefusedError
+from exporter.baseline.fit import provenance_of
+from exporter.catalog import Catalog, Metric
 from exporter.catalog.deployment import OTHER
 from exporter.catalog.own_metrics import own_metrics
+from exporter.clock import Clock
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import ClassResult, Comparison
+from exporter.comparison.comparison import COMPARISON, ClassResult, ClassRole, Comparison
+from exporter.comparison.rule import Sums
 from exporter.database.facts import ServerFacts
-from exporter.database.identity import DatabaseIdentity, identity_of
-from exporter.deployment.history import last_look
+from exporter.database.identity import DatabaseIdentity
+from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress
 from exporter.learning.build import build
+from exporter.learning.document import BaselineDocument, BaselineFound, class_rules_digest
 from exporter.learning.gauges import Gauges, gauges_of
-from exporter.learning.hours import LearnedHours, UnreadableError, shown_texts
+from exporter.learning.hours import LearnedHours, shown_texts
 from exporter.learning.metrics import (
     BaselineState,
     baseline_samples,
@@ -31,144 +32,190 @@ from exporter.learning.metrics import (
     condition_samples,
     matched_samples,
 )
-from exporter.state import StateStore
-from exporter.statements.persistence import rules_of
-from exporter.statements.window import PollWindow
-
-TOPIC = "baseline"
-"""The document, by the name of the deployment that it is made for."""
-
-COMPARISON = "comparison"
+from exporter.state import Scope
+from exporter.statements.poller import MAX_AGE_SECONDS
+from exporter.statements.tally import PollWindow
 
 MIXING_VERSION = 180_000
 """From this version on, the server tells statements apart by aliases and not by tables."""
 
 STALE_SECONDS = 600.0
-"""What was counted longer ago tells nothing of now."""
+"""What was counted longer ago says nothing about now."""
 
 TEXTS_KEPT = 5_000
 """Texts that wait for the baseline, the ones that were met last."""
 
+_SUMS = "sums"
+
 _log = structlog.get_logger(__name__)
 
 
-class BaselineLifecycle:
-    """Follows the polls, and is told by whoever watches the deployment how far that has come.
+@dataclass(frozen=True, slots=True)
+class BaselineStatus:
+    """How things stand with the baseline."""
 
-    The one happens in one thread, the other in another.
+    state: BaselineState = BaselineState.MISSING
+    baseline: Baseline | None = None
+    refusal: RefusedError | None = None
+    """Why a baseline is not used, if there is one that is not."""
+    collected_seconds: float | None = None
+    """Time of which a baseline has been collected; None unless it is being collected."""
+
+
+class BaselineLifecycle:
+    """Collects a baseline from the polls of statements, freezes it, and compares with it.
+
+    Its methods run on the worker of the state, one at a time; `status` may be read on any thread.
     """
 
-    def __init__(
-        self, store: StateStore, database: str, catalog: Catalog, hour_seconds: float
-    ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
-        self._store = store
-        self._database = database
+    def __init__(self, people: Scope, catalog: Catalog, clock: Clock) -> None:
+        """Begin without a baseline; the first poll or progress reads what the state has."""
+        self._people = people
         self._catalog = catalog
-        self._hour_seconds = hour_seconds
-        self._lock = threading.Lock()
-        self._owner: DatabaseIdentity | None = None
-        self._buckets = LearnedHours(store, database, hour_seconds)
-        self._gauges = Gauges(store, database, catalog)
+        self._clock = clock
+        self._scope: Scope | None = None
+        self._document: BaselineDocument | None = None
+        self._hours = LearnedHours(clock)
+        self._gauges = Gauges(catalog)
         self._texts: dict[str, str] = {}
-        self._deployed: DeploymentProgress | None = None
-        self._checked: tuple[int | None, ServerFacts] | None = None
-        """Version of the document that was taken over or refused, and what it was held against."""
-        self._is_written = False
+        self._progress: DeploymentProgress | None = None
         self._comparison: Comparison | None = None
-        self.baseline: Baseline | None = None
-        self.refusal: RefusedError | None = None
+        self._baseline: Baseline | None = None
+        self._refusal: RefusedError | None = None
+        self.status = BaselineStatus()
+        """Replaced as a whole, so that a reader has one that stays as it is."""
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
-        """What is added to the metrics of a poll."""
+        """The metrics that are added to those of a poll."""
         return own_metrics("rule_sums")
 
-    def on_poll(self, owner: DatabaseIdentity, window: PollWindow | None) -> Samples:
+    def on_poll(self, identity: DatabaseIdentity, window: PollWindow | None) -> Samples:
         """Take in what was called between two polls, and return the samples of `metrics`."""
-        with self._lock:
-            self._begin(owner)
-            if window and self._comparison:
-                settled_at = self._deployed.settled_at if self._deployed else None
-                self._comparison.take(window, settled_at)
-                self._comparison.taken_at = time.time()
-                written = {self._catalog.deployment.name: self._comparison.dumps()}
-                self._store.save(self._database, COMPARISON, written)
-            if window and self._is_collecting:  # whatever may be dropped of what is there
-                self._collect(window)
-            return matched_samples(self._comparison.matched) if self._comparison else {}
+        scope, _ = self._begin(identity)
+        if window and self._comparison:
+            settled_at = self._progress.settled_at if self._progress else None
+            self._comparison.take(window, settled_at)
+            COMPARISON.save(scope, {_SUMS: self._comparison.sums})
+        if window and self._is_collecting:  # even with a baseline, which may be dropped later
+            self._collect(window)
+        self._publish()
+        return matched_samples(self._comparison.sums.matched) if self._comparison else {}
 
     def on_progress(
-        self, facts: ServerFacts, deployed: DeploymentProgress, board: SnapshotStore
-    ) -> None:
-        """Take in how far the deployment has come; freeze the baseline when it begins."""
-        with self._lock:
-            self._begin(identity_of(facts))
-            self._deployed = deployed
-            self._look_for_document(facts)
-            if deployed.has_begun is False:
-                started_at = facts.postmaster_start.timestamp()
-                self._buckets.exclude(started_at, "the server was restarted")
-                self._gauges.look(board, last_look(board))
-            if self.baseline:
-                self._settle(facts)
-            elif deployed.has_begun and deployed.began_at is not None:
-                with suppress(UnreadableError):  # the hours are worth waiting for
-                    self._freeze(facts, deployed.began_at)
+        self,
+        facts: ServerFacts,
+        progress: DeploymentProgress,
+        snapshots: SnapshotStore,
+        history_read_at: float,
+    ) -> Callable[[], Baseline] | None:
+        """Take in how far the deployment has come.
+
+        Returns:
+            None, or what makes the baseline that is to be frozen now. It takes seconds, belongs on
+            another thread than the worker's, and raises UnreadableError if it is not known for now
+            what was collected. `freeze` takes what comes of it.
+        """
+        _, document = self._begin(facts.identity)
+        self._progress = progress
+        if found := document.read(facts):
+            self._adopt(found)
+        draft = None
+        if progress.has_begun is False:
+            started_at = facts.postmaster_start.timestamp()
+            self._hours.exclude(started_at, "the server was restarted")
+            self._gauges.record(snapshots, history_read_at)
+        if self._baseline:
+            self._settle(self._baseline, facts, document)
+        elif progress.has_begun and progress.began_at is not None:
+            draft = self._draft(facts, progress.began_at)
+        self._publish()
+        return draft
+
+    def freeze(self, facts: ServerFacts, baseline: Baseline) -> None:
+        """Use a baseline that was made by what `on_progress` returned.
+
+        Nothing comes of it if the database is another one by now, or has a baseline already.
+        """
+        _, document = self._begin(facts.identity)
+        if found := document.read(facts):
+            self._adopt(found)
+        if self._progress and not self._baseline:
+            self._adopt(BaselineFound(baseline, document.write(baseline, facts)))
+            self._settle(baseline, facts, document)
+            _tell(baseline, facts)
+        self._publish()
 
     def changes(self) -> Mapping[str, ClassResult]:
         """Return how each class compares with the baseline since the deployment.
 
         Nothing without a baseline, nor where calls have not been counted lately.
         """
-        with self._lock:
-            comparison = self._comparison
-            if not comparison or time.time() - comparison.taken_at > STALE_SECONDS:
-                return {}
-            return comparison.changes([*self._catalog.deployment.classes, OTHER])
+        comparison = self._current
+        return comparison.changes([*self._catalog.deployment.classes, OTHER]) if comparison else {}
+
+    def matched(self) -> Mapping[ClassRole, Sums]:
+        """Return everything that was compared so far; nothing if the last poll was too long ago."""
+        comparison = self._current
+        if comparison and self._clock.now() - comparison.sums.taken_at <= MAX_AGE_SECONDS:
+            return dict(comparison.sums.matched)
+        return {}
 
     def samples(self) -> Samples:
-        """Return what is to be shown of the baseline, but for the counters of each poll."""
-        changes = self.changes()
-        with self._lock:
-            shown = condition_samples(
-                self._condition,
-                self.refusal.reason if self.refusal else None,
-                self._buckets.watched_seconds,
-            )
-            of_baseline = baseline_samples(self.baseline, self._catalog) if self.baseline else {}
-        return {**shown, **of_baseline, **change_samples(changes)}
+        """Return the samples of the baseline, except for the counters of each poll."""
+        status = self.status
+        shown = condition_samples(
+            status.state,
+            status.refusal.reason if status.refusal else None,
+            status.collected_seconds or 0.0,
+        )
+        of_baseline = baseline_samples(self._baseline, self._catalog) if self._baseline else {}
+        return {**shown, **of_baseline, **change_samples(self.changes())}
 
     @property
-    def collected_seconds(self) -> float | None:
-        """Time of which a baseline has been collected, in seconds; None unless it is being."""
-        is_collecting = self._condition is BaselineState.COLLECTING
-        return self._buckets.watched_seconds if is_collecting else None
-
-    @property
-    def _condition(self) -> BaselineState:
-        if self.baseline:
-            return BaselineState.FROZEN
-        if self.refusal:
-            return BaselineState.REFUSED
-        return BaselineState.COLLECTING if self._is_collecting else BaselineState.MISSING
+    def _current(self) -> Comparison | None:
+        """The comparison, if calls have been counted lately."""
+        comparison = self._comparison
+        if comparison and self._clock.now() - comparison.sums.taken_at <= STALE_SECONDS:
+            return comparison
+        return None
 
     @property
     def _is_collecting(self) -> bool:
         # While it is not known whether the deployment has begun, nothing is sure to be of before.
-        deployed = self._deployed  # read once: `collected_seconds` does not take the lock
-        return deployed is not None and deployed.has_begun is False
+        return self._progress is not None and self._progress.has_begun is False
 
-    def _begin(self, owner: DatabaseIdentity) -> None:
-        """Go on with what is written down of this database, or begin anew with another one."""
-        if self._owner and self._owner.is_same(owner):
-            return
-        self._deployed = self._checked = None
+    def _publish(self) -> None:
+        if self._baseline:
+            state = BaselineState.FROZEN
+        elif self._refusal:
+            state = BaselineState.REFUSED
+        else:
+            state = BaselineState.COLLECTING if self._is_collecting else BaselineState.MISSING
+        collected = self._hours.watched_seconds if state is BaselineState.COLLECTING else None
+        self.status = BaselineStatus(state, self._baseline, self._refusal, collected)
+
+    def _begin(self, identity: DatabaseIdentity) -> tuple[Scope, BaselineDocument]:
+        """Go on with what is written of a database, which may be another one than before."""
+        known = self._scope.identity if self._scope else None
+        if self._scope and self._document and known and known.is_same(identity):
+            return self._scope, self._document
+        scope = self._people.of(identity)
+        if SEEN.version(scope) == 0:  # a database that was never seen
+            known = known or next(iter(scope.store.elsewhere(scope, SEEN.name)), None)
+        if known:
+            _log.warning(
+                "another database answers; what was observed of the one before is kept for it",
+                before=known,
+                now=identity,
+            )
+        self._scope, self._document = scope, BaselineDocument(scope, self._catalog.deployment)
+        self._progress = None
         self._texts = {}
-        self._comparison = self.baseline = self.refusal = None
-        self._buckets.begin(owner)
-        self._gauges.begin(owner)
-        self._owner = owner
+        self._comparison = self._baseline = self._refusal = None
+        self._hours.begin(scope)
+        self._gauges.begin(scope)
+        return scope, self._document
 
     def _collect(self, window: PollWindow) -> None:
         for name, text in shown_texts(window.counted).items():
@@ -176,113 +223,64 @@ class BaselineLifecycle:
             self._texts[name] = text
         for name in list(self._texts)[:-TEXTS_KEPT]:
             del self._texts[name]
-        self._buckets.add(window)
+        self._hours.add(window)
 
-    def _look_for_document(self, facts: ServerFacts) -> None:
-        """Take over the document in the store, if it or the server is not as it was."""
-        version = self._store.version(self._database, TOPIC)
-        if version is None or (version, facts) == self._checked:
-            return
-        deployment = self._catalog.deployment
-        text = self._store.read(self._database, TOPIC, deployment.name)
-        if text is None and self._checked and version > (self._checked[0] or 0):
-            self._comparison = self.baseline = self.refusal = None
-            self._checked = version, facts
-            _log.info("the baseline was dropped")
-            return
-        if text is None:
-            self._is_written = False  # never was, or the state is lost
-            return
-        before, self._comparison = self._comparison, None
-        self.baseline = self.refusal = None
-        self._checked = version, facts
-        self._is_written = True
-        try:
-            baseline = loads(text)
-            warnings = check_fits(baseline, facts, deployment.name, class_rules_digest(deployment))
-        except RefusedError as refused:
-            self.refusal = refused
-            _log.warning("the baseline is refused", reason=refused.reason, detail=str(refused))
-            return
-        for warning in warnings:
-            _log.warning("the baseline was made under other circumstances", detail=warning)
-        self._adopt(baseline, text, before)
-
-    def _adopt(self, baseline: Baseline, text: str, before: Comparison | None = None) -> None:
-        """Compare with this baseline from now on; what was counted so far stays counted."""
-        deployment = self._catalog.deployment
-        self.baseline = baseline
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        self._comparison = Comparison(baseline, digest, deployment, self._hour_seconds)
-        written = (
-            before.dumps()
-            if before
-            else self._store.read(self._database, COMPARISON, deployment.name)
-        )
-        try:
-            if written:
-                self._comparison.restore(written)
-        except ValueError as error:
-            _log.error("what was compared so far cannot be read", reason=str(error))
-
-    def _freeze(self, facts: ServerFacts, began_at: float) -> None:
-        """Make the baseline of what was collected, but for the hour before the deployment.
-
-        In that one somebody may have been preparing it.
-
-        Raises:
-            UnreadableError: it is not known for now what was collected.
-        """
-        until = began_at - self._hour_seconds
-        gauges = [taken for taken in self._gauges.known if taken.at <= began_at]
-        if not gauges and next(self._buckets.until(until), None) is None:
-            return
-        baseline = build(
-            lambda: self._buckets.until(until),
-            self._catalog.deployment,
-            bucket_seconds=self._hour_seconds,
-            hour_seconds=self._hour_seconds,
-            identity=provenance_of(facts, class_rules_digest(self._catalog.deployment)),
-            source="automatic",
-            texts=self._texts,
-            gauges=gauges_of(gauges),
-        )
-        text = dumps(baseline)
-        self.refusal = None
-        self._adopt(baseline, text)
-        self._write(text, facts)
-        self._settle(facts)
-        _log.info(
-            "the deployment has begun; the baseline is frozen",
-            hours=baseline.window.buckets,
-            left_out=len(baseline.window.excluded),
-            statements=len(baseline.statements),
-            would_have_paged=baseline.backtest.pages,
-        )
-        if facts.server_version_num >= MIXING_VERSION and facts.extension_schema:
-            _log.info(
-                "this server may count a table that takes the place of another one, under the same "
-                "alias, as the same statement until its statistics are reset",
-                remedy=f'SELECT "{facts.extension_schema}".pg_stat_statements_reset'
-                f"(0, {facts.database_oid}, 0)",
+    def _adopt(self, found: BaselineFound) -> None:
+        """Compare with what was found from now on; what was counted so far stays counted."""
+        before = self._comparison
+        self._baseline, self._refusal, self._comparison = found.baseline, found.refusal, None
+        if found.baseline and self._scope:
+            sums = before.sums if before else COMPARISON.read(self._scope, _SUMS)
+            deployment = self._catalog.deployment
+            self._comparison = Comparison(
+                found.baseline, found.digest, deployment, self._clock, sums
             )
 
-    def _settle(self, facts: ServerFacts) -> None:
+    def _draft(self, facts: ServerFacts, began_at: float) -> Callable[[], Baseline] | None:
+        """Return what makes the baseline of everything but the hour before the deployment.
+
+        In that one somebody may have been preparing it.
+        """
+        until = began_at - self._clock.hour_seconds
+        gauges = [taken for taken in self._gauges.known if taken.at <= began_at]
+        if not gauges and not self._hours.has_any(until):
+            return None
+        deployment = self._catalog.deployment
+        return partial(
+            build,
+            self._hours.reader(until),
+            deployment,
+            bucket_seconds=self._clock.hour_seconds,
+            clock=self._clock,
+            identity=provenance_of(facts, class_rules_digest(deployment)),
+            source="automatic",
+            texts=dict(self._texts),
+            gauges=gauges_of(gauges),
+        )
+
+    def _settle(self, baseline: Baseline, facts: ServerFacts, document: BaselineDocument) -> None:
         """See to it that the baseline outlives the process, and nothing that it was made of."""
-        if self.baseline and not self._is_written:
-            self._write(dumps(self.baseline), facts)
-        if self._is_written and self._deployed and self._deployed.has_begun:
-            self._buckets.clear()
+        if not document.is_written:
+            document.write(baseline, facts)
+        if document.is_written and self._progress and self._progress.has_begun:
+            self._hours.clear()
             self._gauges.clear()
             self._texts.clear()
 
-    def _write(self, text: str, facts: ServerFacts) -> None:
-        written = {self._catalog.deployment.name: text}
-        self._is_written = self._store.save(self._database, TOPIC, written)
-        if self._is_written:
-            self._checked = self._store.version(self._database, TOPIC), facts
 
-
-def class_rules_digest(deployment: Deployment) -> str:
-    """Return a hash of what decides on the class of a statement."""
-    return rules_of(deployment, show=False)
+def _tell(baseline: Baseline, facts: ServerFacts) -> None:
+    """Log that a baseline is frozen, and what makes it less certain."""
+    _log.info(
+        "the deployment has begun; the baseline is frozen",
+        hours=baseline.window.buckets,
+        left_out=len(baseline.window.excluded),
+        statements=len(baseline.statements),
+        would_have_paged=baseline.backtest.pages,
+    )
+    if facts.server_version_num >= MIXING_VERSION and facts.extension_schema:
+        _log.info(
+            "this server may count a table that takes the place of another one, under the same "
+            "alias, as the same statement until its statistics are reset",
+            remedy=f'SELECT "{facts.extension_schema}".pg_stat_statements_reset'
+            f"(0, {facts.database_oid}, 0)",
+        )

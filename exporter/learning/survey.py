@@ -1,7 +1,7 @@
-"""Which statements a baseline is to know, of all that were called in the hours before it.
+"""Selects the statements of a baseline, of all that were called in the hours before it.
 
-The hours are gone through one after the other: first to find out which statements matter, then
-again for each few of these, because the numbers of all would fill the memory.
+The hours are read one after the other: first to find out which statements matter, then again for
+a few of these at a time, because the numbers of all of them would not fit into memory.
 """
 
 from array import array
@@ -17,14 +17,14 @@ from exporter.learning.hours import LearnedHour
 from exporter.statements.counters import Delta
 
 MOST_STATEMENTS_KEPT = 1_000
-"""Beyond these, the ones of classes first and then those that took most time, none is kept."""
+"""A baseline keeps at most these: those of classes first, then those that took most time."""
 
 _SURVEYED = 20 * MOST_STATEMENTS_KEPT
-"""So many are compared for that; where most are never seen again, memory is not theirs to fill."""
+"""Statements that are compared at once, so that those called only once do not fill the memory."""
 
 
 class StatementRole(NamedTuple):
-    """A statement as it ran as one role, whatever class it was in."""
+    """A statement as it ran as one role, in any class."""
 
     identity: str
     role: str
@@ -32,7 +32,7 @@ class StatementRole(NamedTuple):
 
 @dataclass(slots=True)
 class Survey:
-    """What is to be known before the hours are gone through again."""
+    """What has to be known before the hours are read again."""
 
     starts: list[float] = field(default_factory=list)
     excluded: list[artefact.Excluded] = field(default_factory=list)
@@ -40,10 +40,10 @@ class Survey:
     left_out: int = 0
     seconds: defaultdict[StatementRole, float] = field(default_factory=lambda: defaultdict(float))
     classes: dict[StatementRole, str] = field(default_factory=dict)
-    """By the latest hour: the rules may have changed meanwhile."""
+    """Of the latest hour: the rules may have changed meanwhile."""
 
     def keep(self, most: int) -> None:
-        """Leave out those that matter least."""
+        """Leave out all but the `most` statements that matter most."""
         ranked = sorted(
             self.seconds,
             key=lambda each: (self.classes[each] == OTHER, -self.seconds[each], each),
@@ -55,7 +55,7 @@ class Survey:
 
 @dataclass(slots=True)
 class Hours:
-    """The hours of one statement, as numbers in a row: there may be many."""
+    """The hours of one statement, as an array: there may be many."""
 
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
 
@@ -70,7 +70,7 @@ class Hours:
 
 
 def survey_of(buckets: Iterable[LearnedHour], bucket_seconds: float) -> Survey:
-    """Find out which time is covered, and which statements are to be kept."""
+    """Return which time is covered, and which statements are kept."""
     survey = Survey()
     for bucket in buckets:
         survey.evictions += bucket.evictions
@@ -105,5 +105,5 @@ def hours_of(
 
 
 def utc(at: float) -> datetime:
-    """Return a Unix time as one of a document."""
+    """Return a Unix time as a date and time in UTC."""
     return datetime.fromtimestamp(at, UTC)

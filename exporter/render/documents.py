@@ -7,13 +7,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from exporter.deployment.records import Outcome
 from exporter.redaction import redact
 from exporter.render.text import OUTCOME_MARKS
 from exporter.verdict.assess import Verdict
 from exporter.verdict.conditions import ConditionResult
 from exporter.verdict.first_week import DayCheck
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult
 from exporter.wording import milliseconds, moment
 

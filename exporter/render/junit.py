@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
+from exporter.deployment.records import Outcome
 from exporter.verdict.assess import Assessment
-from exporter.verdict.outcome import Outcome
 from exporter.wording import one_line
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 from exporter import __version__
 from exporter.baseline.codec import RefusedError
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.collect.snapshot import Snapshot
+from exporter.deployment.records import Outcome
 from exporter.durations import format_duration
 from exporter.redaction import redact
 from exporter.render.documents import SCRIPT, STATUS_OF_VERDICT, STYLE, render, status_of
@@ -16,9 +18,8 @@ from exporter.render.text import TITLES, summary
 from exporter.render.tracked import TIMES, tracked_rows
 from exporter.statements.slowest import Slow
 from exporter.verdict.assess import Assessment
-from exporter.verdict.first_week import HOURS_OF_A_DAY, DayCheck
+from exporter.verdict.first_week import DayCheck
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult
 from exporter.verdict.trend import Point
 from exporter.wording import age, moment, one_line
@@ -36,7 +37,7 @@ class Overview:
     """The same as `time.monotonic()`."""
     database: str
     deployment: Deployment
-    hour_seconds: float
+    clock: Clock
     """Length of an hour; a rehearsal shortens it."""
     interval_seconds: Mapping[str, float]
     """Time between two runs, by query."""
@@ -101,7 +102,7 @@ def status_page(overview: Overview) -> str:
         "queries": queries,
         "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
         "statements": [
-            (slow, one_line(redact(slow.text or f"statement {slow.place.statement}")))
+            (slow, one_line(redact(slow.text or f"statement {slow.labels.statement}")))
             for slow in overview.slowest[:_MOST_STATEMENTS]
         ],
         "assessment": assessment,
@@ -119,7 +120,7 @@ def status_page(overview: Overview) -> str:
             "times": TIMES,
             "width": WIDTH,
             "height": HEIGHT,
-            "days": list(_day_rows(assessment, overview.hour_seconds)),
+            "days": list(_day_rows(assessment, overview.clock)),
         }
     return render("page.html", **values)
 
@@ -200,15 +201,15 @@ def _phase_rows(deployment: Deployment, assessment: Assessment) -> Iterator[Phas
             yield PhaseRow(name, title, PENDING, "not applied")
 
 
-def _day_rows(assessment: Assessment, hour_seconds: float) -> Iterator[DayRow]:
+def _day_rows(assessment: Assessment, clock: Clock) -> Iterator[DayRow]:
     """Yield every day from the first to the last that has a check.
 
     Args:
         assessment: with the answers of the first week.
-        hour_seconds: length of an hour; a rehearsal shortens it.
+        clock: says how long a day is; a rehearsal shortens it.
     """
     ended_at = assessment.deployed.ended_at if assessment.deployed.is_complete else None
-    day_seconds = HOURS_OF_A_DAY * hour_seconds
+    day_seconds = clock.day_seconds
     today = None if ended_at is None else int((assessment.at - ended_at) // day_seconds) + 1
     for number in range(1, max((check.day for check in assessment.week), default=0) + 1):
         checks = [check for check in assessment.week if check.day == number]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from exporter.deployment.records import Outcome
 from exporter.verdict.assess import Assessment, Verdict
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult
 from exporter.wording import moment
 

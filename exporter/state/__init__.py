@@ -1,10 +1,11 @@
-"""What must outlive a restart, in one SQLite file.
+"""What must outlive a restart, in one SQLite file: documents by scope, topic and key; tokens.
 
-When each token of a `change_timestamp` metric last changed, and documents that other parts keep
-here, by topic. One daemon owns the file; commands read and write beside it.
+One daemon owns the file; commands read and write beside it. Everything that works on the file, or
+on objects that are saved there, runs on one worker thread (`StateStore.run`).
 """
 
-from exporter.state.store import StateStore
+from exporter.state.store import Scope, StateStore
 from exporter.state.tokens import Observation
+from exporter.state.topic import Table, Topic
 
-__all__ = ["Observation", "StateStore"]
+__all__ = ["Observation", "Scope", "StateStore", "Table", "Topic"]

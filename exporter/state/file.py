@@ -1,63 +1,41 @@
-"""The SQLite file: opened, checked, brought up to date, or set aside."""
+"""The SQLite file: opens it, checks it, brings it up to date, or sets it aside."""
 
 import contextlib
 import re
 import sqlite3
 import time
+from functools import partial
+from io import FileIO
 from pathlib import Path
 
-SCHEMA_VERSION = 3
-"""Version 1 had no documents, version 2 no topics: what is missing is made when it is opened."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS token (
-    database   TEXT NOT NULL,
-    metric     TEXT NOT NULL,
-    labels     TEXT NOT NULL,  -- JSON array of the label values
-    token      TEXT NOT NULL,
-    changed_at REAL,           -- Unix time; NULL: before anybody looked
-    PRIMARY KEY (database, metric, labels)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE IF NOT EXISTS watched (  -- metrics that were looked at, be it that nothing was there
-    database TEXT NOT NULL,
-    metric   TEXT NOT NULL,
-    PRIMARY KEY (database, metric)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE IF NOT EXISTS document (
-    database TEXT NOT NULL,
-    topic    TEXT NOT NULL,
-    name     TEXT NOT NULL,
-    content  TEXT NOT NULL,  -- JSON, of which only its owner knows what it means
-    PRIMARY KEY (database, topic, name)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE IF NOT EXISTS topic (
-    database TEXT NOT NULL,
-    topic    TEXT NOT NULL,
-    version  INTEGER NOT NULL,  -- grows with each save
-    PRIMARY KEY (database, topic)
-) WITHOUT ROWID, STRICT;
-"""
+from exporter.state.lock import TakenError, take_lock
+from exporter.state.schema import (
+    SCHEMA_VERSION,
+    TABLES,
+    CorruptError,
+    NewerVersionError,
+    transaction,
+    version_of,
+)
+from exporter.state.version_3 import upgrade
 
 _WAIT_SECONDS = 5.0
-"""How long one process waits for another that writes."""
+"""Time for which a process waits for another one that writes."""
 
 
-class CorruptError(Exception):
-    """The file is not what was written; `str()` is one line."""
-
-
-class NewerVersionError(Exception):
-    """The file was written by a newer version: it is neither read nor touched."""
-
-
-def open_file(path: Path) -> sqlite3.Connection:
+def open_file(path: Path, *, owner: bool) -> sqlite3.Connection:
     """Open the file at `path` to read and write; it and its folder are created.
+
+    Args:
+        path: the file.
+        owner: whether we hold its lock; to bring an older file up to date, no other process may.
 
     Raises:
         OSError: the folder cannot be made.
         sqlite3.Error: the file cannot be opened or written; see `is_corrupt`.
         CorruptError: what is in it is damaged.
         NewerVersionError: it is not for us.
+        TakenError: an older file is in use by another process.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = _connect(path)
@@ -68,7 +46,11 @@ def open_file(path: Path) -> sqlite3.Connection:
         # leaves the last commits to the system. That is one fsync for each commit, of which there
         # are a few a minute.
         file.execute("PRAGMA synchronous = FULL")
-        _bring_up_to_date(file)
+        if 0 < version_of(file) < SCHEMA_VERSION and not owner:
+            with contextlib.closing(_lock_older(path)):
+                _bring_up_to_date(file)
+        else:
+            _bring_up_to_date(file)
     except BaseException:
         file.close()
         raise
@@ -78,10 +60,10 @@ def open_file(path: Path) -> sqlite3.Connection:
 def copy_file(path: Path) -> sqlite3.Connection:
     """Return a copy in memory of the file at `path`, as it is now; an empty one if there is none.
 
-    The file is read without a trace, and without keeping anybody from writing it.
+    The file is read without leaving a trace, and others can write it meanwhile.
 
     Raises:
-        OSError: nobody can tell whether there is one.
+        OSError: it is not known whether there is a file.
         sqlite3.Error, CorruptError, NewerVersionError: as of `open_file`.
     """
     copy = _connect(":memory:")
@@ -98,7 +80,7 @@ def copy_file(path: Path) -> sqlite3.Connection:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Return whether `error` says that a file is damaged, and not just out of reach."""
+    """Return whether `error` means that a file is damaged, and not only out of reach."""
     if isinstance(error, sqlite3.Error):
         # An error of Python's own module has no code; the upper bits are a finer distinction.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -113,7 +95,7 @@ def set_aside(path: Path) -> Path:
         OSError: the folder cannot be written.
     """
     aside = path.with_name(f"{path.name}.corrupt-{time.time():.0f}")
-    # The log first: left beside a new file, it would be taken for that one's.
+    # The log first: beside a new file, SQLite would take it for the log of that one.
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
@@ -135,13 +117,13 @@ def _connect(place: Path | str) -> sqlite3.Connection:
         check_same_thread=False,
         uri=isinstance(place, str),
     )
-    # Python's own complaint of what is not UTF-8 quotes the whole of it.
-    file.text_factory = bytes.decode
+    # Text that is damaged does not have its checksum, and need not be UTF-8 either.
+    file.text_factory = partial(str, encoding="utf-8", errors="replace")
     return file
 
 
 def _is_there(path: Path) -> bool:
-    # `exists()` says no as well of a path through something that is no folder.
+    # `exists()` is also false for a path through something that is no folder.
     try:
         path.stat()
     except FileNotFoundError:
@@ -151,14 +133,14 @@ def _is_there(path: Path) -> bool:
 
 def _reading(path: Path) -> str:
     """Return a URI that opens the file at `path` without a trace."""
-    # Without a log beside it nobody is writing, and SQLite would make one, owned by whoever reads.
+    # Without a log beside it no process is writing, and SQLite would make one, owned by the reader.
     log = path.with_name(f"{path.name}-wal")
     return f"{path.absolute().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 
 
 def _check(file: sqlite3.Connection) -> None:
-    """Read through the whole file: a few milliseconds, and damage is not met later."""
-    version = _version(file)
+    """Read the whole file once: a few milliseconds, and damage is found now and not later."""
+    version = version_of(file)
     if version > SCHEMA_VERSION:
         raise NewerVersionError(
             f"version {version} of a newer loom-exporter; this one knows {SCHEMA_VERSION}"
@@ -169,13 +151,13 @@ def _check(file: sqlite3.Connection) -> None:
 
 
 def _write_ahead(file: sqlite3.Connection) -> None:
-    """Let readers and a writer never wait for each other."""
+    """Switch the file to WAL, in which readers and a writer do not wait for each other."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             file.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # For this one change of a new file SQLite does not wait when others make it as well.
+            # For this one change SQLite does not wait if another process makes it as well.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
@@ -183,13 +165,28 @@ def _write_ahead(file: sqlite3.Connection) -> None:
             return
 
 
-def _version(file: sqlite3.Connection) -> int:
-    version: int = file.execute("PRAGMA user_version").fetchone()[0]
-    return version
+def _lock_older(path: Path) -> FileIO:
+    """Take the lock of a file of an older version: its daemon could not use what we make of it."""
+    try:
+        return take_lock(path)
+    except TakenError as taken:
+        raise TakenError(f"of an older version, and {taken}") from None
 
 
 def _bring_up_to_date(file: sqlite3.Connection) -> None:
-    if _version(file) < SCHEMA_VERSION:
-        file.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
-        )
+    if version_of(file) >= SCHEMA_VERSION:
+        return
+    with transaction(file):
+        version = version_of(file)
+        if version >= SCHEMA_VERSION:  # by another process, meanwhile
+            return
+        for table, since in (("token", 1), ("document", 2)):
+            if version >= since:
+                file.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+        if version >= 3:
+            file.execute("DROP TABLE topic")
+        for table in TABLES:
+            file.execute(table)
+        if version:
+            upgrade(file)
+        file.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

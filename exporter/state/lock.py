@@ -1,4 +1,4 @@
-"""Whose a state file is: one daemon's, for as long as it lives."""
+"""The lock of a state file, which one daemon holds while it runs."""
 
 import contextlib
 import fcntl
@@ -9,22 +9,22 @@ from pathlib import Path
 
 
 class TakenError(Exception):
-    """Another process holds the lock; `str()` is one line that says which, and what to do."""
+    """Another process holds the lock; `str()` is one line: which process, and what to do."""
 
 
 def lock_path(path: Path) -> Path:
-    """Return where the lock of the file at `path` lies."""
+    """Return the path of the lock of the file at `path`."""
     return path.with_name(f"{path.name}.lock")
 
 
 def take_lock(path: Path) -> FileIO:
-    """Return what holds the lock of the file at `path` until it is closed; its folder is created.
+    """Lock the file at `path`, whose folder is created; closing the result releases the lock.
 
-    The kernel lets go of it when the process ends, however it ends.
+    The kernel releases it too when the process ends, in whichever way.
 
     Raises:
         TakenError: another process holds it.
-        OSError: there is no lock to be had there, as in a folder that cannot be written.
+        OSError: there can be no lock, as in a folder that cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileIO(lock_path(path), "a+")
@@ -40,7 +40,7 @@ def take_lock(path: Path) -> FileIO:
     except BaseException:
         lock.close()
         raise
-    # Only for whoever is refused: that the disk is full is no reason to be without the lock.
+    # For the message to others only: a full disk is no reason to do without the lock.
     with contextlib.suppress(OSError):
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -1,276 +1,243 @@
-"""The state as the rest of the house sees it: nothing that befalls the file is an error."""
+"""The state as the rest of the exporter uses it: a fault of the file is a `problem`, no error."""
 
-import os
+import asyncio
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
-from exporter.errors import UsageError
+from exporter.database.identity import DatabaseIdentity
 from exporter.state import documents
-from exporter.state.documents import GoneError, Place
-from exporter.state.file import (
-    CorruptError,
-    NewerVersionError,
-    copy_file,
-    is_corrupt,
-    last_set_aside,
-    open_file,
-    set_aside,
-)
-from exporter.state.lock import TakenError, lock_path, take_lock
+from exporter.state.connection import GoneError, StateConnection
+from exporter.state.schema import transaction
 from exporter.state.tokens import Observation, Tokens
 
-if TYPE_CHECKING:
-    from io import FileIO
-
+P = ParamSpec("P")
 T = TypeVar("T")
-
-_RETRY_SECONDS = 30.0
-
-_FAILURES = (
-    sqlite3.Error,
-    OSError,
-    UnicodeDecodeError,
-    CorruptError,
-    NewerVersionError,
-    TakenError,
-    GoneError,
-)
 
 _log = structlog.get_logger(__name__)
 
 
-class StateStore:
-    """Remembers tokens and documents. Safe for several threads, and for several processes.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose documents: those of a deployment, observed of one database or said by people."""
 
-    Memory leads and the file follows for tokens, so a broken file or a full disk costs the memory
+    store: "StateStore"
+    database: str
+    """Value of the label `database`."""
+    deployment: str
+    identity: DatabaseIdentity | None = None
+    """Of the database that they were observed of; None for what people say."""
+
+    def of(self, identity: DatabaseIdentity) -> "Scope":
+        """Return the scope of what is observed of a database for this deployment."""
+        return replace(self, identity=identity)
+
+    @property
+    def key(self) -> tuple[str, str, DatabaseIdentity | None]:
+        """What tells it from other scopes of the store."""
+        return self.database, self.deployment, self.identity
+
+
+class StateStore:
+    """Keeps tokens and documents, for one thread at a time; other processes may use the file too.
+
+    For tokens memory leads and the file follows, so a broken file or a full disk costs the memory
     of the next restart and nothing else. Documents are in the file alone.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, owner: bool = False) -> None:
-        """Open the store at `path`; that it cannot be opened is no error but a `problem`.
+        """Open the store at `path`; if it cannot be opened, `problem` says why.
 
         Args:
             path: the file; it and its folder are created.
             read_only: read what is there now, if anything, and write nothing.
             owner: for the daemon: keep other owners out, and where the file is corrupt, set it
-                aside and begin a new one. Whoever is not the owner leaves it where it is.
+                aside and begin a new one. Others leave it where it is.
 
         Raises:
             UsageError: another process owns the file; not unless one is to be its `owner`.
         """
         self.path = path
-        self.problem: str | None = None
-        """Why nothing outlives a restart, in one line with the path; None while it does."""
-        self.set_aside_at: float | None = None
-        """Unix time at which a corrupt file was last set aside, while that one is kept there."""
-        self._lock = threading.Lock()
         self._read_only = read_only
-        self._owner = owner
-        self._is_closed = False
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._tokens = Tokens()
-        self._versions: dict[Place, int] = {}
-        self._file: sqlite3.Connection | None = None
-        self._ownership: FileIO | None = None
-        self._held: dict[Path, os.stat_result] = {}
-        self._next_try = float("-inf")
-        if owner:
-            self._claim()
-        self._opened()
+        self._versions: dict[tuple[Scope, str], int] = {}
+        self._file = StateConnection(
+            path,
+            read_only=read_only,
+            owner=owner,
+            on_open=self._on_open,
+            on_lost=self._tokens.forget_file,
+        )
+        self._file.opened()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing outlives a restart, in one line with the path; None while it does."""
+        return self._file.problem
+
+    @property
+    def set_aside_at(self) -> float | None:
+        """Unix time at which a corrupt file was last set aside, while that one is kept there."""
+        return self._file.set_aside_at
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the worker thread: the one for the file and for what is saved there.
+
+        One function runs at a time, in the order of the calls, so none of them needs a lock.
+        """
+        call = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    def wait_for(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the worker thread, and wait for it on another thread.
+
+        Raises:
+            RuntimeError: the store is closed.
+        """
+        try:
+            return self._worker.submit(function, *args, **kwargs).result()
+        except CancelledError:
+            raise RuntimeError("the store is closed") from None
+
+    def scope(self, database: str, deployment: str) -> Scope:
+        """Return the scope of what people say of a deployment; `Scope.of` returns the others."""
+        return Scope(self, database, deployment)
 
     def observe(
         self, database: str, metric: str, seen: Sequence[Observation]
     ) -> list[float | None]:
         """Return the Unix time at which each token last changed, and remember what is new.
 
-        None is for a token that was there before anybody looked at the metric: it changed at some
-        time, and to make one up would pass an old state off as a fresh one.
+        None is for a token that was there before the first look at the metric: it changed at some
+        time, and an invented time would make an old state look like a fresh one.
         """
-        with self._lock:
-            self._opened()  # it may know longer than we do
-            times = self._tokens.observe(database, metric, seen, time.time())
-            if not (self._read_only or self._tokens.is_written):
-                self._attempt(self._catch_up)
+        self._file.opened()  # it may know longer than we do
+        times = self._tokens.observe(database, metric, seen, time.time())
+        if not (self._read_only or self._tokens.is_written):
+            self._file.attempt(self._catch_up)
         return times
 
-    def load(self, database: str, topic: str) -> dict[str, str]:
-        """Return the documents of a topic by name; none if the file cannot be read."""
-        with self._lock:
-            return self._attempt(lambda file: self._load(file, (database, topic))) or {}
+    def load(self, scope: Scope, topic: str) -> dict[str, bytes]:
+        """Return the documents of a topic by key; none if the file cannot be read.
 
-    def names(self, database: str, topic: str) -> list[str]:
-        """Return the names of the documents of a topic; none if the file cannot be read."""
-        with self._lock:
-            return self._attempt(lambda file: documents.names(file, (database, topic))) or []
+        A document that is damaged is empty.
+        """
+        version = self.version(scope, topic)
+        if version is None:
+            return {}
+        self._versions[scope, topic] = version
+        return self._look(scope, documents.load, topic) or {}
 
-    def read(self, database: str, topic: str, name: str) -> str | None:
-        """Return one document of a topic; None if it is not there, or the file cannot be read."""
-        with self._lock:
-            return self._attempt(lambda file: documents.read(file, (database, topic), name))
+    def keys(self, scope: Scope, topic: str) -> list[str]:
+        """Return the keys of the documents of a topic; none if the file cannot be read."""
+        return self._look(scope, documents.keys, topic) or []
 
-    def version(self, database: str, topic: str) -> int | None:
+    def read(self, scope: Scope, topic: str, key: str) -> bytes | None:
+        """Return one document, empty if it is damaged.
+
+        None if it is not there, or the file cannot be read.
+        """
+        return self._look(scope, documents.read, topic, key)
+
+    def version(self, scope: Scope, topic: str) -> int | None:
         """Return a number that grows with each `save` of a topic, whichever process saves.
 
         It is 0 for a topic that was never saved, and falls when the file was lost; None if the file
-        cannot be read. Whoever follows a topic asks before `load`, and loads again when the number
+        cannot be read. Those who follow a topic ask before `load`, and load again when the number
         is another one.
         """
-        with self._lock:
-            return self._attempt(lambda file: documents.version(file, (database, topic)))
+        return self._look(scope, documents.version, topic)
+
+    def elsewhere(self, scope: Scope, topic: str) -> dict[DatabaseIdentity, int]:
+        """Return the other databases of which there are documents of a topic, with its version.
+
+        Those with the same label and deployment; the one that was saved last is the first.
+        """
+        own = scope.identity
+        names = (scope.database, scope.deployment)
+        found = self._file.attempt(lambda file: documents.versions(file, *names, topic)) or {}
+        return {
+            identity: version
+            for identity, version in found.items()
+            if not (own and own.is_same(identity))
+        }
 
     def save(
-        self, database: str, topic: str, changed: Mapping[str, str | None], *, replace: bool = False
+        self,
+        scope: Scope,
+        topic: str,
+        changed: Mapping[str, bytes | None],
+        *,
+        replace: bool = False,
     ) -> bool:
         """Write documents of a topic, all or none of them; return whether they are written.
 
         What is written outlives the process and a power cut. If it is not, `problem` says why. One
-        reason is that the file was lost with all that this store has saved of the topic, or loaded:
-        whoever keeps a topic in parts writes the whole of it next, with `replace`.
+        reason is that the file was lost with everything that this store has saved of the topic, or
+        loaded: those who keep a topic in parts then write the whole of it, with `replace`.
 
         Args:
-            database: the database that they are about.
+            scope: whose documents they are.
             topic: what they are about.
-            changed: their content by name; None takes one away.
+            changed: their content by key; None takes one away.
             replace: take away all others of the topic.
         """
-        with self._lock:
-            if self._read_only:
-                self.problem = self.problem or f"{self.path}: opened to be read only"
-                return False
-            place = (database, topic)
-            is_saved = self._attempt(lambda file: self._save(file, place, changed, replace))
-            if is_saved:
-                self._attempt(self._catch_up)
-            return bool(is_saved)
+        if self._read_only:
+            self._file.problem = self.problem or f"{self.path}: opened to be read only"
+            return False
+
+        def write(file: sqlite3.Connection) -> bool:
+            known = self._versions.pop((scope, topic), 0)
+            with transaction(file):
+                number = documents.make_scope(file, *scope.key)
+                before = documents.version(file, number, topic)
+                if before < known and not replace:
+                    raise GoneError(f"what was saved of {topic} before is gone")
+                after = documents.save(file, number, topic, changed, replace=replace)
+            if not self._file.is_in_place():  # another process has set it aside while we wrote
+                raise GoneError("the file was replaced meanwhile; try again")
+            self._versions[scope, topic] = after
+            return True
+
+        is_saved = self._file.attempt(write)
+        if is_saved:
+            self._file.attempt(self._catch_up)
+        return bool(is_saved)
 
     def close(self) -> None:
-        """Close the file; what is observed later is kept in memory only."""
-        with self._lock:
-            self._is_closed = True
-            self._let_go()
+        """Close the file, once what the worker does is done; what waits for it is not done.
 
-    # Below, the lock is held.
+        What is observed later is kept in memory only.
+        """
+        self._worker.shutdown(cancel_futures=True)
+        self._file.close()
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do `work` on the file; None if that cannot be done, and then `problem` says why."""
-        file = self._opened()
-        if file is None:
-            return None
-        try:
-            return work(file)
-        except _FAILURES as error:
-            self._lose(error)
-            return None
+    def _on_open(self, file: sqlite3.Connection) -> None:
+        documents.scopes(file)  # so that a file is set aside in which one is damaged
+        self._tokens.read(file)
+
+    def _look(
+        self,
+        scope: Scope,
+        read: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | None:
+        """Read from a scope; None if the file cannot be read."""
+        return self._file.attempt(
+            lambda file: read(file, documents.find_scope(file, *scope.key), *args, **kwargs)
+        )
 
     def _catch_up(self, file: sqlite3.Connection) -> None:
         """Write the tokens that the file does not have: after that a restart costs nothing."""
         if not self._tokens.is_written:
             self._tokens.write(file)
-        self.problem = None
-
-    def _load(self, file: sqlite3.Connection, place: Place) -> dict[str, str]:
-        self._versions[place] = documents.version(file, place)
-        return documents.load(file, place)
-
-    def _save(
-        self,
-        file: sqlite3.Connection,
-        place: Place,
-        changed: Mapping[str, str | None],
-        replace: bool,
-    ) -> bool:
-        known = self._versions.pop(place, 0)
-        after = documents.save(file, place, changed, replace=replace, known_version=known)
-        if not self._is_in_place():  # another process has set it aside while we wrote
-            raise GoneError("the file was replaced meanwhile; try again")
-        self._versions[place] = after
-        return True
-
-    def _opened(self) -> sqlite3.Connection | None:
-        """Return the file, opened if need be; again and again: who holds it may let go of it."""
-        if self._file and not self._is_in_place():
-            if self._owner:
-                _log.warning("the state file was taken away or replaced", path=str(self.path))
-            self._let_go()
-        if self._file or self._is_closed or time.monotonic() < self._next_try:
-            return self._file
-        self._next_try = time.monotonic() + _RETRY_SECONDS
-        try:
-            self._file = self._open()
-        except _FAILURES as error:
-            self._lose(error)
-        else:
-            self.problem = None
-        return self._file
-
-    def _claim(self) -> None:
-        try:
-            self._ownership = take_lock(self.path)
-        except TakenError as error:
-            raise UsageError(f"state: {self.path}: {error}") from None
-        except OSError:
-            pass  # nobody can write there; `_open` tries again and tells
-
-    def _open(self) -> sqlite3.Connection:
-        if self._read_only:
-            return self._take_in(copy_file(self.path))
-        if self._owner and not self._ownership:
-            self._ownership = take_lock(self.path)
-        try:
-            return self._take_in(open_file(self.path))
-        except (sqlite3.Error, CorruptError) as error:
-            if not (self._owner and is_corrupt(error)):
-                raise
-            aside = set_aside(self.path)
-            _log.error(
-                "the state file was corrupt; a new one is begun",
-                path=str(self.path),
-                reason=str(error),
-                kept_as=str(aside),
-            )
-        return self._take_in(open_file(self.path))
-
-    def _take_in(self, file: sqlite3.Connection) -> sqlite3.Connection:
-        try:
-            self._tokens.read(file)
-            if not self._read_only:
-                files = [self.path, *([lock_path(self.path)] if self._owner else [])]
-                self._held = {path: path.stat() for path in files}
-                self.set_aside_at = last_set_aside(self.path)
-        except BaseException:
-            file.close()
-            raise
-        return file
-
-    def _is_in_place(self) -> bool:
-        """Return whether what we hold is still what others find there."""
-        try:
-            return all(os.path.samestat(path.stat(), held) for path, held in self._held.items())
-        except OSError:
-            return False
-
-    def _let_go(self) -> None:
-        for held in (self._file, self._ownership):
-            if held:
-                held.close()
-        self._file = self._ownership = None
-        self._tokens.forget_file()
-        self._next_try = float("-inf")
-
-    def _lose(self, error: Exception) -> None:
-        reason = f"{self.path}: {getattr(error, 'strerror', None) or error}"
-        if is_corrupt(error) and not self._owner:
-            reason += "; `loom-exporter serve` sets it aside when it starts"
-        if self._owner and reason != self.problem:
-            _log.error(
-                "state is kept in memory only and lost at a restart; see LOOM_EXPORTER_STATE_DIR",
-                reason=reason,
-            )
-        self.problem = reason
-        if self._file and is_corrupt(error):
-            self._let_go()  # it is looked at again, and set aside if it is no better
+        self._file.problem = None

@@ -1,15 +1,21 @@
-"""When each token last changed: memory leads, and a file follows."""
+"""When each token last changed: memory leads, and the file follows."""
 
-import json
 import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.state.file import CorruptError
+import structlog
+from pydantic import TypeAdapter
+
+from exporter.state.schema import checksum, transaction
 
 TokenKey = tuple[str, str, tuple[str, ...]]
 """A database, a metric and its label values."""
+
+_log = structlog.get_logger(__name__)
+
+_LABELS: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +35,12 @@ class Tokens:
         self._watched: set[tuple[str, str]] = set()
         self._unwritten: set[TokenKey] = set()
         self._unwritten_watched: set[tuple[str, str]] = set()
+        self._is_damaged = False
+        """Whether the file has damaged rows, so that all of them are written again."""
 
     @property
     def is_written(self) -> bool:
-        """Whether the file has all that is known."""
+        """Whether the file has everything that is known."""
         return not (self._unwritten or self._unwritten_watched)
 
     def observe(
@@ -44,7 +52,7 @@ class Tokens:
         for observation in seen:
             series = (database, metric, observation.labels)
             known = self._known.get(series)
-            at = observation.at
+            at = None if observation.at is None else float(observation.at)
             if at is not None and not math.isfinite(at):
                 at = None
             if known is None or known[0] != observation.token:
@@ -59,42 +67,58 @@ class Tokens:
         return times
 
     def read(self, file: sqlite3.Connection) -> None:
-        """Take from the file what it knows longer than we do.
+        """Take from the file what it knows longer than we do; leave out rows that are damaged.
+
+        With such a row it is not known any more which series are new. So each metric is looked at
+        as if for the first time, and no old token is dated to now.
 
         Raises:
-            sqlite3.Error: it cannot be read.
-            CorruptError: what it says cannot be understood.
+            sqlite3.Error: the file cannot be read.
         """
-        for database, metric, labels, token, changed_at in file.execute("SELECT * FROM token"):
-            try:
-                series = (database, metric, tuple(json.loads(labels)))
-            except (ValueError, TypeError) as error:
-                raise CorruptError(f"labels of a token: {error}") from None
+        damaged = 0
+        for *row, claimed in file.execute("SELECT * FROM token"):
+            if checksum(*row) != claimed:
+                damaged += 1
+                continue
+            database, metric, labels, token, changed_at = row
+            series = (database, metric, _LABELS.validate_json(labels))
             if series not in self._known or self._known[series][0] == token:
                 self._known[series] = (token, changed_at)
-        self._watched.update(file.execute("SELECT * FROM watched").fetchall())
+        if damaged:
+            _log.error("tokens in the state file are damaged; they count as missing", rows=damaged)
+            self._is_damaged = True
+            self.forget_file()
+        else:
+            self._watched.update(file.execute("SELECT * FROM watched").fetchall())
 
     def write(self, file: sqlite3.Connection) -> None:
         """Write what the file does not have yet; what fails is tried again next time.
 
         Raises:
-            sqlite3.Error: it cannot be written.
+            sqlite3.Error: the file cannot be written.
         """
         rows = [
-            (database, metric, json.dumps(labels), *self._known[database, metric, labels])
-            for database, metric, labels in self._unwritten
+            (database, metric, _LABELS.dump_json(labels).decode(), *self._known[series])
+            for series in self._unwritten
+            for database, metric, labels in [series]
         ]
-        with file:
-            file.execute("BEGIN IMMEDIATE")
-            file.executemany("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?)", rows)
+        with transaction(file):
+            if self._is_damaged:
+                file.execute("DELETE FROM token")
+                file.execute("DELETE FROM watched")
+            file.executemany(
+                "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?)",
+                [(*row, checksum(*row)) for row in rows],
+            )
             file.executemany(
                 "INSERT OR IGNORE INTO watched VALUES (?, ?)", list(self._unwritten_watched)
             )
         self._unwritten.clear()
         self._unwritten_watched.clear()
+        self._is_damaged = False
 
     def forget_file(self) -> None:
-        """Write all that is known next time: the file is another one."""
+        """Write everything that is known next time: the file is another one."""
         self._unwritten.update(self._known)
         self._unwritten_watched.update(self._watched)
 

@@ -1,1 +1,1 @@
-"""pg_stat_statements read without its texts, as counters that only grow, sorted into classes."""
+"""pg_stat_statements as counters by class of statement and role that never decrease."""

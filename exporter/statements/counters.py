@@ -1,9 +1,9 @@
-"""What happened between two readings of pg_stat_statements, whatever became of its entries.
+"""Differences between two readings of pg_stat_statements, whatever became of its entries.
 
-An entry's numbers grow while it lives; it ends when it is reset, evicted for a busier one, or lost
-in a crash, and may begin again from zero at any moment. What is reported here never falls and
-never counts a call twice; calls that were made after the last reading of an entry that ended are
-lost, and the entry is named. No clock, no network: two readings in, what is new out.
+An entry's numbers grow while it lives. It ends when it is reset, evicted for a busier one, or lost
+in a crash, and may begin again from zero at any time. A difference is never negative and never
+counts a call twice. Calls after the last reading of an entry that ended are lost, and `Advance`
+names the entry. Pure arithmetic: no clock, no network.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-# Below any true decrease, and above what the square of a rounded root is off by.
+# Relative. Less than any true decrease, more than the rounding error of a squared root.
 _ROUNDING = 1e-9
 
 
 class Key(NamedTuple):
-    """An entry of pg_stat_statements; OIDs of role and database, and the server's queryid."""
+    """Key of an entry of pg_stat_statements: OIDs of role and database, and the queryid."""
 
     user: int
     database: int
@@ -24,13 +24,11 @@ class Key(NamedTuple):
     toplevel: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """An entry as it was read: sums over its life so far. Times are in seconds.
 
-    `stddev_seconds` is that of the population, as the server has it. `since` is when the entry
-    began, `min_seconds` and `max_seconds` its extremes; the server offers the one (extension 1.11
-    and newer), or the other two are read in its place.
+    `stddev_seconds` is that of the population, as the server computes it. `since` is when the entry
+    began (extension 1.11 and newer); older ones have `min_seconds` and `max_seconds` instead.
     """
 
     calls: int
@@ -51,10 +49,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """All entries, read in one statement, with the server's clock before and after.
+    """All entries, read by one statement, with the server's clock before and after.
 
     `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
-    where the extension has no such view. `hidden` counts entries that the role may not see.
+    where the extension has no such view. `hidden` counts entries that the role may not see, and
+    `database_oid` is of the database that answered, None where that was not asked.
     """
 
     started_at: datetime
@@ -63,13 +62,14 @@ class Poll:
     stats_reset: datetime | None = None
     dealloc: int | None = None
     hidden: int = 0
+    database_oid: int | None = None
 
 
 class Delta(NamedTuple):
-    """New calls of a statement: how many, their total time, and how that spread.
+    """Number of new calls of a statement, and their sums.
 
-    `squared_deviation` is the sum of the squared deviations from the mean of these calls alone,
-    in seconds squared: their variance is that divided by `calls` (population) or `calls - 1`.
+    `squared_deviation` is the sum of the squared deviations from the mean of these calls alone, in
+    seconds squared. Divided by `calls` or `calls - 1` it is their population or sample variance.
     """
 
     calls: int
@@ -85,29 +85,29 @@ NOTHING = Delta(0, 0.0, 0.0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What is new in a poll. The poll itself is all that must be kept for the next one.
+    """The difference between two polls.
 
-    Of each key in `ended`, the calls after its last reading are lost. Of an entry that began and
-    ended between two polls all are, and nothing but `evictions` or a reset hints at them. How many
-    calls that is, the server does not know either.
+    For each key in `ended`, the calls after its last reading are lost. An entry that began and
+    ended between the polls is lost whole; only `evictions` or a reset hint at it. The server does
+    not know either how many calls that were.
     """
 
     deltas: Mapping[Key, Delta]
-    """By key, of entries with new calls; from the beginning of its life, if an entry is new."""
+    """New calls by entry; for a new entry, all of its calls."""
     fresh: frozenset[Key]
-    """Entries that began: their text is unknown, or may have become another one."""
+    """Entries that began. Their text is unknown, or may have changed."""
     ended: frozenset[Key]
-    """Entries that were there before and have ended, though they may have begun again."""
+    """Entries of the previous poll that ended, even if they began again."""
     resets: int
-    """How many of these were reset, as far as that can be told from an eviction."""
+    """Number of entries in `ended` that were reset, as far as a reset differs from an eviction."""
     evictions: int
-    """How often the server threw out its least used entries, about 5 % of them each time."""
+    """Number of times that the server evicted its least used entries, about 5 % each time."""
 
 
 def advance(previous: Poll | None, poll: Poll) -> Advance:
-    """Compare two polls of one database.
+    """Return the difference between two polls of one database.
 
-    The first poll ever (`previous` is None) only seeds: what was called before is not counted.
+    Of the first poll ever (`previous` is None) no calls are counted: they were made before it.
     """
     if previous is None:
         return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
@@ -120,7 +120,7 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
         if before is None:
             fresh.add(key)
             if previous.hidden:
-                continue  # it may have been there all the time, with all its calls
+                continue  # perhaps an old entry that was hidden, with all its calls
         elif _has_ended(before, reading, all_ended=all_ended):
             fresh.add(key)
             ended.add(key)
@@ -133,17 +133,17 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
 
 
 def difference(before: Reading | None, after: Reading) -> Delta | None:
-    """Return what happened between two readings of one life, or since it began.
+    """Return the calls between two readings of one life, or since it began (`before` is None).
 
-    None if there was no call. The moments are those of the new calls alone: with c calls of total
-    T and squared deviations M before, and n new ones of total t,
+    None if there were none. `squared_deviation` is that of the new calls alone: with c calls of
+    total T and squared deviations M before, and n new ones of total t,
 
         M_new = M_after - M_before - (t/n - T/c)² · c·n / (c+n)
 
     which is the pairwise update of Chan, Golub and LeVeque (1979), solved for one part.
     """
     if before is None:
-        before = _UNBORN
+        before = _BEFORE_BIRTH
     calls = after.calls - before.calls
     if calls <= 0:
         return None
@@ -163,9 +163,9 @@ def difference(before: Reading | None, after: Reading) -> Delta | None:
 
 
 def combine(deltas: Iterable[Delta]) -> Delta:
-    """Return the deltas as if all their calls were of one statement.
+    """Return the sum of deltas, as if all their calls were of one statement.
 
-    Squared deviations are about the common mean (Chan, Golub and LeVeque, 1979).
+    Squared deviations are from the common mean (Chan, Golub and LeVeque, 1979).
     """
     calls = rows = blocks_hit = blocks_read = 0
     seconds = squared = 0.0
@@ -182,15 +182,14 @@ def combine(deltas: Iterable[Delta]) -> Delta:
     return Delta(calls, seconds, squared, rows, blocks_hit, blocks_read)
 
 
-_UNBORN = Reading(0, 0.0, 0.0, 0, 0, 0)
+_BEFORE_BIRTH = Reading(0, 0.0, 0.0, 0, 0, 0)
 
 
 def _were_all_reset(previous: Poll, poll: Poll) -> bool:
-    """Return whether all entries ended between the two polls, for certain.
+    """Return whether all entries certainly ended between the two polls.
 
-    A reset while the previous poll was read shows in `stats_reset` of this poll only, though the
-    entries may have been read after it: their numbers alone must tell then, or calls would be
-    counted twice.
+    A reset during the previous poll shows only in `stats_reset` of this poll, though the entries
+    may have been read after it. Then only their numbers decide, or calls would count twice.
     """
     return (
         poll.stats_reset is not None
@@ -200,7 +199,7 @@ def _were_all_reset(previous: Poll, poll: Poll) -> bool:
 
 
 def _has_ended(before: Reading, after: Reading, *, all_ended: bool) -> bool:
-    """Return whether two readings of one key are of two lives."""
+    """Return whether an entry ended, and began again, between two readings of its key."""
     falls = (
         after.calls < before.calls
         or after.seconds < before.seconds

@@ -32,10 +32,10 @@ def statement_samples(
         slowest: the slowest statements.
     """
     how = Counter(known.how for known in tally.known.values())
-    means: dict[tuple[str, ...], float] = {each.place: each.mean_seconds for each in slowest}
+    means: dict[tuple[str, ...], float] = {each.labels: each.mean_seconds for each in slowest}
     return {
         **columns(
-            _TOTALS, {place: tally.totals.get(place, Totals()) for place in places(deployment)}
+            _TOTALS, {place: tally.totals.get(place, Totals()) for place in class_roles(deployment)}
         ),
         "loom_statements_classified": {
             (each,): how[each] for each in fixed_values("loom_statements_classified")
@@ -44,7 +44,7 @@ def statement_samples(
         "loom_statement_slow_threshold_seconds": {(): deployment.slow_statement},
         "loom_statement_mean_exec_seconds": means,
         "loom_statement_info": {
-            (each.place.statement, each.place.class_name, each.text): 1.0
+            (each.labels.statement, each.labels.class_name, each.text): 1.0
             for each in slowest
             if each.text is not None
         },
@@ -58,7 +58,7 @@ def classes_of(deployment: Deployment) -> list[str]:
     return [*deployment.classes, OTHER]
 
 
-def places(deployment: Deployment) -> list[tuple[str, str]]:
-    """Return every class with every role."""
+def class_roles(deployment: Deployment) -> list[tuple[str, str]]:
+    """Return every pair of values of the labels `class` and `role`."""
     roles = (*deployment.statement_roles, OTHER)
     return [(name, role) for name in classes_of(deployment) for role in roles]

@@ -1,144 +1,131 @@
-"""A tally as documents that outlive a restart: one for each entry, and one for all the rest."""
+"""A tally as documents in the state: one per entry, and one for the rest."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from exporter.catalog.deployment import Deployment
 from exporter.database.identity import DatabaseIdentity
+from exporter.state import Scope, Table, Topic
 from exporter.statements.counters import Delta, Key, Poll, Reading
 from exporter.statements.tally import Known, Tally, Totals
 from exporter.statements.text import ALGORITHM
 
-TOPIC = "statements"
 
-_HEAD = "tally"
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """All of a tally but its entries."""
+
+    rules: str
+    started_at: datetime
+    ended_at: datetime
+    stats_reset: datetime | None
+    dealloc: int | None
+    entries: int
+    """How many there are: one that is damaged must not pass for one that was never there."""
+    totals: Table[tuple[str, str], Totals]
+    pending: Table[Key, Delta]
+    users: dict[int, str]
+    resets: int
+    evictions: int
+
+
+_Entry = tuple[Reading, Known | None]
+
+TOPIC = "statements"
+_HEAD: Topic[_Head] = Topic(TOPIC, _Head)
+_ENTRIES: Topic[_Entry] = Topic(TOPIC, _Entry)
+_HEAD_KEY = "tally"
 
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:
-    """Return a hash of what decides what a statement is known as."""
+    """Return a hash of all that `Known` depends on, besides the text: the rules of the classes."""
     classes = [[name, rules.model_dump(mode="json")] for name, rules in deployment.classes.items()]
     rules = json.dumps([ALGORITHM, classes, deployment.statement_roles, show])
     return hashlib.sha256(rules.encode()).hexdigest()
 
 
-def documents(
-    tally: Tally, owner: DatabaseIdentity, rules: str, keys: Iterable[Key], gone: Iterable[Key] = ()
-) -> dict[str, str | None]:
-    """Return what is to be written of a tally: these of its entries, and None for those gone."""
+def save_tally(
+    scope: Scope,
+    tally: Tally,
+    rules: str,
+    keys: Iterable[Key],
+    gone: Iterable[Key] = (),
+    *,
+    replace: bool = False,
+) -> bool:
+    """Write a tally, with these of its entries and without those gone; return whether it worked.
+
+    With `replace`, `keys` are all of its entries.
+    """
     poll = tally.poll
     if poll is None:
-        return {}
-    found: dict[str, str | None] = {_name(key): None for key in gone}
+        return True
+    changed = _ENTRIES.all_encoded({_name(key): None for key in gone})
     for key in keys:
-        found[_name(key)] = json.dumps(
-            [_values(poll.readings[key]), tally.known.get(key)], separators=(",", ":")
-        )
-    found[_HEAD] = json.dumps(
-        {
-            "owner": owner,
-            "rules": rules,
-            "poll": [
-                poll.started_at.isoformat(),
-                poll.ended_at.isoformat(),
-                poll.stats_reset and poll.stats_reset.isoformat(),
-                poll.dealloc,
-            ],
-            "totals": [[*place, *totals] for place, totals in tally.totals.items()],
-            "pending": [[_name(key), _numbers(delta)] for key, delta in tally.pending.items()],
-            "users": list(tally.users.items()),
-            "resets": tally.resets,
-            "evictions": tally.evictions,
-        }
+        changed[_name(key)] = _ENTRIES.encoded((poll.readings[key], tally.known.get(key)))
+    head = _Head(
+        rules,
+        poll.started_at,
+        poll.ended_at,
+        poll.stats_reset,
+        poll.dealloc,
+        len(poll.readings),
+        tally.totals,
+        tally.pending,
+        tally.users,
+        tally.resets,
+        tally.evictions,
     )
-    return found
+    changed[_HEAD_KEY] = _HEAD.encoded(head)
+    return scope.store.save(scope, TOPIC, changed, replace=replace)
 
 
-def restore(
-    written: Mapping[str, str], owner: DatabaseIdentity, rules: str
-) -> tuple[Tally, bool] | None:
-    """Return the tally that these documents are of, and whether they say all that it says.
+def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Tally, bool] | None:
+    """Return the tally of a database, and whether the state says all that it says.
 
-    They do not where the rules have changed: what the entries are has to be found out anew, while
-    what was counted stays counted. None if they are of another database, or of none.
-
-    Raises:
-        ValueError: they are not what was written.
+    It does not where the rules have changed: the entries have to be classified again, while what
+    was counted stays counted. Nor where entries are damaged: the calls of such an entry are not
+    counted at the next poll, because it is not known which of them were. None without a tally.
     """
-    if _HEAD not in written:
+    written = dict(scope.store.load(scope, TOPIC))
+    content = written.pop(_HEAD_KEY, None)
+    head = None if content is None else _HEAD.decoded(scope, _HEAD_KEY, content)
+    if head is None:
         return None
-    try:
-        head = json.loads(written[_HEAD])
-        if not DatabaseIdentity(*head["owner"]).is_same(owner):
-            return None
-        is_current = head["rules"] == rules
-        started, ended, reset, dealloc = head["poll"]
-        readings: dict[Key, Reading] = {}
-        known: dict[Key, Known] = {}
-        for name, text in written.items():
-            if name != _HEAD:
-                key = _key(name, owner)
-                reading, known_as = json.loads(text)
-                readings[key] = _reading(reading)
-                if known_as and is_current:
-                    known[key] = Known(*known_as)
-        tally = Tally(
-            Poll(
-                datetime.fromisoformat(started),
-                datetime.fromisoformat(ended),
-                readings,
-                reset and datetime.fromisoformat(reset),
-                dealloc,
-            ),
-            known,
-            {(name, role): Totals(*numbers) for name, role, *numbers in head["totals"]},
-            {_key(name, owner): Delta(*numbers) for name, numbers in head["pending"]},
-            dict(head["users"]) if is_current else {},
-            head["resets"],
-            head["evictions"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from None
-    return tally, is_current
+    entries = _entries(_ENTRIES.all_decoded(scope, written), identity)
+    lost = max(head.entries - len(entries), 0)
+    is_current = head.rules == rules
+    known = {key: known for key, (_, known) in entries.items() if known and is_current}
+    poll = Poll(
+        head.started_at,
+        head.ended_at,
+        {key: reading for key, (reading, _) in entries.items()},
+        head.stats_reset,
+        head.dealloc,
+        hidden=lost,
+    )
+    tally = Tally(
+        poll,
+        known,
+        head.totals,
+        head.pending,
+        head.users if is_current else {},
+        head.resets,
+        head.evictions,
+    )
+    return tally, is_current and not lost
+
+
+def _entries(written: Mapping[str, _Entry], identity: DatabaseIdentity) -> dict[Key, _Entry]:
+    found = {}
+    for name, entry in written.items():
+        _, user, query = name.split()
+        found[Key(int(user), identity.oid, int(query))] = entry
+    return found
 
 
 def _name(key: Key) -> str:
     return f"entry {key.user} {key.query}"
-
-
-def _key(name: str, owner: DatabaseIdentity) -> Key:
-    _, user, query = name.split()
-    return Key(int(user), owner.oid, int(query))
-
-
-def _numbers(delta: Delta) -> list[float]:
-    return [
-        delta.calls,
-        delta.seconds,
-        delta.squared_deviation,
-        delta.rows,
-        delta.blocks_hit,
-        delta.blocks_read,
-    ]
-
-
-def _values(reading: Reading) -> list[Any]:
-    return [
-        reading.calls,
-        reading.seconds,
-        reading.stddev_seconds,
-        reading.rows,
-        reading.blocks_hit,
-        reading.blocks_read,
-        reading.since and reading.since.isoformat(),
-        reading.min_seconds,
-        reading.max_seconds,
-    ]
-
-
-def _reading(values: list[Any]) -> Reading:
-    calls, seconds, stddev, rows, hit, read, since, least, most = values
-    dated = since and datetime.fromisoformat(since)
-    return Reading(calls, seconds, stddev, rows, hit, read, dated, least, most)

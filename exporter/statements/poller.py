@@ -1,26 +1,25 @@
-"""Polls pg_stat_statements: reads, counts, remembers, and says what is to be shown."""
+"""Polls pg_stat_statements: reads it, counts new calls, stores them, and returns the samples."""
 
 import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
-import structlog
-
-from exporter.catalog import Deployment
+from exporter.catalog import Deployment, Metric
 from exporter.catalog.own_metrics import own_metrics
+from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.database.database import Database
-from exporter.database.facts import read_facts
-from exporter.database.identity import DatabaseIdentity, identity_of
+from exporter.database.facts import FactsReader, ServerFacts
+from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
-from exporter.state import StateStore
+from exporter.state import Scope
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.metrics import classes_of, statement_samples
-from exporter.statements.persistence import TOPIC, documents, restore, rules_of
+from exporter.statements.persistence import load_tally, rules_of, save_tally
 from exporter.statements.reading import (
     EXTENSION,
     StatementsExtension,
@@ -33,8 +32,7 @@ from exporter.statements.reading import (
     texts_sql,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Tally, changed, recognise, slow
-from exporter.statements.window import Follower, PollWindow
+from exporter.statements.tally import Known, PollWindow, Tally, changed, recognise, slow
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0
@@ -44,7 +42,7 @@ BATCH = 1_000
 """The most texts that are read at once: they may be long."""
 
 FEW = 100
-"""So many texts are read at once; more than that, not more often than `PAUSE_SECONDS`."""
+"""Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
 
 PAUSE_SECONDS = 60.0
 
@@ -52,28 +50,33 @@ _TIMEOUT_SECONDS = 2.0
 _TEXTS_TIMEOUT_SECONDS = 5.0
 _DISCOVERY_SECONDS = 3600.0
 
-_log = structlog.get_logger(__name__)
 
+class Follower(Protocol):
+    """Gets each window, on the worker of the state, and adds metrics to those of the poll."""
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is polled, and until when (`time.monotonic()`) that is taken for granted."""
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name."""
 
-    extension: StatementsExtension
-    owner: DatabaseIdentity
-    until: float
+    def on_poll(self, identity: DatabaseIdentity, window: PollWindow | None) -> Samples:
+        """Take a window in, None for the first poll ever, and return the samples of the metrics.
+
+        Called when the poll is counted and written down: a process that is killed before that
+        loses it.
+        """
 
 
 class Poller:
-    """Remembers what pg_stat_statements said, from poll to poll and over restarts.
+    """Counts the calls in pg_stat_statements from poll to poll, also over restarts.
 
-    Never to be asked twice at once.
+    Not for concurrent use.
     """
 
     def __init__(
         self,
         database: Database,
-        store: StateStore,
+        facts: FactsReader,
+        people: Scope,
         deployment: Deployment,
         *,
         show_texts: bool,
@@ -81,43 +84,46 @@ class Poller:
         from_zero: bool = False,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """Prepare.
+        """Begin without any counts; the first poll reads those that the state has.
 
         Args:
             database: where pg_stat_statements is.
-            store: keeps what must outlive a restart.
-            deployment: says what is told apart.
+            facts: says which database that is.
+            people: scope of what people say of the deployment; each database has its own beside it.
+            deployment: with the classes and roles.
             show_texts: whether statements are shown with their text.
-            follower: is told of each window.
+            follower: gets each window.
             from_zero: count what was called before the first poll as well.
-            pause_seconds: how long to wait between two readings of many texts.
+            pause_seconds: time between two readings of many texts.
         """
         self._database = database
-        self._store = store
+        self._facts = facts
+        self._people = people
         self._deployment = deployment
         self._show_texts = show_texts
         self._follower = follower
         self._from_zero = from_zero
         self._pause_seconds = pause_seconds
         self._rules = rules_of(deployment, show=show_texts)
-        self._found: _Found | None = None
-        self._owner: DatabaseIdentity | None = None
+        self._extension: StatementsExtension | None = None
+        self._extension_until = float("-inf")
+        self._scope = people
         self._tally = Tally()
         self._slowest = Slowest()
         self.slowest: Sequence[Slow] = ()
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
-        """Whether the store has the tally as it was after the last poll."""
+        """Whether the store holds the tally of the last poll."""
         self._texts_read_at = float("-inf")
 
     @property
     def is_behind(self) -> bool:
-        """Whether there are calls of statements whose text is still to be read."""
+        """Whether there are calls of statements whose text is not read yet."""
         return bool(self._tally.pending)
 
     def job(self, longest_interval: float | None) -> Job:
-        """Return the polling as a job; the operator's `max_interval` may make it more frequent."""
-        # No shorter than the timeout: a poll must be over when the next one is due.
+        """Return the polling as a job; `longest_interval` may make it more frequent."""
+        # No shorter than the timeout: a poll must end before the next one is due.
         interval = max(min(POLL_INTERVAL_SECONDS, longest_interval or math.inf), _TIMEOUT_SECONDS)
         of_follower = self._follower.metrics if self._follower else {}
         return Job(POLL_NAME, {**own_metrics("statements"), **of_follower}, interval, self.ask)
@@ -127,50 +133,56 @@ class Poller:
 
         Raises:
             RunError: `absent`, the extension is not there, not preloaded or too old; `denied`, some
-                entries are hidden; or as it is for queries.
+                entries are hidden; or a state of queries.
         """
-        found, poll = await self._poll()
+        run = self._people.store.run
+        facts, extension, poll = await self._poll()
         if poll.hidden:
             raise RunError(
                 State.DENIED,
                 f"{poll.hidden} entries are hidden from a role without pg_read_all_stats",
             )
-        if self._owner is None or not self._owner.is_same(found.owner):
-            await asyncio.to_thread(self._begin, found.owner)
-        step = await asyncio.to_thread(advance, self._tally.poll, poll)
+        if self._scope.identity is None or not self._scope.identity.is_same(facts.identity):
+            await run(self._begin, facts.identity)
+        step = await run(advance, self._tally.poll, poll)
         asked = self._due(self._tally.unread(poll, step))
         failure: RunError | None = None
-        texts: Mapping[Key, StatementText] = {}
+        learnt: Mapping[Key, Known] = {}
         if asked:
             try:
-                texts = await self._texts(found.extension, asked)
-            except RunError as error:  # what was polled is counted all the same, or it were lost
+                learnt = await self._learn(extension, asked)
+            except RunError as error:  # the poll is counted all the same
                 asked, failure = [], error
-        answer = await asyncio.to_thread(self._take, found.owner, poll, step, texts, asked)
+        answer = await run(self._take, poll, step, learnt, asked)
         if failure:
             raise failure
         return answer
 
-    async def _poll(self) -> tuple[_Found, Poll]:
-        """Read all entries; look again for an extension that is not where it was."""
-        found = self._found
-        if found and time.monotonic() < found.until:
+    async def _poll(self) -> tuple[ServerFacts, StatementsExtension, Poll]:
+        """Read all entries; look again if the extension or the database is not what it was."""
+        facts = await self._facts.read()
+        if self._extension and time.monotonic() < self._extension_until:
             try:
-                return found, await self._entries(found.extension)
+                poll = await self._entries(self._extension)
+                if poll.database_oid == facts.database_oid:
+                    return facts, self._extension, poll
             except RunError as error:
                 if error.state in (State.LOCKED, State.TIMEOUT):
                     raise
-                self._found = None
+                self._extension = None
                 if error.state is State.UNREACHABLE:
                     raise
-        self._found = found = await self._discover()
-        try:
-            return found, await self._entries(found.extension)
-        except RunError:
-            self._found = None
-            raise
+        self._extension = None
+        facts = await self._facts.read(max_age_seconds=0.0)
+        extension = await self._discover(facts)
+        poll = await self._entries(extension)
+        if poll.database_oid != facts.database_oid:
+            raise RunError(State.ERROR, "another database answers than just before")
+        self._extension = extension
+        self._extension_until = time.monotonic() + _DISCOVERY_SECONDS
+        return facts, extension, poll
 
-    async def _discover(self) -> _Found:
+    async def _discover(self, facts: ServerFacts) -> StatementsExtension:
         rows = await self._database.ask(Question(EXTENSION, _TIMEOUT_SECONDS))
         if not rows:
             raise RunError(State.ABSENT, f"{POLL_NAME} is not installed in this database")
@@ -179,10 +191,9 @@ class Poller:
             extension = StatementsExtension(schema, version, columns or (), has_info)
         except UnsupportedExtensionError as error:
             raise RunError(State.ABSENT, str(error)) from None
-        facts = await read_facts(self._database)
         if not facts.is_preloaded:  # found out without an error in the server's log
             raise RunError(State.ABSENT, f"{POLL_NAME} is not in shared_preload_libraries")
-        return _Found(extension, identity_of(facts), time.monotonic() + _DISCOVERY_SECONDS)
+        return extension
 
     async def _entries(self, extension: StatementsExtension) -> Poll:
         rows = await self._database.ask(
@@ -190,69 +201,54 @@ class Poller:
         )
         return await asyncio.to_thread(read_poll, rows)
 
-    async def _texts(
+    async def _learn(
         self, extension: StatementsExtension, keys: Sequence[Key]
-    ) -> Mapping[Key, StatementText]:
+    ) -> Mapping[Key, Known]:
+        """Read texts and classify them, off the worker: it takes a millisecond for each."""
         self._texts_read_at = time.monotonic()
-        parameters = text_parameters(keys)
-        return read_texts(
-            await self._database.ask(
-                Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, parameters)
-            )
-        )
+        question = Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, text_parameters(keys))
+        texts: Mapping[Key, StatementText] = read_texts(await self._database.ask(question))
+        return await asyncio.to_thread(recognise, texts, self._deployment, show=self._show_texts)
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
-        """Return those whose text is read now: the server goes through all of its texts for it."""
+        """Return the entries whose text is read now; the server reads all of its texts for it."""
         if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
             return ()
         return unread[:BATCH]
 
-    def _begin(self, owner: DatabaseIdentity) -> None:
-        """Go on where the last process stopped, or begin anew with a database not met before."""
+    # Below, on the worker of the state.
+
+    def _begin(self, identity: DatabaseIdentity) -> None:
+        """Go on with the counts of a database that the state has, or begin without any."""
+        self._scope = self._people.of(identity)
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
         self.slowest = ()
-        try:
-            restored = restore(self._store.load(self._database.name, TOPIC), owner, self._rules)
-        except ValueError as error:
-            _log.error(
-                "what was counted before cannot be read; counters begin anew", reason=str(error)
-            )
-            restored = None
+        restored = load_tally(self._scope, identity, self._rules)
         if restored:
             self._tally, self._is_written = restored
         elif self._from_zero:
             epoch = datetime.fromtimestamp(0, UTC)
             self._tally.poll = Poll(epoch, epoch, {}, dealloc=0)
-        self._owner = owner
 
     def _take(
-        self,
-        owner: DatabaseIdentity,
-        poll: Poll,
-        step: Advance,
-        texts: Mapping[Key, StatementText],
-        asked: Sequence[Key],
+        self, poll: Poll, step: Advance, learnt: Mapping[Key, Known], asked: Sequence[Key]
     ) -> RunResult:
-        """Count, and write down what was counted before anybody is told."""
+        """Count, and write down what was counted before it is shown."""
         tally, before = self._tally, self._tally.poll
-        learnt = recognise(texts, self._deployment, show=self._show_texts)
         ended = (tally.known.get(key) for key in step.ended)
         lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
         keys, gone = changed(before if self._is_written else None, poll)
         keys |= learnt.keys() | (step.fresh if before else set())
-        self._is_written = self._store.save(
-            self._database.name,
-            TOPIC,
-            documents(tally, owner, self._rules, keys, gone),
-            replace=not self._is_written,
+        self._is_written = save_tally(
+            self._scope, tally, self._rules, keys, gone, replace=not self._is_written
         )
         self.slowest = self._slowest.add(counted, time.monotonic())
         slow_ones = before and slow(
             counted, classes_of(self._deployment), self._deployment.slow_statement
         )
         samples = statement_samples(tally, self._deployment, slow_ones or None, self.slowest)
-        if self._follower:
+        if self._follower and self._scope.identity:
             window = None
             if before:
                 window = PollWindow(
@@ -264,5 +260,5 @@ class Poller:
                     step.evictions,
                     poll.stats_reset,
                 )
-            samples = {**samples, **self._follower.on_poll(owner, window)}
+            samples = {**samples, **self._follower.on_poll(self._scope.identity, window)}
         return RunResult(State.OK, samples)

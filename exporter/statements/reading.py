@@ -1,7 +1,7 @@
-"""The SQL that reads pg_stat_statements, made for the extension that is there, and its rows.
+"""The SQL that reads pg_stat_statements, for the version of the extension, and its rows.
 
-Two statements. The poll leaves the texts alone, because the server would load the file of all texts
-for them. The other one fetches texts and roles, for entries not met before.
+Two statements: the poll reads no texts, because for them the server loads its file of all texts;
+the other one reads texts and roles of new entries.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from exporter.catalog.deployment import OTHER
 from exporter.statements.counters import Key, Poll, Reading
 
 LONGEST_TEXT = 20_000
-"""Characters of a text that are fetched; long lists of parameters are shortened before."""
+"""Characters, after lists of parameters are shortened. A longer text is not parsed."""
 
 EXTENSION = """
 SELECT n.nspname::text AS schema,
@@ -27,7 +27,7 @@ FROM pg_catalog.pg_extension AS e
 JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pg_stat_statements'
 """
-"""Returns one row for `Extension`, or none where it is not installed in this database."""
+"""Returns one row for `StatementsExtension`, or none if it is not installed in this database."""
 
 
 class UnsupportedExtensionError(Exception):
@@ -36,10 +36,10 @@ class UnsupportedExtensionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StatementsExtension:
-    """pg_stat_statements as this database offers it.
+    """pg_stat_statements as it is installed in this database.
 
-    By what is there, not by the server's version: an extension keeps its old functions until
-    somebody runs ALTER EXTENSION ... UPDATE.
+    Its columns tell what it can do, not the server's version: an extension keeps its old functions
+    until ALTER EXTENSION ... UPDATE.
     """
 
     schema: str
@@ -56,12 +56,12 @@ class StatementsExtension:
 
     @property
     def function(self) -> str:
-        """The function that reads the entries, as SQL."""
+        """Qualified name of the function that returns the entries, as SQL."""
         return f"{self._schema}.pg_stat_statements"
 
     @property
     def info(self) -> str:
-        """What to select from for `stats_reset` and `dealloc`, as SQL."""
+        """FROM item that returns `stats_reset` and `dealloc`, as SQL."""
         if self.has_info:
             return f"{self._schema}.pg_stat_statements_info()"
         return "(SELECT NULL::timestamptz AS stats_reset, NULL::bigint AS dealloc)"
@@ -72,13 +72,13 @@ class StatementsExtension:
 
 
 def poll_sql(extension: StatementsExtension) -> str:
-    """Return the SQL of a poll; `read_poll` knows its rows. It takes no parameters.
+    """Return the SQL of a poll, without parameters; `read_poll` reads its rows.
 
-    In the binary format its rows take the client less than half the time.
+    The binary format halves the client's time for it.
 
-    Only statements of the application's: top level, of this database, and not of our own role.
-    The first and the last row tell the server's clock and when the statistics were reset, read
-    before and after the entries; an Append runs its parts in turn.
+    It returns top-level statements of this database that are not of our own role. The first and
+    the last row hold the server's clock and the time of the last reset, as of before and after the
+    entries: an Append runs its parts in order.
     """
     edge = f"""
 SELECT pg_catalog.json_build_object(
@@ -99,7 +99,7 @@ UNION ALL{edge}"""
 
 
 def _life(extension: StatementsExtension, form: str) -> str:
-    """Return the columns by which one life of an entry is told from the next, in some form."""
+    """Return the columns that differ between two lives of one entry, in the given form."""
     if "stats_since" in extension.columns:
         return form.format(name="stats_since", type="timestamptz")
     extremes = ("min_exec_time", "max_exec_time")
@@ -107,17 +107,17 @@ def _life(extension: StatementsExtension, form: str) -> str:
 
 
 def texts_sql(extension: StatementsExtension) -> str:
-    """Return the SQL that fetches texts and roles; `read_texts` knows its rows.
+    """Return the SQL that reads texts and roles; `read_texts` reads its rows.
 
-    Its parameters are those of `text_parameters`. Costs the server a look at all of its texts,
-    however few are asked for.
+    Its parameters are those of `text_parameters`. The server reads its whole file of texts for it,
+    however few are asked for. A text that is too long comes with one character too many.
     """
-    function = extension.function.replace("%", "%%")  # or the driver takes it for a parameter
+    function = extension.function.replace("%", "%%")  # or psycopg reads a placeholder in it
     shortened = r"pg_catalog.regexp_replace(s.query, '(\$[0-9]+)(\s*,\s*\$[0-9]+)+', '\1', 'g')"
     return f"""
 SELECT s.userid, s.dbid, s.queryid, pg_catalog.pg_get_userbyid(s.userid)::text,
        CASE WHEN pg_catalog.length(s.query) > {LONGEST_TEXT}
-            THEN pg_catalog.left({shortened}, {LONGEST_TEXT})
+            THEN pg_catalog.left({shortened}, {LONGEST_TEXT + 1})
             ELSE s.query END
 FROM unnest(%(users)s::oid[], %(queries)s::bigint[]) AS k(userid, queryid)
 JOIN {function}(true) AS s ON s.userid = k.userid AND s.queryid = k.queryid
@@ -141,10 +141,10 @@ def text_parameters(keys: Iterable[Key]) -> dict[str, list[int]]:
 
 
 def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
-    """Return the poll that the rows of `poll_sql` are. Milliseconds become seconds.
+    """Return the poll in the rows of `poll_sql`, with times in seconds.
 
     Raises:
-        ValueError: the rows are not those of a poll, because one of its edges is not there.
+        ValueError: the first or the last row of a poll is missing.
     """
     edges = [row[0] for row in rows if row[0] is not None]
     if len(edges) != 2:
@@ -164,6 +164,7 @@ def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
         before["stats_reset"] and datetime.fromisoformat(before["stats_reset"]),
         before["dealloc"],
         hidden,
+        before["database"],
     )
 
 
@@ -177,24 +178,29 @@ def _reading(
 
 
 class StatementText(NamedTuple):
-    """The text of an entry, or None if the server has lost it, and the name of its role."""
+    """Text of an entry, None if it is too long or the server lost it, and name of its role."""
 
     text: str | None
     role: str
 
 
 def read_texts(rows: Iterable[tuple[Any, ...]]) -> Mapping[Key, StatementText]:
-    """Return the rows of `texts_sql` by key; an entry that is gone by now is not among them."""
+    """Return the rows of `texts_sql` by key; entries that are gone by now are missing.
+
+    A text that was cut off is None: what is left of it may parse, as another statement.
+    """
     return {
-        Key(user, database, query): StatementText(text, role)
+        Key(user, database, query): StatementText(
+            text if text is None or len(text) <= LONGEST_TEXT else None, role
+        )
         for user, database, query, role, text in rows
     }
 
 
-def role_label(role: str, told_apart: Collection[str]) -> str:
-    """Return the value of the label `role`: the role's name if it is told apart, else `OTHER`.
+def role_label(role: str, with_series: Collection[str]) -> str:
+    """Return the value of the label `role`: the role's name if it has series, else `OTHER`.
 
     >>> role_label("anon", ("anon", "authenticated")), role_label("postgres", ("anon",))
     ('anon', 'other')
     """
-    return role if role in told_apart else OTHER
+    return role if role in with_series else OTHER

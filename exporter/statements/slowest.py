@@ -1,7 +1,7 @@
-"""The slowest statements of the last quarter of an hour, without flicker.
+"""The slowest statements of the last 15 minutes, listed without flicker.
 
-A statement comes in among the first ten, and goes when it is not among the first twenty any more,
-or was not called in the window. So the ten slowest are always in, and some that lately were.
+A statement enters the list when it ranks among the first ten, and leaves it when it no longer ranks
+among the first twenty or had no call in the window.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ _BUCKETS = 5
 
 
 class SlowStatementKey(NamedTuple):
-    """Labels of a series: what the statement is called by, its class, and the role."""
+    """Labels of a series; `statement` is the identity."""
 
     statement: str
     class_name: str
@@ -27,7 +27,7 @@ class SlowStatementKey(NamedTuple):
 class Slow(NamedTuple):
     """A statement in the list; `text` is None where it may not be shown."""
 
-    place: SlowStatementKey
+    labels: SlowStatementKey
     mean_seconds: float
     text: str | None
 
@@ -37,19 +37,20 @@ CallSums = dict[SlowStatementKey, tuple[int, float]]
 
 
 class Slowest:
-    """Keeps the window in five buckets, of which the oldest falls away as a whole."""
+    """Keeps the window as five buckets; the oldest is dropped whole."""
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[float, CallSums]] = deque()
         self._members: set[SlowStatementKey] = set()
-        self._texts: dict[SlowStatementKey, str] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+        """By identity and class. The first text stays: another series of them would break joins."""
 
     def add(self, counted: Iterable[Counted], now: float) -> list[Slow]:
-        """Take new calls in, and return the slowest statements, slowest first.
+        """Add new calls, and return the list, slowest first.
 
         Args:
-            counted: calls since the last time; those without a text have no name to be shown by.
-            now: seconds on a clock that does not jump.
+            counted: calls since the last time; those of statements without an identity are ignored.
+            now: seconds of a monotonic clock.
         """
         while self._buckets and self._buckets[0][0] <= now - WINDOW_SECONDS:
             self._buckets.popleft()
@@ -57,32 +58,33 @@ class Slowest:
             self._buckets.append((now, {}))
         newest = self._buckets[-1][1]
         for known, delta in counted:
-            if place := _place(known):
-                calls, seconds = newest.get(place, (0, 0.0))
-                newest[place] = (calls + delta.calls, seconds + delta.seconds)
+            if labels := _labels(known):
+                calls, seconds = newest.get(labels, (0, 0.0))
+                newest[labels] = (calls + delta.calls, seconds + delta.seconds)
                 if known.shown:
-                    self._texts[place] = known.shown
+                    self._texts.setdefault(labels[:2], known.shown)
         means = self._means()
-        ranked = sorted(means, key=lambda place: (-means[place], place))
+        ranked = sorted(means, key=lambda labels: (-means[labels], labels))
         staying = self._members.intersection(ranked[:OUT_RANKS])
         self._members = staying.union(ranked[:IN_RANKS])
-        self._texts = {place: text for place, text in self._texts.items() if place in means}
+        called = {labels[:2] for labels in means}
+        self._texts = {key: text for key, text in self._texts.items() if key in called}
         return [
-            Slow(place, means[place], self._texts.get(place))
-            for place in ranked[:OUT_RANKS]
-            if place in self._members
+            Slow(labels, means[labels], self._texts.get(labels[:2]))
+            for labels in ranked[:OUT_RANKS]
+            if labels in self._members
         ]
 
     def _means(self) -> dict[SlowStatementKey, float]:
         sums: CallSums = {}
         for _, bucket in self._buckets:
-            for place, (calls, seconds) in bucket.items():
-                before = sums.get(place, (0, 0.0))
-                sums[place] = (before[0] + calls, before[1] + seconds)
-        return {place: seconds / calls for place, (calls, seconds) in sums.items()}
+            for labels, (calls, seconds) in bucket.items():
+                before = sums.get(labels, (0, 0.0))
+                sums[labels] = (before[0] + calls, before[1] + seconds)
+        return {labels: seconds / calls for labels, (calls, seconds) in sums.items()}
 
 
-def _place(known: Known) -> SlowStatementKey | None:
+def _labels(known: Known) -> SlowStatementKey | None:
     if known.identity is None:
         return None
-    return SlowStatementKey(known.identity[:12], known.class_name, known.role)
+    return SlowStatementKey(known.identity, known.class_name, known.role)

@@ -1,24 +1,25 @@
-"""What is known of the statements so far: counters by class and role, and what they rest on.
+"""The counters by class and role, and what the next poll needs to continue them.
 
-A text is asked for after its entry was first seen, and may not be had at once. What such an entry
-did meanwhile is kept apart, and counted when it is known as what.
+The text of an entry is read after its first poll, and perhaps several polls later. Calls of such an
+entry are pending until its class is known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.statements.classes import classify
 from exporter.statements.counters import Advance, Delta, Key, Poll, combine
 from exporter.statements.reading import StatementText, role_label
-from exporter.statements.text import display_text, identity
+from exporter.statements.text import display_text, parse_statement
 
 
 class Known(NamedTuple):
-    """What an entry is; `identity` and `shown` are None where there is no text to go by.
+    """The statement of an entry. `identity` and `shown` are None without a text that parses.
 
-    `how` says how its class was found out, as `Classification` does, or that it is `ambiguous`.
+    `how` is that of `Classification`, or `ambiguous`.
     """
 
     identity: str | None
@@ -29,7 +30,7 @@ class Known(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the statements of one class did as one role. Grows only."""
+    """Sums over the statements of one class and role. They never decrease."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -49,18 +50,42 @@ class Totals(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """New calls, and what made them."""
+    """New calls of one statement."""
 
     known: Known
     delta: Delta
 
 
+@dataclass(frozen=True, slots=True)
+class PollWindow:
+    """New calls between two polls, by the server's clock.
+
+    `counted` holds the calls of statements whose class became known in this poll, which as a rule
+    are all. `lost` are the classes of entries that ended: some of their calls may be missing.
+    `resets` counts entries that were reset, `evictions` how often the server evicted some, and
+    `stats_reset` is when all of them were last reset.
+    """
+
+    started_at: datetime
+    ended_at: datetime
+    counted: Sequence[Counted]
+    lost: frozenset[str] = frozenset()
+    resets: int = 0
+    evictions: int = 0
+    stats_reset: datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window, in seconds; 0 if the server's clock was set back during it."""
+        return max((self.ended_at - self.started_at).total_seconds(), 0.0)
+
+
 @dataclass(slots=True)
 class Tally:
-    """All that the next poll needs; `take` is how it comes about.
+    """All that the next poll needs.
 
-    `totals` are by class and role. `pending` holds what entries of unknown text did. `unread` are
-    those whose text is to be asked for, and `users` the name of each role that was met, by its OID.
+    `totals` are by class and role. `pending` holds the calls of entries of unknown text. `users` is
+    the name of each role seen, by its OID.
     """
 
     poll: Poll | None = None
@@ -72,20 +97,20 @@ class Tally:
     evictions: int = 0
 
     def unread(self, poll: Poll, step: Advance) -> list[Key]:
-        """Return the entries of `poll` whose text is not known; those that were called first."""
+        """Return the entries of `poll` whose text is not known, those with calls first."""
         unknown = [key for key in poll.readings if key not in self.known or key in step.fresh]
         return sorted(unknown, key=lambda key: key not in step.deltas and key not in self.pending)
 
     def take(
         self, poll: Poll, step: Advance, read: Mapping[Key, Known], asked: Iterable[Key]
     ) -> list[Counted]:
-        """Count what is new in a poll, and return it as far as it is known what it was.
+        """Add the new calls of a poll, and return those whose statement is known.
 
         Args:
             poll: the poll.
-            step: how it differs from the last one.
-            read: what was learnt of entries.
-            asked: the entries of which it was asked; those that are not in `read` are gone.
+            step: its difference from the previous poll.
+            read: the statements whose text was read.
+            asked: the entries whose text was asked for; those not in `read` are gone.
         """
         for key in step.fresh:
             self.known.pop(key, None)
@@ -106,8 +131,8 @@ class Tally:
                     continue
                 known = Known(None, OTHER, self.users.get(key.user, OTHER))
             counted.append(Counted(known, delta))
-            place = (known.class_name, known.role)
-            self.totals[place] = self.totals.get(place, Totals()).plus(delta)
+            labels = (known.class_name, known.role)
+            self.totals[labels] = self.totals.get(labels, Totals()).plus(delta)
         for key in self.known.keys() - poll.readings.keys():
             del self.known[key]
         self.resets += step.resets
@@ -119,15 +144,19 @@ class Tally:
 def recognise(
     texts: Mapping[Key, StatementText], deployment: Deployment, *, show: bool
 ) -> dict[Key, Known]:
-    """Sort statements into classes; takes a millisecond for each, and the stack of the parser."""
+    """Return the statement of each text; `show` says whether to keep what may be shown of it.
+
+    Takes about a millisecond per text.
+    """
     found: dict[Key, Known] = {}
     for key, text in texts.items():
-        class_name, how, ambiguous = classify(text.text, deployment.classes)
+        statement = parse_statement(text.text)
+        class_name, how, ambiguous = classify(statement, deployment.classes)
         found[key] = Known(
-            identity(text.text),
+            statement.identity if statement else None,
             class_name,
             role_label(text.role, deployment.statement_roles),
-            display_text(text.text) if show else None,
+            display_text(statement) if show and statement else None,
             "ambiguous" if ambiguous else how,
         )
     return found
@@ -136,15 +165,15 @@ def recognise(
 def slow(
     counted: Iterable[Counted], classes: Iterable[str], threshold_seconds: float
 ) -> dict[str, int]:
-    """Return for each class how many statements took longer than the threshold on average.
+    """Return the number of statements of each class whose mean call took longer than a threshold.
 
-    A statement that runs as several roles is one.
+    A statement that runs as several roles counts once.
     """
     sums: dict[tuple[str, str | None], tuple[int, float]] = {}
     for known, delta in counted:
-        place = (known.class_name, known.identity)
-        calls, seconds = sums.get(place, (0, 0.0))
-        sums[place] = (calls + delta.calls, seconds + delta.seconds)
+        statement = (known.class_name, known.identity)
+        calls, seconds = sums.get(statement, (0, 0.0))
+        sums[statement] = (calls + delta.calls, seconds + delta.seconds)
     found = dict.fromkeys(classes, 0)
     for (class_name, _), (calls, seconds) in sums.items():
         if seconds > threshold_seconds * calls:
@@ -153,7 +182,7 @@ def slow(
 
 
 def changed(before: Poll | None, after: Poll) -> tuple[set[Key], set[Key]]:
-    """Return the entries that are not as they were, and those that are gone."""
+    """Return the entries that differ between two polls, and those that are gone."""
     if before is None:
         return set(after.readings), set()
     old, new = before.readings, after.readings

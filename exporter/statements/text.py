@@ -1,71 +1,100 @@
-"""What a statement is called by, and what of it may be shown.
+"""Statements as PostgreSQL's parser sees them: how each is named, and what of it may be shown.
 
-pg_stat_statements itself replaces most literals, but not all of them: a prepared statement that is
-executed after a reset comes in with its raw text, and utility statements often do. So everything
-is normalised again here.
+pg_stat_statements replaces most literals by parameters, but not all: the text of a prepared
+statement that runs after a reset, and of many utility statements, is raw.
 """
 
-import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
 
-from exporter.statements.tokens import (
-    BEFORE_A_VALUE,
-    identifier,
-    is_certain,
-    is_hidden,
-    tokens,
-)
+import pgparse
 
-ALGORITHM = "tok-1"
-"""Name of the normalisation behind `identity`; another one needs another name."""
+from exporter.parser import GAP, SqlError, parse_sql
+
+ALGORITHM = "pg_query-17"
+"""How statements are named: by the fingerprint of libpg_query 17."""
 
 SHOWN_CHARACTERS = 200
-"""The longest text that is shown."""
+"""The longest text that is shown, in characters."""
 
-_SHOWN = frozenset(("select", "insert", "update", "delete", "merge", "with"))
-# An opening parenthesis belongs to the word before it, as in count(*), unless it is one of these.
-_STANDS_ALONE = BEFORE_A_VALUE | frozenset(
-    ("as", "conflict", "filter", "join", "lateral", "over", "within")
+_HIDDEN = "<insufficient privilege>"  # the text of an entry that the role may not see
+_SHOWN = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"))
+
+# A normalised text, piece by piece. A quote or a dollar sign that is none of these begins a literal
+# that normalisation has left, as in CYCLE and JSON_TABLE.
+_PIECE = re.compile(
+    rf"""
+      (?P<name>    "(?:[^"]|"")*" | [^\W\d][\w$]* )
+    | (?P<space>   {GAP}+ )
+    | (?P<literal> (?: \$\d+ | \.?\d[\w.]* ) (?:\s*,\s*\$\d+)* )
+    | (?P<sign>    (?!--|/\*|\*/) [^\w\s"'$\\] )
+    """,
+    re.VERBOSE | re.DOTALL,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedStatement:
+    """A statement that the parser takes.
+
+    `identity` is its fingerprint, 16 hexadecimal digits. Unlike `queryid` it does not depend on
+    OIDs. It does not tell apart what one place in an application may send: other literals, casts of
+    them, more values in a list or rows in VALUES, other output names, another order of columns,
+    conditions or arguments, and relations that differ by a number of two or more digits, as daily
+    partitions do. `trees` are as `exporter.parser.parse_sql` returns them.
+    """
+
+    text: str
+    trees: list[dict[str, Any]]
+    identity: str
+
+
+def parse_statement(text: str | None) -> ParsedStatement | None:
+    """Return the statement in a text of pg_stat_statements.
+
+    None where there is none: the text is NULL, hidden or a comment, or the parser does not take it,
+    as when it is cut off.
+    """
+    if text is None or text == _HIDDEN:
+        return None
+    try:
+        trees = parse_sql(text)
+    except SqlError:
+        return None
+    return ParsedStatement(text, trees, pgparse.fingerprint(text)) if trees else None
 
 
 def identity(text: str | None) -> str | None:
-    """Return the name of a statement: the SHA-256, in hexadecimal, of its normalised text.
-
-    It is the same whatever the case, the white space, the comments, the literals and the number
-    of values in a list, and does not depend on the objects' OIDs as `queryid` does. None where
-    there is no text to go by: NULL, hidden, or nothing but comments.
-    """
-    normalised = " ".join(tokens(text))
-    if not normalised:
-        return None
-    return hashlib.sha256(normalised.encode(errors="backslashreplace")).hexdigest()
+    """Return the name of the statement in a text, or None where there is none."""
+    statement = parse_statement(text)
+    return statement.identity if statement else None
 
 
-def display_text(text: str | None) -> str | None:
-    """Return the normalised text as it may be shown to anybody: without a single literal.
+def display_text(statement: ParsedStatement) -> str | None:
+    """Return the text as anybody may see it: `?` for each literal or list of them, no comment.
 
     At most `SHOWN_CHARACTERS` long. None for anything but SELECT, INSERT, UPDATE, DELETE, MERGE
-    and WITH, and wherever it is not certain what is a literal (`is_certain`).
+    and WITH, and wherever it is not certain what is a literal.
     """
-    if is_hidden(text) or not is_certain(text):
+    if len(statement.trees) != 1:
         return None
-    words = tokens(text)
-    first = next((word for word in words if word != "("), "")
-    if first not in _SHOWN:
+    ((kind, tree),) = statement.trees[0]["stmt"].items()
+    if kind not in _SHOWN or "valuesLists" in tree:
         return None
-    shown = _join(words)
+    if "\\'" in statement.text:  # with standard_conforming_strings = off, this ends no string
+        return None
+    shown = ""
+    text = pgparse.normalize(statement.text)
+    position = 0
+    while position < len(text) and len(shown) <= SHOWN_CHARACTERS:
+        piece = _PIECE.match(text, position)
+        if piece is None:
+            return None
+        position = piece.end()
+        if piece.lastgroup == "space":
+            shown += " " if shown and text[position : position + 1] not in ("", ")") else ""
+        else:
+            shown += "?" if piece.lastgroup == "literal" else piece[0]
+    shown = shown.rstrip("; ")
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
-
-
-def _join(words: list[str]) -> str:
-    parts: list[str] = []
-    before = ""
-    for word in words:
-        tight = (
-            word in (",", ")", "]", "[", ".", "::", ";")
-            or before in ("(", "[", ".", "::", "")
-            or (word == "(" and identifier(before) is not None and before not in _STANDS_ALONE)
-        )
-        parts.append(word if tight else f" {word}")
-        before = word
-    return "".join(parts)

@@ -1,4 +1,4 @@
-"""Go, no-go, or not to be told yet: the verdict, and everything that it rests on."""
+"""The verdict, go, no-go or inconclusive, and everything that it rests on."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Tracked
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
-from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.first_week import DayCheck, Record, week
-from exporter.verdict.look import look, matching
-from exporter.verdict.outcome import Outcome
+from exporter.deployment.records import Outcome, Record
+from exporter.verdict.evidence import Before, Evidence, matching, trusted_series
+from exporter.verdict.first_week import DayCheck, week
 from exporter.verdict.results import CriterionResult, judge_by_hand, judge_criterion
 
 
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """A phase that is to blame, and what it means to roll it back."""
+    """A phase to blame, and what it means to roll it back."""
 
     phase: str
     title: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that is said of the deployment at the Unix time `at`."""
+    """Everything that is known of the deployment at the Unix time `at`."""
 
     database: str
     title: str
@@ -60,9 +60,9 @@ class Assessment:
 
     @property
     def verdict(self) -> Verdict:
-        """Go if every criterion passes, no-go if any fails or anybody has refused a sign-off.
+        """Go if every criterion passes; no-go if one fails or a sign-off was refused.
 
-        A sign-off that is not given holds nothing up: people look at the verdict to give it.
+        A sign-off that is still to be given does not count: people read the verdict to give it.
         """
         outcomes = [each.outcome for each in self.criteria]
         if Outcome.FAIL in [*outcomes, *(each.outcome for each in self.sign_offs)]:
@@ -82,16 +82,16 @@ def assess(
     deployment: Deployment,
     records: Mapping[str, Record],
     evidence: Evidence,
-    hour_seconds: float = 3600.0,
+    clock: Clock = Clock(),
 ) -> Assessment:
-    """Judge the deployment on what is known; nothing else is asked, and nothing is changed.
+    """Judge the deployment by the evidence, and by nothing else.
 
     Args:
         database: the name of the database.
         deployment: by what it is judged.
         records: what the first week has recorded so far; see `first_week.new_records`.
         evidence: what is known.
-        hour_seconds: how long an hour is, which a rehearsal shortens.
+        clock: with the length of a day.
     """
     criteria = {
         name: judge_criterion(name, criterion, evidence)
@@ -115,14 +115,14 @@ def assess(
         evidence.before,
         tuple(criteria.values()),
         sign_offs,
-        week(deployment, criteria, records, evidence, hour_seconds),
+        week(deployment, criteria, records, evidence, clock),
         _blamed(deployment, criteria),
         tuple(_row(tracked, evidence) for tracked in deployment.tracked),
     )
 
 
 def _blamed(deployment: Deployment, criteria: Mapping[str, CriterionResult]) -> tuple[Blamed, ...]:
-    """Return the phases to blame, the last one first: so they would be rolled back."""
+    """Return the phases to blame, the last one first: the order in which they are rolled back."""
     named = {
         phase
         for each in criteria.values()
@@ -147,7 +147,7 @@ def _row(tracked: Tracked, evidence: Evidence) -> Row:
         before, after = change.expected_seconds / change.calls, change.seconds / change.calls
         return Row(tracked.title, before, after, is_time=True)
     metric = tracked.metric or ""
-    now = look(metric, tracked.labels, 0.0, evidence)
+    now = trusted_series(metric, tracked.labels, 0.0, evidence)
     is_known = evidence.deployed.is_complete and not now.doubts
     remembered = evidence.before.gauges.get(metric, {}) if evidence.before else {}
     then = matching(now.label_names, remembered, tracked.labels)

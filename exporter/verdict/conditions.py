@@ -1,19 +1,19 @@
-"""One condition against what is known now: it holds, it does not, or nobody can tell."""
+"""Judges one condition: it holds, it does not, or it is not known."""
 
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
-from exporter.verdict.evidence import Evidence
-from exporter.verdict.look import Labels, Look, look, matching
-from exporter.verdict.outcome import Outcome, verdict_of
+from exporter.deployment.records import Outcome
+from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, matching, trusted_series
+from exporter.verdict.outcome import verdict_of
 from exporter.wording import age, listed, moment, number, selector, series_name, share
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionResult:
-    """What became of one condition, and the line that says why."""
+    """The outcome of one condition, and the line that says why."""
 
     outcome: Outcome
     evidence: str
@@ -22,7 +22,7 @@ class ConditionResult:
 
 
 class _Bound(NamedTuple):
-    """Between what a value has to be, and how to say so."""
+    """The limits of a value, and how to say them."""
 
     least: float
     most: float
@@ -37,19 +37,19 @@ class _Bound(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """The value of a series, what it has to be, and the series as it is told."""
+    """The value of a series, its limits, and the series with its value as text."""
 
     labels: Labels
     value: float
     bound: _Bound
-    told: str
+    text: str
 
 
 def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     """Judge a condition.
 
-    No data is neither pass nor fail: it is inconclusive before its phase is applied, on a value
-    that was looked at before, without an answer of the query, and without a series.
+    Without data it is neither pass nor fail but inconclusive: before its phase is applied, with a
+    value that was read before that, without an answer of the query, and without a series.
 
     Args:
         condition: what must hold.
@@ -67,7 +67,7 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
 
 
 def _waits_for(phase: str, evidence: Evidence) -> str | None:
-    """Return what has to happen before anything of the phase can be judged."""
+    """Return what has to happen before the phase can be judged, if anything."""
     deployed = evidence.deployed
     if phase != ALL:
         seen = deployed.phases.get(phase)
@@ -80,12 +80,12 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
         if deployed.has_begun is None:
             return "it is not known whether the deployment has begun"
         return "the deployment has not begun"
-    # What was begun and left unfinished is judged as it stands, once it had its time.
+    # A deployment that was begun and left unfinished is judged as it is, after the warm-up.
     return "the deployment is under way" if deployed.is_warming_up(evidence.now) else None
 
 
 def _applied_at(phase: str, evidence: Evidence) -> float:
-    """Return when the phase was applied; 0 if that was before anybody looked."""
+    """Return when the phase was applied, as a Unix time; 0 if that was before the first look."""
     phases = evidence.deployed.phases
     concerned = phases.values() if phase == ALL else [phases[phase]]
     return max((seen.at for seen in concerned if seen.at is not None), default=0.0)
@@ -114,12 +114,12 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
 def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     metric = condition.metric or ""
     since = _applied_at(phase, evidence)
-    found = look(metric, condition.labels, since, evidence)
+    found = trusted_series(metric, condition.labels, since, evidence)
     if condition.sum:
         if found.doubts:
             return ConditionResult(Outcome.INCONCLUSIVE, listed(found.doubts))
         metric = f"the sum of {selector(metric, condition.labels)}"
-        found = Look((), {(): math.fsum(found.series.values())}, ())
+        found = TrustedSeries((), {(): math.fsum(found.series.values())}, ())
     doubts = [*found.doubts, *_gone(condition, found, evidence)]
     seen: list[_Seen] = []
     missed: list[_Seen] = []
@@ -133,11 +133,11 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Condi
         (seen if bound.holds(value) else missed).append(each)
     missed.sort(key=lambda each: (-each.bound.miss(each.value), each.labels))
     if missed and condition.newer_than is None:
-        text = listed([f"{each.told}, expected {each.bound.text}" for each in missed])
+        text = listed([f"{each.text}, expected {each.bound.text}" for each in missed])
         return ConditionResult(
             Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence)
         )
-    doubts.extend(f"{each.told}, too old to prove anything" for each in missed)
+    doubts.extend(f"{each.text}, too old to prove anything" for each in missed)
     if doubts:
         return ConditionResult(Outcome.INCONCLUSIVE, listed(doubts))
     return ConditionResult(Outcome.PASS, _all_hold(condition, metric, seen))
@@ -151,16 +151,16 @@ def _told(condition: Condition, value: float, now: float) -> str:
 
 def _all_hold(condition: Condition, metric: str, seen: list[_Seen]) -> str:
     if len(seen) == 1 or condition.newer_than is not None:
-        return listed([each.told for each in seen])
+        return listed([each.text for each in seen])
     least, most = min(each.value for each in seen), max(each.value for each in seen)
     values = number(least) if least == most else f"between {number(least)} and {number(most)}"
     return f"{selector(metric, condition.labels)} is {values} in all {len(seen)} series"
 
 
 def _blamed_by_series(
-    phase: str, found: Look, missed: list[_Seen], evidence: Evidence
+    phase: str, found: TrustedSeries, missed: list[_Seen], evidence: Evidence
 ) -> tuple[str, ...]:
-    """Return the phase or, if that is all of them, those that the failing series name."""
+    """Return the phase or, for all phases, those that the failing series name."""
     if phase != ALL or "phase" not in found.label_names:
         return _blamed(phase)
     index = found.label_names.index("phase")
@@ -169,7 +169,7 @@ def _blamed_by_series(
 
 
 def _bound(condition: Condition, labels: Labels, since: float, evidence: Evidence) -> _Bound | str:
-    """Return between what the value of a series has to be, or why that is not known."""
+    """Return the limits of a series, or why they are not known."""
     kind, against = condition.comparison
     if kind == "newer_than":
         return _Bound(evidence.now - float(against), math.inf, "")
@@ -205,12 +205,12 @@ def _value_before(condition: Condition, labels: Labels, evidence: Evidence) -> f
 
 
 def _value_of(metric: str, since: float, evidence: Evidence) -> float | str:
-    found = look(metric, {}, since, evidence)
+    found = trusted_series(metric, {}, since, evidence)
     return found.series.get((), "; ".join(found.doubts))
 
 
-def _gone(condition: Condition, found: Look, evidence: Evidence) -> list[str]:
-    """Say which series the baseline has and which are not there now, where that is compared."""
+def _gone(condition: Condition, found: TrustedSeries, evidence: Evidence) -> list[str]:
+    """Return a line for each series of the baseline that is missing now, where that is compared."""
     if condition.comparison.against != BASELINE or condition.sum or found.doubts:
         return []
     return [
@@ -225,5 +225,5 @@ def _series_before(condition: Condition, evidence: Evidence) -> dict[Labels, flo
     metric = condition.metric or ""
     if evidence.before is None:
         return {}
-    names = evidence.board.metrics[metric].labels
+    names = evidence.snapshots.metrics[metric].labels
     return matching(names, evidence.before.gauges.get(metric, {}), condition.labels)

@@ -1,13 +1,25 @@
-"""All that a verdict rests on, gathered at one moment."""
+"""Everything that a verdict rests on, gathered at one moment, and what of it can be trusted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
-from exporter.collect.snapshot import Samples
+from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import ClassResult
+from exporter.comparison.comparison import ClassResult, ClassRole
+from exporter.comparison.rule import Sums
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
+from exporter.redaction import redact
+from exporter.wording import one_line, series_name
+
+SETTLE_SECONDS = 5.0
+"""A value that was read so soon after a phase may have been asked for before it: a run may begin
+before the phase is applied and end after it, and clocks differ."""
+
+Labels = tuple[str, ...]
+Wanted = Mapping[str, tuple[str, ...]]
+"""The accepted values of each label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +38,88 @@ class Evidence:
 
     now: float
     ticks: float
-    board: SnapshotStore
+    snapshots: SnapshotStore
     deployed: DeploymentProgress
     before: Before | None = None
     """None without a baseline."""
     classes: Mapping[str, ClassResult] = field(default_factory=dict)
+    """How each class compares since the deployment."""
     sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
+    matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
+    """Everything that was compared with the baseline so far; grows only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedSeries:
+    """The series that can be trusted, and a line for each that cannot, which says why."""
+
+    label_names: tuple[str, ...]
+    series: dict[Labels, float]
+    doubts: tuple[str, ...]
+
+
+def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> TrustedSeries:
+    """Return the series of a metric that match.
+
+    Where `wanted` names every label, each of the series that it names has to be there; else there
+    has to be one at least, and every query that feeds the metric must have answered, for it could
+    hold more.
+
+    Args:
+        metric: its name.
+        wanted: accepted values by label; a label that is not named may have any.
+        since: Unix time; what was read before does not count.
+        evidence: what is known.
+    """
+    known = evidence.snapshots.metrics.get(metric)
+    if known is None:
+        return TrustedSeries((), {}, (f"{metric}: no query feeds it",))
+    series: dict[Labels, float] = {}
+    unanswered = []
+    for snapshot in evidence.snapshots.of_metric(metric):
+        reason = _distrust(snapshot, since, evidence.ticks)
+        if reason:
+            unanswered.append(f"query {snapshot.query} {reason}")
+        else:
+            samples = snapshot.fresh_samples(evidence.ticks).get(metric, {})
+            series.update(matching(known.labels, samples, wanted))
+    if wanted.keys() == set(known.labels):
+        why = "; ".join(unanswered) or "there is no such series"
+        doubts = [
+            f"{series_name(metric, known.labels, labels)}: {why}"
+            for labels in product(*(wanted[name] for name in known.labels))
+            if labels not in series
+        ]
+    else:
+        doubts = [f"{metric}: {each}" for each in unanswered]
+        if not series and not doubts:
+            doubts.append(f"{metric}: no series matches")
+    return TrustedSeries(known.labels, series, tuple(doubts))
+
+
+def matching(
+    label_names: tuple[str, ...], series: Mapping[Labels, float], wanted: Wanted
+) -> dict[Labels, float]:
+    """Return the series of a metric whose labels have accepted values."""
+    return {
+        labels: value
+        for labels, value in series.items()
+        if all(
+            label in wanted.get(name, (label,))
+            for name, label in zip(label_names, labels, strict=True)
+        )
+    }
+
+
+def _distrust(snapshot: Snapshot, since: float, ticks: float) -> str | None:
+    """Return why what a query said does not count, if it does not."""
+    if snapshot.state is None:
+        return "has not run yet"
+    if not snapshot.state.is_success:
+        detail = one_line(redact(snapshot.detail))
+        return f"is {snapshot.state}" + (f" ({detail})" if detail else "")
+    if ticks > snapshot.expires:
+        return "has not answered for too long"
+    if since and (snapshot.last_success_at or 0.0) < since + SETTLE_SECONDS:
+        return "has not looked since the phase was applied"
+    return None

@@ -1,41 +1,23 @@
-"""The first week: each check is answered once, on its day, and the answer is kept."""
+"""The first week: each check is answered once, on its day, and its record is kept."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Check
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
-from exporter.deployment.sign_offs import UnixTime
-from exporter.state import StateStore
+from exporter.deployment.records import Outcome, Record
 from exporter.verdict.conditions import ConditionResult
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import CriterionResult, judge_check, worst
 from exporter.wording import listed, moment
-
-HOURS_OF_A_DAY = 24
-
-_log = structlog.get_logger(__name__)
-
-
-class Record(BaseModel):
-    """The answer to a check, as it was at the Unix time `at`."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-    outcome: Outcome
-    evidence: str
-    at: UnixTime
 
 
 @dataclass(frozen=True, slots=True)
 class DayCheck:
-    """A check, and its answer; `outcome` is None while that is still to come."""
+    """A check, and its answer; `outcome` is None until there is one."""
 
     day: int
     day_title: str
@@ -58,21 +40,21 @@ def week(
     criteria: Mapping[str, CriterionResult],
     records: Mapping[str, Record],
     evidence: Evidence,
-    hour_seconds: float = 3600.0,
+    clock: Clock = Clock(),
 ) -> tuple[DayCheck, ...]:
     """Return every check of the first week with its answer, in the order of the days.
 
-    Day N begins N - 1 days after the deployment, the first when the database is warm. From then on
-    a check waits for its first answer, pass or fail, and is inconclusive if the day ends without.
-    What people judge may also be signed later.
+    Day N begins N - 1 days after the deployment, the first one after the warm-up. Then a check
+    waits for its first answer, pass or fail, and is inconclusive if the day ends without one. What
+    people judge may also be signed later.
 
     Args:
         deployment: its first week is the plan.
-        criteria: what became of them, by name.
-        records: what was answered earlier. A record from before the day of its check is one of an
-            earlier deployment, and does not count.
+        criteria: their results, by name.
+        records: the earlier answers. A record from before the day of its check is of an earlier
+            deployment, and does not count.
         evidence: what is known.
-        hour_seconds: how long an hour is, which a rehearsal shortens.
+        clock: with the length of a day.
     """
     return tuple(
         _answer(
@@ -80,7 +62,7 @@ def week(
                 number, day.title, name, check.title, is_manual=check.manual, note=check.note or ""
             ),
             check,
-            _span(number, evidence.deployed, hour_seconds),
+            _span(number, evidence.deployed, clock),
             criteria,
             records.get(name),
             evidence,
@@ -100,41 +82,17 @@ def new_records(checks: Iterable[DayCheck], records: Mapping[str, Record]) -> di
     return {name: record for name, record in answered.items() if records.get(name) != record}
 
 
-def load_records(store: StateStore, database: str, deployment: Deployment) -> dict[str, Record]:
-    """Return what is recorded of a deployment; what cannot be read is told and left out."""
-    found: dict[str, Record] = {}
-    for name, content in store.load(database, topic(deployment)).items():
-        try:
-            found[name] = Record.model_validate_json(content)
-        except ValidationError:
-            _log.error("a record of the first week cannot be read; it is made anew", name=name)
-    return found
-
-
-def save_records(
-    store: StateStore, database: str, deployment: Deployment, new: Mapping[str, Record]
-) -> bool:
-    """Write new records; return whether they are written."""
-    written = {name: record.model_dump_json() for name, record in new.items()}
-    return store.save(database, topic(deployment), written)
-
-
-def topic(deployment: Deployment) -> str:
-    """Return where the state keeps them, each under its name."""
-    return f"first week of {deployment.name}"
-
-
-def _span(day: int, deployed: DeploymentProgress, hour_seconds: float) -> _Span | None:
-    """Return from when to when the day goes; the first begins when the database is warm."""
+def _span(day: int, deployed: DeploymentProgress, clock: Clock) -> _Span | None:
+    """Return when a day begins and ends; the first one begins after the warm-up."""
     if not deployed.is_complete or deployed.ended_at is None:
         return None
-    day_seconds = HOURS_OF_A_DAY * hour_seconds
+    day_seconds = clock.day_seconds
     begins = max(deployed.ended_at + (day - 1) * day_seconds, deployed.settled_at or 0.0)
     return _Span(begins, max(deployed.ended_at + day * day_seconds, begins))
 
 
-def _told(findings: tuple[ConditionResult, ...], outcome: Outcome) -> str:
-    """Return the evidence that decides."""
+def _deciding(findings: tuple[ConditionResult, ...], outcome: Outcome) -> str:
+    """Return the evidence that decided."""
     return listed([each.evidence for each in findings if each.outcome is outcome])
 
 
@@ -153,7 +111,7 @@ def _answer(
         return replace(pending, evidence=_not_due(pending.day, span, evidence.deployed))
     findings = judge_check(pending.name, check, criteria, evidence)
     outcome = worst(each.outcome for each in findings)
-    text = _told(findings, outcome)
+    text = _deciding(findings, outcome)
     if sign_off:
         return replace(pending, outcome=outcome, evidence=text, at=sign_off.at)
     if span and evidence.now >= span.ends:

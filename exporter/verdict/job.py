@@ -1,62 +1,71 @@
-"""Watches the deployment: how far it has come, what it is held against, and what the verdict is."""
+"""Judges the deployment: how far it has come, what it is compared with, and what the verdict is."""
 
 import asyncio
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
 from exporter.baseline.artefact import Baseline
 from exporter.catalog import Catalog, Metric
 from exporter.catalog.own_metrics import own_metrics
+from exporter.clock import Clock
+from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
-from exporter.database.database import Database
-from exporter.database.facts import ServerFacts, read_facts
-from exporter.database.identity import identity_of
-from exporter.database.outcome import RunError, State
-from exporter.deployment.history import MigrationHistory
-from exporter.deployment.sign_offs import load_sign_offs
+from exporter.database.facts import FactsReader, ServerFacts
+from exporter.database.outcome import State
+from exporter.deployment.history import MigrationHistory, applied_migrations
+from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.records import RECORDS
+from exporter.deployment.sign_offs import SIGN_OFFS
 from exporter.learning import metrics as baseline_metrics
+from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
-from exporter.state import StateStore
+from exporter.state import Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.first_week import load_records, new_records, save_records
-from exporter.verdict.trend import History
+from exporter.verdict.first_week import new_records
+from exporter.verdict.trend import Trend
 
 VERDICT_NAME = "verdict"
 VERDICT_INTERVAL_SECONDS = 15.0
 
 _LEAST_INTERVAL_SECONDS = 1.0
-_FACTS_SECONDS = 60.0
 
 
 class VerdictJob:
-    """Judges the deployment again and again, on what is known without asking for more."""
+    """Judges the deployment again and again, by what is known without asking for more."""
 
     def __init__(
         self,
-        database: Database,
-        store: StateStore,
+        facts: FactsReader,
+        people: Scope,
         catalog: Catalog,
-        keeper: BaselineLifecycle,
-        hour_seconds: float,
+        lifecycle: BaselineLifecycle,
+        clock: Clock,
     ) -> None:
-        """Prepare; `hour_seconds` is shorter than 3600 in a rehearsal."""
-        self._database = database
-        self._store = store
+        """Begin without an assessment.
+
+        Args:
+            facts: says which database is judged.
+            people: the scope of what people say of the deployment.
+            catalog: with the deployment.
+            lifecycle: of the baseline; learns from here how far the deployment has come.
+            clock: with the length of an hour.
+        """
+        self._facts = facts
+        self._people = people
         self._catalog = catalog
-        self._keeper = keeper
-        self._hour_seconds = hour_seconds
-        self._tracker = MigrationHistory(store, database.name, catalog.deployment, hour_seconds)
-        self._facts: ServerFacts | None = None
-        self._facts_until = float("-inf")
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._history = MigrationHistory(people, catalog.deployment, clock)
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
-        self.history = History(catalog.deployment.tracked, hour_seconds)
+        self.trend = Trend(catalog.deployment.tracked, clock)
 
     @property
     def name(self) -> str:
@@ -72,81 +81,80 @@ class VerdictJob:
         }
 
     def go_on_from(self, before: Self) -> None:
-        """Go on with the history of one that judges no more, if both track the same numbers."""
+        """Go on with the trend of a job that has ended, if both track the same numbers."""
         if self._catalog.deployment.tracked == before._catalog.deployment.tracked:
-            self.history = before.history
+            self.trend = before.trend
 
-    def job(self, board: SnapshotStore, longest_interval: float | None) -> Job:
-        """Return the judging of what a board shows; `max_interval` may make it more frequent."""
+    def job(self, snapshots: SnapshotStore, longest_interval: float | None) -> Job:
+        """Return the judging as a job; the operator's `max_interval` may make it more frequent."""
         interval = max(
             min(VERDICT_INTERVAL_SECONDS, longest_interval or math.inf), _LEAST_INTERVAL_SECONDS
         )
-        return Job(VERDICT_NAME, self.metrics, interval, partial(self.ask, board))
+        return Job(VERDICT_NAME, self.metrics, interval, partial(self.ask, snapshots))
 
-    async def ask(self, board: SnapshotStore) -> RunResult:
-        """Judge what a board shows.
-
-        Raises:
-            RunError: it is not known yet which database this is.
-        """
-        assessment = await self.assess(board)
-        # In a thread: the keeper may be busy with a poll.
-        of_baseline = await asyncio.to_thread(self._keeper.samples)
-        samples = {
-            **assessment.deployed.samples(assessment.at),
-            **of_baseline,
-            **verdict_metrics.verdict_samples(assessment),
-        }
-        return RunResult(State.OK, samples)
-
-    async def assess(self, board: SnapshotStore) -> Assessment:
-        """Return what is to be said of the deployment by what a board shows.
+    async def ask(self, snapshots: SnapshotStore) -> RunResult:
+        """Judge by what the queries said last.
 
         Raises:
             RunError: it is not known yet which database this is.
         """
-        facts = await self.read_facts()
-        return await asyncio.to_thread(self._assess, facts, board)
+        assessment = await self.assess(snapshots)
+        return RunResult(State.OK, await self._people.store.run(self._samples, assessment))
 
-    async def read_facts(self) -> ServerFacts:
-        """Return which database this is, as it was found out a minute ago at most.
+    async def assess(self, snapshots: SnapshotStore) -> Assessment:
+        """Return everything that is said of the deployment by what the queries said last.
 
         Raises:
-            RunError: it has never been found out, and the question ended in this state.
+            RunError: it is not known yet which database this is.
         """
-        facts = self._facts
-        if facts and time.monotonic() < self._facts_until:
-            return facts
-        try:
-            facts = await read_facts(self._database)
-        except RunError:
-            if facts is None:
-                raise
-            return facts  # a database that is away is still that one
-        self._facts, self._facts_until = facts, time.monotonic() + _FACTS_SECONDS
-        return facts
+        run = self._people.store.run
+        # Read after the queries, so that their answers are of this database, or of the one before.
+        facts = await self._facts.read(max_age_seconds=0.0)
+        progress, draft = await run(self._follow, facts, snapshots)
+        if draft:
+            with suppress(UnreadableError):  # the hours are worth waiting for
+                baseline = await asyncio.to_thread(draft)
+                await run(self._lifecycle.freeze, facts, baseline)
+        return await run(self._judge, progress, snapshots)
 
-    def _assess(self, facts: ServerFacts, board: SnapshotStore) -> Assessment:
-        now, ticks = time.time(), time.monotonic()
-        name, deployment = self._database.name, self._catalog.deployment
-        seen = self._tracker.look(identity_of(facts), board)
-        self._keeper.on_progress(facts, seen, board)
+    # Below, on the worker of the state.
+
+    def _follow(
+        self, facts: ServerFacts, snapshots: SnapshotStore
+    ) -> tuple[DeploymentProgress, Callable[[], Baseline] | None]:
+        """Find out how far the deployment has come, and let the lifecycle of the baseline know."""
+        migrations = applied_migrations(snapshots, self._clock)
+        if migrations.read_at <= self._facts.changed_at:  # of another database
+            migrations = replace(migrations, written=None)
+        seen = self._history.record(facts.identity, migrations)
+        return seen, self._lifecycle.on_progress(facts, seen, snapshots, migrations.read_at)
+
+    def _judge(self, seen: DeploymentProgress, snapshots: SnapshotStore) -> Assessment:
+        deployment = self._catalog.deployment
         evidence = Evidence(
-            now,
-            ticks,
-            board,
+            self._clock.now(),
+            self._clock.monotonic(),
+            snapshots,
             seen,
-            _before(self._keeper.baseline, self._catalog),
-            self._keeper.changes(),
-            load_sign_offs(self._store, name, deployment),
+            _before(self._lifecycle.status.baseline, self._catalog),
+            self._lifecycle.changes(),
+            SIGN_OFFS.load(self._people),
+            self._lifecycle.matched(),
         )
-        self.history.take(evidence)
-        records = load_records(self._store, name, deployment)
-        assessment = assess(name, deployment, records, evidence, self._hour_seconds)
+        self.trend.record(evidence)
+        records = RECORDS.load(self._people)
+        assessment = assess(self._people.database, deployment, records, evidence, self._clock)
         if new := new_records(assessment.week, records):
-            save_records(self._store, name, deployment, new)
+            RECORDS.save(self._people, new)
         self.assessment = assessment
         return assessment
+
+    def _samples(self, assessment: Assessment) -> Samples:
+        return {
+            **assessment.deployed.samples(assessment.at),
+            **self._lifecycle.samples(),
+            **verdict_metrics.verdict_samples(assessment),
+        }
 
 
 def _before(baseline: Baseline | None, catalog: Catalog) -> Before | None:

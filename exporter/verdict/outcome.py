@@ -1,6 +1,5 @@
-"""What can be said: pass, fail, or nothing yet; and what the decision rule says of a class."""
+"""What the decision rule says of a class: pass, fail, or nothing yet."""
 
-from enum import StrEnum, auto
 from typing import NamedTuple
 
 from exporter.comparison.rule import (
@@ -12,18 +11,11 @@ from exporter.comparison.rule import (
     SLOWER,
     Change,
 )
-
-
-class Outcome(StrEnum):
-    """What can be said of a deployment, or of a part of it."""
-
-    PASS = auto()
-    FAIL = auto()
-    INCONCLUSIVE = auto()
+from exporter.deployment.records import Outcome
 
 
 class Judgement(NamedTuple):
-    """An outcome, and why, in a few words for whoever decides."""
+    """An outcome, and why, in a few words."""
 
     outcome: Outcome
     reason: str

@@ -1,19 +1,19 @@
-"""A criterion, a check or a sign-off with what became of it."""
+"""Judges criteria, checks and sign-offs, condition by condition."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.catalog.criteria import ALL, Check, Criterion
+from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import Outcome
 from exporter.wording import moment
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionResult:
-    """What was judged, and a finding for each thing that had to hold."""
+    """A criterion or sign-off, and the result of each of its conditions."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ class CriterionResult:
         return worst(finding.outcome for finding in self.findings)
 
     def worst_first(self) -> list[ConditionResult]:
-        """Return the findings, the failed ones first and those that hold last."""
+        """Return the findings: failed ones, then inconclusive ones, then those that hold."""
         order = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
         return sorted(self.findings, key=lambda finding: order.index(finding.outcome))
 
@@ -43,7 +43,7 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
-    """Judge a criterion on what is known, or by what a person has said."""
+    """Judge a criterion by its conditions, or by what a person has said."""
     if criterion.manual:
         finding = judge_by_hand(name, criterion.phase, evidence.sign_offs.get(name))
         findings: tuple[ConditionResult, ...] = (finding,)
@@ -70,7 +70,7 @@ def judge_check(
 
 
 def judge_by_hand(name: str, phase: str, sign_off: SignOff | None) -> ConditionResult:
-    """Return what a person has said, or that nobody has."""
+    """Return what a person has said, or that it is not signed yet."""
     if sign_off is None:
         return ConditionResult(
             Outcome.INCONCLUSIVE, f"not signed yet: loom-exporter sign-off {name} --by NAME"

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exporter.catalog.criteria import Tracked
-from exporter.verdict.evidence import Evidence
-from exporter.verdict.look import Wanted, look
+from exporter.clock import Clock
+from exporter.verdict.evidence import Evidence, trusted_series
 
 MOST_POINTS = 1440
-"""A day, at one point a minute; in a rehearsal the last so many looks."""
-
-_ACTUAL = "loom_statement_matched_exec_seconds_total"
-_EXPECTED = "loom_statement_expected_exec_seconds_total"
+"""A day, at one point a minute; in a rehearsal as many of the last assessments."""
 
 _RATIO_POINTS = 15
-"""Actual over expected time is taken over so many points, a quarter of an hour: over one minute,
-there are so few calls that one would see nothing but noise."""
+"""Actual over expected time is taken over as many points, a quarter of an hour: one minute has so
+few calls that one would see nothing but noise."""
 
 
 class Point(NamedTuple):
-    """One look: `at` is a Unix time, `values` are those of the tracked numbers, in their order.
+    """The values of the tracked numbers, in their order, at the Unix time `at`.
 
     None where a number was not known. Of a class, the number is actual over expected time.
     """
@@ -37,22 +34,22 @@ class _Times(NamedTuple):
     expected: float
 
 
-class History:
+class Trend:
     """One point a minute, for a day. One thread writes; any may read `points`."""
 
-    def __init__(self, tracked: Sequence[Tracked], hour_seconds: float) -> None:
-        """Begin without a point; `hour_seconds` is shorter than 3600 in a rehearsal."""
+    def __init__(self, tracked: Sequence[Tracked], clock: Clock) -> None:
+        """Begin without a point."""
         self._tracked = tracked
-        self._minute_seconds = hour_seconds / 60
+        self._clock = clock
         self._times: deque[dict[str, _Times]] = deque(maxlen=_RATIO_POINTS + 1)
         self.points: tuple[Point, ...] = ()
         """The oldest first. Replaced as a whole, so that a reader has one that stays as it is."""
 
-    def take(self, evidence: Evidence) -> None:
-        """Take in what is known now, once a minute; what is taken oftener is left out."""
+    def record(self, evidence: Evidence) -> None:
+        """Add a point of what is known now, once a minute; more than that is left out."""
         now = evidence.now
-        minute = now // self._minute_seconds
-        if self.points and minute == self.points[-1].at // self._minute_seconds:
+        minute = now // self._clock.minute_seconds
+        if self.points and minute == self.points[-1].at // self._clock.minute_seconds:
             return
         names = {tracked.class_name for tracked in self._tracked if tracked.class_name}
         times = {name: _times(name, evidence) for name in names}
@@ -64,7 +61,8 @@ class History:
 
     def _value(self, tracked: Tracked, evidence: Evidence) -> float | None:
         if tracked.class_name is None:
-            return _sum(tracked.metric or "", tracked.labels, evidence)
+            found = trusted_series(tracked.metric or "", tracked.labels, 0.0, evidence)
+            return None if found.doubts else math.fsum(found.series.values())
         known = [times[tracked.class_name] for times in self._times if tracked.class_name in times]
         if not known or tracked.class_name not in self._times[-1]:
             return None
@@ -73,11 +71,10 @@ class History:
 
 
 def _times(class_name: str, evidence: Evidence) -> _Times | None:
-    wanted = {"class": (class_name,)}
-    actual, expected = (_sum(metric, wanted, evidence) for metric in (_ACTUAL, _EXPECTED))
-    return None if actual is None or expected is None else _Times(actual, expected)
-
-
-def _sum(metric: str, wanted: Wanted, evidence: Evidence) -> float | None:
-    found = look(metric, wanted, 0.0, evidence)
-    return None if found.doubts else math.fsum(found.series.values())
+    """Return the times of a class, all its roles together; None where nothing is compared."""
+    sums = [each for (name, _), each in evidence.matched.items() if name == class_name]
+    if not sums:
+        return None
+    return _Times(
+        math.fsum(each.seconds for each in sums), math.fsum(each.expected_seconds for each in sums)
+    )

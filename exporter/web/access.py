@@ -1,4 +1,4 @@
-"""Who may ask the web server, how often, and with which headers it answers."""
+"""Authentication, rate limit and response headers of the web server."""
 
 import asyncio
 import base64
@@ -17,17 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.web.web_config import RateLimit, WebConfig
 
 _LONGEST_PASSWORD_BYTES = 72
-"""What bcrypt takes of a password; the rest of a longer one makes no difference to it."""
+"""The part of a password that bcrypt uses; it ignores the rest."""
 
-# Of random bytes, which nobody kept.
+# Its salt and digest are random bytes, so no password matches it.
 _NOBODY = "$2b${cost:02d}$vAUrQ53AOMbcBtXH8SzX6.xroqbUDOK8sFOdKswlwe0Oc5JKWzPky"
 
 
 class Access:
-    """An ASGI application around another one, which answers those who are let in.
+    """ASGI middleware that applies the web config, as the exporters of Prometheus do.
 
-    As the exporters of Prometheus do it, but for `open_paths`: a kubelet has no password, and must
-    not find the process dead because somebody else asks too often.
+    `open_paths` are exempt from password and rate limit: a kubelet has no password, and other
+    clients that ask too often must not make it restart the process.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Access:
 
         Args:
             app: the application.
-            config: returns the configuration in force now.
-            open_paths: need no password and are not counted.
+            config: returns the web config in force now.
+            open_paths: paths without password and rate limit.
         """
         self._app = app
         self._config = config
@@ -80,17 +80,17 @@ class Access:
             return False
         user, password = credentials
         hashed = users.get(user, "")
-        # A user's name, hash and password told apart, whatever is in them (CVE-2022-46146); and no
-        # password is kept.
+        # Hexadecimal parts cannot run into each other (CVE-2022-46146). Only this keyed digest of
+        # a password is kept.
         parts = (user.encode("utf-8", "surrogateescape"), hashed.encode(), password)
         text = b":".join(part.hex().encode() for part in parts)
         proof = hashlib.blake2b(text, key=self._key).digest()
         if self._has_proved(user, proof):
             return True
         compared = hashed or nobodys_hash(users)
-        # One at a time, however many ask: each comparison takes a processor for a good while.
+        # One at a time: each comparison occupies a processor for up to seconds.
         async with self._comparing:
-            if self._has_proved(user, proof):  # while we waited
+            if self._has_proved(user, proof):  # another request has, while this one waited
                 return True
             matches = await asyncio.to_thread(bcrypt.checkpw, password, compared.encode())
         if hashed and matches:
@@ -103,22 +103,22 @@ class Access:
 
 
 def nobodys_hash(users: Mapping[str, str]) -> str:
-    """Return what the password of a user whom nobody knows is compared with.
+    """Return a hash to compare the password of an unknown user with.
 
-    It takes as long as for users who are known, so that the time tells nobody who is.
+    It costs as much as the hashes of known users, so that the time does not reveal which exist.
     """
     return _NOBODY.format(cost=max(int(hashed[4:6]) for hashed in users.values()))
 
 
 def next_request_at(now: float, planned: float, limit: RateLimit) -> float | None:
-    """Return when the next request is due after this one; None if this one comes too early.
+    """Return when the next request is due, in seconds; None if this one exceeds the limit.
 
-    A token bucket, told by the time at which it is full again: the generic cell rate algorithm
+    A token bucket, kept as the time at which it will be full: the generic cell rate algorithm
     (ITU-T I.371).
 
     Args:
         now: the time of this request, in seconds.
-        planned: what was returned for the one before.
+        planned: the return value for the request before.
         limit: one request each `interval`, `burst` of them at once.
     """
     due = max(now, planned)

@@ -27,7 +27,7 @@ class Sources:
     board: SnapshotStore
     database: Database
     store: StateStore
-    interval_seconds: dict[str, float]
+    interval_seconds: Mapping[str, float]
     reloads: Sequence[Reloaded[Any]] = ()
 
 
@@ -57,7 +57,8 @@ class QueryCollector(Collector):
         now = time.monotonic()
         for name, metric in self._board.metrics.items():
             series = [
-                snapshot.fresh_samples(now).get(name, {}) for snapshot in self._board.feeders(name)
+                snapshot.fresh_samples(now).get(name, {})
+                for snapshot in self._board.of_metric(name)
             ]
             yield _family(name, metric, series, self._database)
 
@@ -101,7 +102,7 @@ class _StatusCollector(Collector):
 
     def _of_queries(self) -> Samples:
         now = time.monotonic()
-        snapshots = self._sources.board.snapshots()
+        snapshots = self._sources.board.latest()
         states: dict[tuple[str, ...], float] = {}
         for each in snapshots:
             states |= one_hot("loom_exporter_query_state", each.state, each.query)

@@ -63,5 +63,5 @@ class RenderCache(Generic[T]):
     def _next_expiry(self) -> float:
         """Return when the first snapshot becomes too old to be shown (`time.monotonic()`)."""
         now = time.monotonic()
-        expiries = [each.expires for each in self._board.snapshots() if each.expires > now]
+        expiries = [each.expires for each in self._board.latest() if each.expires > now]
         return min([now + KEPT_SECONDS, *expiries])

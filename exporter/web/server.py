@@ -1,27 +1,25 @@
-"""uvicorn inside our own event loop, with the signals left to us."""
+"""The web server: uvicorn in our own event loop, on a socket that is bound before it starts."""
 
 import asyncio
 import contextlib
+import resource
+import signal
 import socket
-import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
-from typing import cast
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from exporter.errors import UsageError
-from exporter.web.tls import latest_context, lets_in
+from exporter.web.connections import Connection, ConnectionLimits, Connections
+from exporter.web.tls import ServerTls
 
 _START_SECONDS = 10.0
 
-_SILENCE_SECONDS = 10.0
-"""How long a client may be connected until it has asked for something, and then for the next thing.
-
-Over TLS it has as long for the handshake, as long after that, and as long to say goodbye.
-"""
+_BACKLOG = 128
+"""Connections that wait to be accepted; asyncio accepts as many at once."""
 
 
 def bind(listen: str) -> socket.socket:
@@ -46,27 +44,45 @@ def bind(listen: str) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, listener: socket.socket, tls: Callable[[], ssl.SSLContext] | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    tls: Callable[[], ServerTls] | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> AsyncIterator[None]:
     """Serve `app` on `listener` until the block ends; the last requests are answered then.
 
     Args:
-        app: what answers.
-        listener: where it is asked.
-        tls: returns the context of each new connection; None for plain HTTP.
+        app: answers the requests.
+        listener: the socket.
+        tls: returns the TLS of each new connection; None for plain HTTP.
+        limits: limits of the connections; by default as many as the descriptors allow.
     """
+    connections = Connections(app, tls, limits or ConnectionLimits(most=_most_connections()))
+    # `Config.http` takes a class of protocols. Ours wraps uvicorn's, which a loaded Config names.
+    parser = uvicorn.Config(connections, http="h11", ws="none", log_config=None)
+    parser.load()
+
+    class Protocol(Connection):
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(connections, parser.http_protocol_class(**arguments))
+
     config = uvicorn.Config(
-        app,
+        connections,
+        http=Protocol,
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
-        http=_Protocol,
+        backlog=_BACKLOG,
     )
-    server = _Server(config, tls)
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     try:
+        with _keeping_signal_handlers():
+            await asyncio.sleep(0)  # uvicorn sets its handlers in the first step of the task
         async with asyncio.timeout(_START_SECONDS):
             while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event
                 await asyncio.sleep(0.01)
@@ -75,68 +91,26 @@ async def serving(
         yield
     finally:
         server.should_exit = True
-        await task
+        connections.abort(only_unready=True)
+        with _keeping_signal_handlers():
+            await task
+        connections.abort()
 
 
-class _Protocol(H11Protocol):
-    """Hangs up on clients that only keep a connection busy: there is one for each descriptor.
-
-    And on those whose certificate has none of the names that are let in.
-    """
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_request()
-        secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if secured and not lets_in(secured):
-            transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._silence.cancel()
-        super().connection_lost(exc)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        # uvicorn waits less long, but for ever once one byte of the next request has come.
-        self._silence.cancel()
-        if not self.transport.is_closing():
-            self._expect_request()
-
-    def _expect_request(self) -> None:
-        self._silence = self.loop.call_later(_SILENCE_SECONDS, self._end_silence)
-
-    def _end_silence(self) -> None:
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None or cycle.response_complete:  # no other request has been read to its head
-            self.transport.close()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, tls: Callable[[], ssl.SSLContext] | None) -> None:
-        super().__init__(config)
-        self._tls = tls
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, as uvicorn does, but with limits to the time that TLS may take."""
-        make_protocol = partial(
-            _Protocol, config=self.config, server_state=self.server_state, app_state={}
-        )
-        loop = asyncio.get_running_loop()
-        limit = _SILENCE_SECONDS if self._tls else None
-        self.servers = [
-            await loop.create_server(
-                make_protocol,
-                sock=sock,
-                ssl=latest_context(self._tls) if self._tls else None,
-                ssl_handshake_timeout=limit,
-                ssl_shutdown_timeout=limit,
-                backlog=self.config.backlog,
-            )
-            for sock in sockets or []
-        ]
-        self.started = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone: the daemon stops its parts in an order of its own."""
+@contextlib.contextmanager
+def _keeping_signal_handlers() -> Iterator[None]:
+    """Undo what uvicorn does to the handlers of signals: the daemon stops its parts in order."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
         yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # uvicorn sets none in another
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
+
+
+def _most_connections() -> int:
+    """Return the limit of connections; most descriptors stay free for the database and files."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    default = ConnectionLimits().most
+    return default if descriptors == resource.RLIM_INFINITY else min(default, descriptors // 4)

@@ -1,13 +1,14 @@
-"""TLS of the web server: each handshake with the certificate that is there now."""
+"""TLS of the web server, from the files of the web config."""
 
+import asyncio
 import ipaddress
 import ssl
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from exporter.errors import UsageError
-from exporter.web.web_config import TlsConfig, WebFile, read_text
+from exporter.web.web_config import TlsConfig, WebFile
+from exporter.yaml_source import YamlError, read_text
 
 _SECTION = "tls_server_config"
 
@@ -20,41 +21,22 @@ _CLIENT_CERTIFICATES = {
 }
 
 
-class ServerContext(ssl.SSLContext):
-    """A context that knows whom it lets in."""
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How a connection is secured, and which clients may connect."""
 
-    allowed_sans: frozenset[str] | None = None
-    """A client's certificate must bear one of these names; None: whatever it bears."""
-
-
-class LatestContext(ssl.SSLContext):
-    """A context that leaves each handshake to the latest one.
-
-    Exchanging the context in the callback of the handshake (`sni_callback`) would exchange the
-    certificate alone, and neither versions nor ciphers nor what is asked of the client.
-    """
-
-    latest: Callable[[], ssl.SSLContext]
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Begin a connection; asyncio calls this for each."""
-        return self.latest().wrap_bio(*args, **kwargs)
+    context: ssl.SSLContext
+    allowed_sans: frozenset[str] | None
+    """Names of which a client's certificate must have one; None: it needs no name."""
 
 
-def latest_context(latest: Callable[[], ssl.SSLContext]) -> LatestContext:
-    """Return a context that asks `latest` for the one of each handshake."""
-    context = LatestContext(ssl.PROTOCOL_TLS_SERVER)
-    context.latest = latest
-    return context
-
-
-def make_context(file: WebFile, config: TlsConfig) -> ServerContext:
-    """Return the context that `config`, the TLS part of `file`, describes.
+def make_tls(file: WebFile, config: TlsConfig) -> ServerTls:
+    """Return the TLS that `config`, the TLS part of `file`, describes.
 
     Raises:
-        UsageError: a file that it names cannot be used; with the line that names it.
+        YamlError: a file that it names cannot be used; with the line that names it.
     """
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
     if config.cipher_suites:
@@ -65,19 +47,17 @@ def make_context(file: WebFile, config: TlsConfig) -> ServerContext:
     if config.client_auth_type != "NoClientCert":
         _load_authorities(context, file, config)
         context.verify_mode = _CLIENT_CERTIFICATES[config.client_auth_type]
-    if config.client_allowed_sans is not None:
-        context.allowed_sans = frozenset(map(_canonical, config.client_allowed_sans))
-    return context
+    names = config.client_allowed_sans
+    return ServerTls(context, None if names is None else frozenset(map(_canonical, names)))
 
 
-def lets_in(connection: ssl.SSLObject) -> bool:
-    """Return whether the client at the other end bears a name that is allowed."""
-    context = connection.context
-    if not isinstance(context, ServerContext) or context.allowed_sans is None:
+def lets_in(tls: ServerTls, connection: asyncio.Transport) -> bool:
+    """Return whether the client of a TLS connection may connect, by the names it has proved."""
+    if tls.allowed_sans is None:
         return True
-    certificate = connection.getpeercert() or {}
-    names: Any = certificate.get("subjectAltName", ())
-    return any(_canonical(name) in context.allowed_sans for _, name in names)
+    certificate = connection.get_extra_info("peercert") or {}
+    names = certificate.get("subjectAltName", ())
+    return any(_canonical(name) in tls.allowed_sans for _, name in names)
 
 
 def _load_certificate(context: ssl.SSLContext, file: WebFile, config: TlsConfig) -> None:
@@ -94,7 +74,7 @@ def _load_certificate(context: ssl.SSLContext, file: WebFile, config: TlsConfig)
             _fail(file, "key_file", f"{config.key_file}: is not the key of {config.cert_file}")
         reason = f"{config.cert_file} and {config.key_file}: no certificate and key in PEM form"
         _fail(file, "cert_file", f"{reason} ({error.reason})")
-    except OSError as error:  # taken away since they were read
+    except OSError as error:  # removed since they were read
         _fail(file, "cert_file", f"{config.cert_file}: cannot be read: {error.strerror}")
 
 
@@ -106,23 +86,23 @@ def _load_authorities(context: ssl.SSLContext, file: WebFile, config: TlsConfig)
         context.load_verify_locations(cadata=text)
     except (ssl.SSLError, TypeError):  # TypeError: not ASCII
         _fail(file, key, f"{config.client_ca_file or 'it'} holds no certificate in PEM form")
-    # An authority is trusted for itself, as in Go, and not only if it is a root.
+    # An intermediate authority is trusted without its root, as in Go.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def _read(file: WebFile, key: str, path: Path) -> str:
     try:
         return read_text(path)
-    except ValueError as error:
-        _fail(file, key, f"{path}: {error}")
+    except YamlError as error:
+        _fail(file, key, str(error))
 
 
 def _fail(file: WebFile, key: str, reason: str) -> NoReturn:
-    raise UsageError(str(file.document.error((_SECTION, key), reason)))
+    raise file.document.error((_SECTION, key), reason)
 
 
 def _canonical(name: str) -> str:
-    """Return a name as Go writes it: OpenSSL writes IPv6 addresses in another way.
+    """Return a name as Go writes it; OpenSSL writes IPv6 addresses in another form.
 
     >>> _canonical("2001:DB8:0:0:0:0:0:1"), _canonical("prometheus.example.org")
     ('2001:db8::1', 'prometheus.example.org')

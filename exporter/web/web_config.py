@@ -1,7 +1,7 @@
-"""The file of `--web.config.file`: TLS, users, headers and rate limit, as other exporters have it.
+"""The file of `--web.config.file`: TLS, users, headers and rate limit.
 
-The format is that of Prometheus' exporter-toolkit, `docs/web-configuration.md`. What we do not
-support of it is an error, because whoever wrote it counts on it.
+The format is that of Prometheus' exporter-toolkit, `docs/web-configuration.md`. A part of it that
+is not supported is an error, because its author relies on it.
 """
 
 import re
@@ -22,12 +22,11 @@ from pydantic import (
 )
 
 from exporter.durations import parse_duration
-from exporter.errors import UsageError
 from exporter.redaction import redact
-from exporter.yaml_source import YamlDocument, YamlError, parse_document
+from exporter.yaml_source import YamlDocument, read_document
 
 _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-"""Version, cost, salt (of 128 bits, so its last character has few forms) and digest."""
+"""Version, cost, salt (128 bits, so its last character has four values) and digest."""
 
 _CIPHERS = {
     f"TLS_ECDHE_{key}_WITH_{cipher}": f"ECDHE-{key}-{openssl}"
@@ -40,7 +39,7 @@ _CIPHERS = {
         "AES_256_CBC_SHA": "AES256-SHA",
     }.items()
 }
-"""The suites of TLS 1.2 that Go offers, by the names of IANA, as OpenSSL names them."""
+"""The suites of TLS 1.2 that Go offers: IANA's name to OpenSSL's name."""
 
 
 def _cipher(name: str) -> str:
@@ -100,7 +99,7 @@ def _unsupported(reason: str) -> BeforeValidator:
 _Text = Annotated[str, AfterValidator(_printable)]
 
 File = Annotated[Path, BeforeValidator(_file)]
-"""A path, resolved against the folder of the file that names it."""
+"""A path, relative to the folder of the file that names it."""
 
 
 class _Model(BaseModel):
@@ -130,7 +129,7 @@ class TlsConfig(_Model):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that the configuration is made of."""
+        """The files that this section names."""
         files = (self.cert_file, self.key_file, self.client_ca_file)
         return tuple(path for path in files if path)
 
@@ -156,7 +155,7 @@ class TlsConfig(_Model):
 
 
 class Headers(_Model):
-    """`headers`: those that may be added to each response; an empty one is not."""
+    """`headers`: added to each response, except those that are empty."""
 
     content_security_policy: _Text = Field("", alias="Content-Security-Policy")
     x_frame_options: Literal["deny", "sameorigin", ""] = Field("", alias="X-Frame-Options")
@@ -166,7 +165,7 @@ class Headers(_Model):
 
     @property
     def given(self) -> Mapping[str, str]:
-        """The headers by name."""
+        """The headers that are not empty, by name."""
         return {name: text for name, text in self.model_dump(by_alias=True).items() if text}
 
 
@@ -178,7 +177,7 @@ class HttpConfig(_Model):
 
 
 class RateLimit(_Model):
-    """`rate_limit`: a request each `interval` (seconds, 0: no limit), `burst` of them at once."""
+    """`rate_limit`: one request each `interval` (seconds, 0: no limit), `burst` of them at once."""
 
     interval: Annotated[float, BeforeValidator(_interval)] = 0.0
     burst: Annotated[int, Field(ge=0)] = 0
@@ -191,7 +190,7 @@ class RateLimit(_Model):
 
 
 Users = dict[Annotated[str, AfterValidator(_user)], Annotated[str, AfterValidator(_hash)]]
-"""Hashes of passwords, by user."""
+"""Hashes of passwords by user."""
 
 
 class WebConfig(_Model):
@@ -207,39 +206,21 @@ class WebConfig(_Model):
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
-    """What a file says; `document` is for errors that are found later."""
+    """A validated file; `document` gives the lines of errors that are found later."""
 
     config: WebConfig
     document: YamlDocument
 
 
 def read_web_file(path: Path) -> WebFile:
-    """Read the file of `--web.config.file`; an empty one asks for nothing.
+    """Read the file of `--web.config.file`; an empty one changes nothing.
 
     Raises:
-        UsageError: it cannot be used; one line with file, line, key and what is wrong.
+        YamlError: it cannot be used; one line with file, line, key and what is wrong.
     """
+    document = read_document(path)
+    data = {} if document.data is None else document.data
     try:
-        document = parse_document(read_text(path), str(path))
-        data = {} if document.data is None else document.data
         return WebFile(WebConfig.model_validate(data, context=path.parent), document)
-    except YamlError as error:
-        raise UsageError(str(error)) from None
     except ValidationError as invalid:
-        raise UsageError(str(document.errors(invalid))) from None
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def read_text(path: Path) -> str:
-    """Read a file.
-
-    Raises:
-        ValueError: why it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8 text") from None
+        raise document.errors(invalid) from None

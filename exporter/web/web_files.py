@@ -1,4 +1,4 @@
-"""The file of `--web.config.file` and the files that it names, read anew when they change."""
+"""The file of `--web.config.file` and the files that it names, reloaded when they change."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,29 +7,29 @@ from typing import Any
 
 from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
-from exporter.web.tls import ServerContext, make_context
+from exporter.web.tls import ServerTls, make_tls
 from exporter.web.web_config import TlsConfig, WebConfig, WebFile, read_web_file
 
 
 @dataclass(frozen=True, slots=True)
 class WebFiles:
-    """What protects the web server; `tls` is None if it speaks plain HTTP."""
+    """The reloaded web config and TLS; `tls` is None for plain HTTP."""
 
     config: Reloaded[WebFile]
-    tls: Reloaded[ServerContext] | None
+    tls: Reloaded[ServerTls] | None
 
     def web_config(self) -> WebConfig:
-        """Return what is asked of clients now."""
-        return self.config.look().config
+        """Return the web config in force now."""
+        return self.config.read().config
 
     @property
     def reloads(self) -> list[Reloaded[Any]]:
-        """All that is read anew."""
+        """Everything that is reloaded."""
         return [self.config, *([self.tls] if self.tls else [])]
 
 
 def load_web_files(path: Path) -> WebFiles:
-    """Load the file of `--web.config.file` and what it names.
+    """Load the file of `--web.config.file` and the files that it names.
 
     Raises:
         UsageError: one of the files cannot be used.
@@ -50,12 +50,12 @@ def load_web_files(path: Path) -> WebFiles:
         return WebFiles(config, None)
 
     def stamp() -> object:
-        tls = _tls(config.look())
+        tls = _tls(config.read())
         return (tls, stamp_of(tls.files))
 
     return WebFiles(
         config,
-        Reloaded("tls", stamp, lambda: make_context(config.latest, _tls(config.latest))),
+        Reloaded("tls", stamp, lambda: make_tls(config.latest, _tls(config.latest))),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.alert_rules import ALERTS, RULE_FILES, TEST_FILES
+from tests.support.observers import HANG_SECONDS
 from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run_tool(name: str, *arguments: object) -> str:
         cwd=ALERTS,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ def test_kills_cost_no_call_no_baseline_and_no_sign_off(
     monitored: LoomDatabase, lives: Lives
 ) -> None:
     with lives.daemon() as daemon:
-        eventually("it is polled", lambda: has_polled(daemon), within_seconds=30)
+        eventually("it is polled", lambda: has_polled(daemon))
         daemon.stop(signal.SIGKILL)
     with Application(monitored) as application:
         for _ in range(4):
@@ -36,8 +36,8 @@ def test_kills_cost_no_call_no_baseline_and_no_sign_off(
         for _ in range(2):  # one of them may be about to freeze the baseline
             lives.live(1.5)
         with lives.daemon() as daemon:
-            eventually("it is polled", lambda: has_polled(daemon), within_seconds=30)
-            eventually("it is frozen", lambda: baseline_is(daemon, "frozen"), within_seconds=30)
+            eventually("it is polled", lambda: has_polled(daemon))
+            eventually("it is frozen", lambda: baseline_is(daemon, "frozen"))
             frozen = lives.document
             unmatched, first_polls = _unmatched(lives.look(daemon)), lives.first_polls
             told = command("sign-off", "error_rates", "--by", "Ada", env=lives.env)
@@ -50,7 +50,6 @@ def test_kills_cost_no_call_no_baseline_and_no_sign_off(
         page = eventually(
             "every call is counted, and none twice",
             lambda: _with_calls(lives.look(daemon), application.calls),
-            within_seconds=30,
         )
     assert page
     assert lives.document == frozen
@@ -86,30 +85,30 @@ def test_rewritten_history_is_no_new_deployment_but_a_rollout_begins_the_warm_up
     install_grants(loom)
     lives = Lives(loom, tmp_path / "state", "10s")  # and 5 s of warm-up
     with lives.daemon() as daemon:
-        eventually("nothing is applied", lambda: _warmup(daemon) == 0, within_seconds=30)
+        eventually("nothing is applied", lambda: _warmup(daemon) == 0)
         deploy(loom, "healthy")
-        eventually("it warms up", lambda: _warmup(daemon) == 1, within_seconds=30)
-        eventually("it is warm", lambda: _warmup(daemon) == 0, within_seconds=30)
+        eventually("it warms up", lambda: _warmup(daemon) == 1)
+        eventually("it is warm", lambda: _warmup(daemon) == 0)
         applied = daemon.page().series("loom_deployment_timestamp_seconds")
         assert len(applied) == len(DEPLOYMENT.phases)
         with Scraper(daemon.port, "loom_deployment_", every_seconds=0.2) as scraper:
             with loom.connect() as connection:
                 rows = connection.execute(f"SELECT version, name FROM {HISTORY}").fetchall()
                 connection.execute(f"DELETE FROM {HISTORY}")
-                eventually("it is noticed", lambda: _rewritten(daemon), within_seconds=30)
+                eventually("it is noticed", lambda: _rewritten(daemon))
                 for row in rows:
                     connection.execute(
                         f"INSERT INTO {HISTORY} (version, name) VALUES (%s, %s)", row
                     )
-            eventually("they are back", lambda: _applied(daemon) == 3, within_seconds=30)
+            eventually("they are back", lambda: _applied(daemon) == 3)
             judged = _verdicts(daemon)
-            eventually("that is judged", lambda: _verdicts(daemon) > judged + 1, within_seconds=30)
+            eventually("that is judged", lambda: _verdicts(daemon) > judged + 1)
         assert {
             value for _, value in scraper.values('loom_deployment_warmup_active{database="loom"}')
         } == {0.0}
         assert daemon.page().series("loom_deployment_timestamp_seconds") == applied
         assert command("deploy", "mark", "--at", "now", env=lives.env).returncode == 0
-        eventually("it warms up again", lambda: _warmup(daemon) == 1, within_seconds=30)
+        eventually("it warms up again", lambda: _warmup(daemon) == 1)
         assert daemon.page().series("loom_deployment_timestamp_seconds") == applied
 
 

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.baseline.codec import Refusal, dumps, loads
-from exporter.learning.lifecycle import TOPIC
 from tests.support.daemon import command
 from tests.support.lives import PLACE, Application, baseline_is
 from tests.support.observers import eventually
-from tests.support.shipped_queries import DEPLOYMENT
-from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +23,11 @@ if TYPE_CHECKING:
 def captured(monitored: LoomDatabase, lives: Lives) -> str:
     """Return a baseline of the database, and leave none in the state."""
     with Application(monitored) as application:
-        eventually("there are calls", lambda: application.calls > 50, within_seconds=30)
+        eventually("there are calls", lambda: application.calls > 50)
     done = command("baseline", "capture", "--since-reset", env=lives.env)
     assert done.returncode == 0, done.stderr
     document = lives.document
-    with opened(lives.state) as store:
-        assert store.save("loom", TOPIC, {DEPLOYMENT.name: None})
+    lives.write(None, of=document)
     return document
 
 
@@ -47,8 +43,7 @@ def test_baseline_that_cannot_be_trusted_is_refused_and_everything_else_goes_on(
     with lives.daemon() as daemon:
         daemon.wait_until_ready()
         for reason, document in others.items():
-            with opened(lives.state) as store:
-                assert store.save("loom", TOPIC, {DEPLOYMENT.name: document})
+            lives.write(document, of=captured)
             _assert_refused(daemon, reason)
             done = command("baseline", "show", env=lives.env)
             assert done.returncode == (4 if reason is Refusal.OTHER_DATABASE else 1)
@@ -95,7 +90,7 @@ def test_baseline_of_another_database_is_taken_over_by_a_running_daemon_if_told_
     file.write_text(_foreign(captured))
     env = lives.env
     with lives.daemon() as daemon:
-        eventually("it collects", lambda: baseline_is(daemon, "collecting"), within_seconds=30)
+        eventually("it collects", lambda: baseline_is(daemon, "collecting"))
         done = command("baseline", "import", str(file), env=env)
         assert done.returncode == 4
         (line,) = done.stderr.splitlines()
@@ -103,7 +98,7 @@ def test_baseline_of_another_database_is_taken_over_by_a_running_daemon_if_told_
         assert baseline_is(daemon, "collecting")
         done = command("baseline", "import", str(file), "--allow-other-database", env=env)
         assert done.returncode == 0, done.stderr
-        eventually("it is taken up", lambda: baseline_is(daemon, "frozen"), within_seconds=30)
+        eventually("it is taken up", lambda: baseline_is(daemon, "frozen"))
         calls = daemon.page().value("loom_baseline_calls", **dict(PLACE))
     assert calls
     assert calls > 50
@@ -124,7 +119,7 @@ def _assert_refused(daemon: Daemon, reason: Refusal) -> None:
     def is_refused() -> bool:
         return daemon.page().value("loom_baseline_refused", reason=reason) == 1.0
 
-    eventually(f"{reason} is shown", is_refused, within_seconds=30)
+    eventually(f"{reason} is shown", is_refused)
     assert baseline_is(daemon, "refused")
     (line,) = [line for line in daemon.stderr.splitlines() if f"reason={reason}" in line]
     assert "the baseline is refused" in line

@@ -90,14 +90,11 @@ def test_demo_of_compose_goes_from_an_empty_server_to_a_seen_deployment(
             eventually(
                 "the application's statements are counted",
                 lambda: daemon.page().total("loom_statement_calls_total", role="authenticated"),
-                within_seconds=30,
             )
             edition = SERVICES["deploy"]["command"]
             _run_script("deploy.sh", *edition, environment=_environment(database, "deploy"))
             eventually(
-                "the deployment is seen",
-                lambda: daemon.page().total("loom_migration_applied") == 3,
-                within_seconds=30,
+                "the deployment is seen", lambda: daemon.page().total("loom_migration_applied") == 3
             )
             assert working.poll() is None
         finally:

@@ -196,7 +196,6 @@ def _is_slower(found: Change, window: AlertWindow) -> bool:
     return pages(found, COVERAGE, EXCESS_FLOOR_SECONDS * window.hours, limits)
 
 
-@pytest.mark.timeout(300)
 def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Path) -> None:
     claims = [claim for name, traffic in scenarios.items() for claim in _agreements(name, traffic)]
     assert len(claims) == len(scenarios) * len(ALERT_WINDOWS) * 4

@@ -10,8 +10,7 @@ import pytest
 
 from exporter.baseline.codec import BASELINE_SCHEMA, loads
 from exporter.deployment.history import read_mark
-from exporter.deployment.sign_offs import load_sign_offs
-from exporter.learning.lifecycle import TOPIC
+from exporter.deployment.sign_offs import SIGN_OFFS
 from tests.support.daemon import command
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.state import opened
@@ -64,7 +63,7 @@ def test_sign_off_needs_no_database_and_is_kept(env: dict[str, str], state: Path
     done = command("sign-off", "error_rates", "--by", "Grace", "--reject", env=env)
     assert done.stdout == "error_rates: rejected by Grace\n"
     with opened(state, read_only=True) as store:
-        (given,) = load_sign_offs(store, "loom", DEPLOYMENT).values()
+        (given,) = SIGN_OFFS.load(store.scope("loom", DEPLOYMENT.name)).values()
     assert (given.by, given.approved) == ("Grace", False)
 
 
@@ -91,7 +90,7 @@ def test_mark_needs_no_database_and_is_kept(at: str, env: dict[str, str], state:
     done = command("deploy", "mark", "--at", at, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     with opened(state, read_only=True) as store:
-        marked_at = read_mark(store, "loom", DEPLOYMENT)
+        marked_at = read_mark(store.scope("loom", DEPLOYMENT.name))
     assert marked_at is not None
     if at == "now":
         assert began <= marked_at <= datetime.now(UTC).timestamp()
@@ -148,8 +147,7 @@ def test_baseline_goes_from_capture_to_file_to_another_state(
     other = watched | {"LOOM_EXPORTER_STATE_DIR": str(tmp_path / "other")}
     done = command("baseline", "import", str(file), env=other)
     assert (done.returncode, done.stderr) == (0, "")
-    with opened(tmp_path / "other" / "state.sqlite3", read_only=True) as store:
-        assert store.read("loom", TOPIC, DEPLOYMENT.name) == printed
+    assert command("baseline", "export", env=other).stdout == printed
     assert loads(printed).source == "since_reset"
 
 

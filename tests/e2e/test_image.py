@@ -20,7 +20,7 @@ from exporter.demo.processes import free_port
 from tests.support.daemon import Page
 from tests.support.dockerfile import read_dockerfile
 from tests.support.image import build_image, mount_namespace
-from tests.support.observers import eventually
+from tests.support.observers import HANG_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,6 @@ NOT_NEEDED = {"markdown-it-py", "mdurl", "pygments", "rich"}
 """Requirements of Typer for coloured help."""
 
 URL_FILE = "/etc/loom-exporter/database/url"
-
-pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +84,7 @@ def _serving(image: Image, loom: LoomDatabase) -> Iterator[tuple[subprocess.Pope
 
 def _get(port: int, path: str) -> str:
     """Return what a path answers with, or nothing while it does not say 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_SECONDS)
     with contextlib.closing(connection), contextlib.suppress(OSError):
         connection.request("GET", path)
         response = connection.getresponse()
@@ -98,7 +96,7 @@ def test_image_serves_metrics_as_its_user_on_a_read_only_root(
     image: Image, monitored: LoomDatabase
 ) -> None:
     with _serving(image, monitored) as (process, port):
-        eventually("every query was tried", lambda: _get(port, "/-/ready"), within_seconds=60)
+        eventually("every query was tried", lambda: _get(port, "/-/ready"))
         page = Page(_get(port, "/metrics"))
         assert page.value("loom_database_up") == 1
         assert page.value("loom_users") == 200
@@ -113,7 +111,7 @@ def test_image_serves_metrics_as_its_user_on_a_read_only_root(
         health = image.command(image.health, {"LOOM_EXPORTER_LISTEN": f"127.0.0.1:{port}"})
         assert subprocess.run(health, check=False).returncode == 0
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0, log
         assert subprocess.run(health, capture_output=True, check=False).returncode == 1
     assert '"event": "stopped"' in log

@@ -6,8 +6,6 @@ import math
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
 from tests.e2e.test_alert_rules import run_tool
 from tests.support.promtool import Claim, write_test
 
@@ -209,7 +207,6 @@ def _exporter() -> Series:
     return series
 
 
-@pytest.mark.timeout(300)
 def test_ordinary_week_fires_nothing_but_what_is_meant_to(tmp_path: Path) -> None:
     draw = random.Random(7)
     series = _statements(draw) | _database(draw) | _deployment(draw) | _exporter()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from exporter.database.connection import CONNECT_SECONDS
-from tests.support.outages import watching_outages
+from tests.support.outages import NOTICED_SECONDS, watching_outages
 from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
@@ -42,3 +44,18 @@ def test_server_that_is_down_at_the_start_and_then_killed_five_times(
 
 def test_server_that_is_frozen_for_a_minute(minute_of_frost: Future[Outages]) -> None:
     minute_of_frost.result().assert_promises_kept(outages=1)
+
+
+@pytest.mark.timing
+def test_outage_is_noticed_in_time_and_metrics_is_always_fast(new_loom: LoomDatabase) -> None:
+    install_grants(new_loom)
+    server = new_loom.server
+    with watching_outages(new_loom) as outages:
+        outages.until_up(True)
+        for fail, recover in ((server.kill, server.start), (server.freeze, server.thaw)):
+            fail()
+            outages.until_up(False, within_seconds=NOTICED_SECONDS)
+            time.sleep(CONNECT_SECONDS)
+            recover()
+            outages.until_up(True, within_seconds=NOTICED_SECONDS)
+    outages.scraper.assert_always_fast()

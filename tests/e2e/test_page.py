@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.demo_process import Demo
 from tests.support.hostile import HOSTILE, hostile_parts
+from tests.support.marks import plays_the_demo
 from tests.support.observers import eventually
 from tests.support.tools import require_postgres, require_tool
 
@@ -59,7 +61,7 @@ def _site(parts: Parts) -> Iterator[Site]:
 
         thread = threading.Thread(target=asyncio.run, args=[serve()])
         thread.start()
-        loop = eventually("the server serves", lambda: loops and loops[0], within_seconds=10)
+        loop = eventually("the server serves", lambda: loops and loops[0])
         assert loop
         try:
             yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}/", loop)
@@ -70,8 +72,9 @@ def _site(parts: Parts) -> Iterator[Site]:
 
 def _hurried(parts: Parts) -> Parts:
     """Let the page look for news five times a second."""
-    components = parts.components
-    components.interval_seconds[components.judge.name] = 0.2
+    hurried = {**parts.interval_seconds, parts.verdict.name: 0.2}
+    overview = parts.overview
+    parts.pages.show(parts.snapshots, lambda: replace(overview(), interval_seconds=hurried))
     return parts
 
 
@@ -242,7 +245,7 @@ def test_page_follows_without_a_reload_and_leaves_the_reader_alone(
         page.locator("#quiet summary").scroll_into_view_if_needed()
         position = page.evaluate("scrollY")
         expect(page.locator("#quiet")).to_contain_text("number")
-        site.loop.call_soon_threadsafe(parts.board.fail, "number", State.ERROR, "it broke")
+        site.loop.call_soon_threadsafe(parts.snapshots.fail, "number", State.ERROR, "it broke")
         expect(page.locator("table.queries").first).to_contain_text("it broke")
         assert page.evaluate("window.isSame")
         assert page.locator("#quiet").get_attribute("open") is not None
@@ -260,6 +263,7 @@ def test_server_that_is_gone_is_told_and_the_page_stays(browser: Browser, tmp_pa
     page.close()
 
 
+@plays_the_demo
 def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> None:
     require_postgres(18)
     with Demo("--scenario", "published", "--before", "5", "--after", "15", "--hold", "30") as demo:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EVERY_SECOND = {"LOOM_EXPORTER_MAX_INTERVAL": "1s"}
-NOTICED_SECONDS = 20.0
 SERIES = 'loom_one{database="loom"}'
 TRACKED = "tracked:\n  - {title: One, metric: loom_one}\n"
 SUCCESSFUL = "loom_exporter_config_last_reload_successful"
@@ -52,11 +51,7 @@ def _mounted(folder: Path, version: str, files: dict[str, str]) -> Path:
 
 
 def _until_told(daemon: Daemon, text: str) -> None:
-    eventually(
-        f"the page tells {text}",
-        lambda: text in daemon.get("/").body,
-        within_seconds=NOTICED_SECONDS,
-    )
+    eventually(f"the page tells {text}", lambda: text in daemon.get("/").body)
 
 
 def _after_a_call(loom: LoomDatabase, look: Callable[[], T]) -> T:
@@ -76,15 +71,12 @@ def test_new_queries_run_without_a_restart_and_what_stays_never_goes(
         eventually(
             "calls are counted",
             lambda: _after_a_call(monitored, lambda: _page(daemon, calls).total(calls)),
-            within_seconds=NOTICED_SECONDS,
         )
         before = daemon.page()
         with Scraper(daemon.port, "loom_one") as scraper:
             _mounted(folder, "2", {"one.sql": _query("loom_one"), "two.sql": _query("loom_new", 7)})
             eventually(
-                "the new query runs",
-                lambda: _page(daemon, "loom_new").value("loom_new") == 7,
-                within_seconds=NOTICED_SECONDS,
+                "the new query runs", lambda: _page(daemon, "loom_new").value("loom_new") == 7
             )
             assert daemon.get("/-/ready").status == 200
         after = daemon.page()
@@ -92,12 +84,8 @@ def test_new_queries_run_without_a_restart_and_what_stays_never_goes(
         assert after.value("loom_two") is None
         assert (after.total(calls) or 0) >= (before.total(calls) or 0) > 0
         assert after.value("loom_database_up") == 1
-        eventually(
-            "the new query runs again and again",
-            lambda: _runs(daemon, "two") > 2,
-            within_seconds=NOTICED_SECONDS,
-        )
-        assert daemon.stop() < 6
+        eventually("the new query runs again and again", lambda: _runs(daemon, "two") > 2)
+        daemon.stop()
         assert daemon.process.returncode == 0
         assert "Traceback" not in daemon.stderr
 
@@ -126,25 +114,17 @@ def test_broken_folder_is_refused_with_each_fault_and_the_queries_run_on(
         (folder / "one.sql").write_text(_query("loom_one", 2).replace("interval", "intervall"))
         (folder / "two.sql").write_text("")
         eventually(
-            "it is told",
-            lambda: _page(daemon, SUCCESSFUL).value(SUCCESSFUL, what="queries") == 0,
-            within_seconds=NOTICED_SECONDS,
+            "it is told", lambda: _page(daemon, SUCCESSFUL).value(SUCCESSFUL, what="queries") == 0
         )
         for name in ("one.sql", "two.sql"):
             assert str(folder / name) in daemon.stderr
         seen = _runs(daemon, "one")
-        eventually(
-            "the query runs on",
-            lambda: _runs(daemon, "one") > seen,
-            within_seconds=NOTICED_SECONDS,
-        )
+        eventually("the query runs on", lambda: _runs(daemon, "one") > seen)
         assert daemon.page().value("loom_one") == 1
         (folder / "one.sql").write_text(_query("loom_one", 2))
         (folder / "two.sql").unlink()
         eventually(
-            "the mended query runs",
-            lambda: _page(daemon, "loom_one").value("loom_one") == 2,
-            within_seconds=NOTICED_SECONDS,
+            "the mended query runs", lambda: _page(daemon, "loom_one").value("loom_one") == 2
         )
         assert _page(daemon, SUCCESSFUL).value(SUCCESSFUL, what="queries") == 1
         assert "Traceback" not in daemon.stderr
@@ -154,7 +134,10 @@ def test_signal_ends_a_daemon_that_waits_for_a_query_to_replace_it(
     monitored: LoomDatabase, tmp_path: Path
 ) -> None:
     slow = query_text(
-        {"loom_slow": {"value": "slow"}}, sql="SELECT 1 AS slow FROM pg_sleep(30)", timeout="40s"
+        {"loom_slow": {"value": "slow"}},
+        sql="SELECT 1 AS slow FROM pg_sleep(50)",
+        timeout="60s",
+        interval="5m",
     )
     folder = make_folder(tmp_path / "queries", {"slow.sql": slow})
     with Daemon(monitored.dsn(ROLE), "--queries", str(folder)) as daemon:
@@ -162,9 +145,8 @@ def test_signal_ends_a_daemon_that_waits_for_a_query_to_replace_it(
         eventually(
             "the new queries are loaded",
             lambda: "a change of the files is in force" in daemon.stderr,
-            within_seconds=NOTICED_SECONDS,
         )
         assert "watching with new queries" not in daemon.stderr
-        assert daemon.stop() < 6
+        assert daemon.stop() < 25, "it waited for the query"
         assert daemon.process.returncode == 0
         assert "Traceback" not in daemon.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import Daemon, command
-from tests.support.state import opened
+from tests.support.state import load, opened, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,16 +54,16 @@ def test_daemon_starts_at_once_after_one_that_was_killed_and_has_what_commands_s
     path = folder / "state.sqlite3"
     with _daemon(folder) as daemon:
         with opened(path) as store:
-            assert store.save("loom", "signed", {"a": "1"})
+            assert save(store, "signed", {"a": "1"})
         daemon.stop(signal.SIGKILL)
     with _daemon(folder) as daemon:
         assert daemon.page().value(PERSISTENT) == 1.0
         with opened(path, read_only=True) as store:
-            assert store.load("loom", "signed") == {"a": "1"}
+            assert load(store, "signed") == {"a": "1"}
         daemon.stop()
         assert daemon.process.returncode == 0
     with opened(path, read_only=True) as store:
-        assert store.load("loom", "signed") == {"a": "1"}
+        assert load(store, "signed") == {"a": "1"}
 
 
 def test_daemon_runs_where_no_lock_can_be_had_and_says_so(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ async def test_before_and_after_are_what_the_server_counted(
         upgrade(shop)
         reset(shop)
         after = await look(watch)
-        baseline = watch.parts.keeper.baseline
+        baseline = watch.parts.lifecycle.status.baseline
         assert baseline is not None
         assert condition(after) == BaselineState.FROZEN
         assert_is_truth(baseline, counted, {text: 2 * times for text, times in halves.items()})
@@ -231,7 +231,7 @@ async def test_before_and_after_are_what_the_server_counted(
     work(shop, {METHODS: 4})
     async with watching(shop.dsn(MONITOR), state=state, hour=HOUR) as watch:
         await look(watch)
-        assert watch.parts.keeper.baseline == baseline
+        assert watch.parts.lifecycle.status.baseline == baseline
         assert (await poll(watch)).calls == calls_before + 4
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import resource
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from exporter.database.grants import CONNECTION_LIMIT
 from exporter.database.outcome import State
 from tests.support.marks import only_18
+from tests.support.observers import HANG_SECONDS, eventually
 from tests.support.probes import USERS, slow_query
 from tests.support.watching import (
     MONITOR,
@@ -79,10 +79,8 @@ async def test_nothing_that_goes_well_counts_as_a_rollback_of_the_database(
             await watch.look()
         # The counts of a session reach everybody when it ends.
         runs = 2 * len(shipped().queries)
-        deadline = time.monotonic() + 10
-        while (after := _transactions(superuser))[0] < before[0] + runs:
-            assert time.monotonic() < deadline, (before, after)
-    assert after[1] == before[1]
+        eventually("all count", lambda: _transactions(superuser)[0] >= before[0] + runs)
+        assert _transactions(superuser)[1] == before[1]
 
 
 def _transactions(superuser: psycopg.Connection[Any]) -> tuple[int, int]:
@@ -131,16 +129,16 @@ async def test_connection_that_is_refused_leaves_the_other_one_at_work(loom: Loo
 
 async def test_query_whose_session_is_ended_is_not_sent_again(loom: LoomDatabase) -> None:
     slow = one_query(
-        "SELECT length(pg_sleep(30)::text) AS value", "timeout: 20s\ninterval: 1m", name="slow"
+        "SELECT length(pg_sleep(300)::text) AS value", "timeout: 50s\ninterval: 5m", name="slow"
     )
     running = (
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
-        " AND state = 'active' AND query LIKE '%pg_sleep(30)%'"
+        " AND state = 'active' AND query LIKE '%pg_sleep(300)%'"
     )
     began = loom.server.log.stat().st_size
     with loom.connect() as superuser:
         superuser.execute("ALTER DATABASE loom SET log_statement = 'all'")
-        async with watching(loom.dsn(OWNER), slow) as watch, asyncio.timeout(20):
+        async with watching(loom.dsn(OWNER), slow) as watch, asyncio.timeout(HANG_SECONDS):
             run = asyncio.create_task(watch.look("slow"))
             while not (pids := superuser.execute(running).fetchall()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -180,13 +178,11 @@ async def test_connection_is_told_alive_whatever_its_descriptor(loom: LoomDataba
 
 
 async def test_no_query_begins_once_the_end_has_come(loom: LoomDatabase) -> None:
-    queries = [slow_query(f"probe_{number}", 5) for number in range(4)]
+    queries = [slow_query(f"probe_{number}", 50) for number in range(4)]
     async with watching(loom.dsn(OWNER), *queries) as watch:
         run = asyncio.create_task(watch.look())
         while watch.database.status.busy < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        began = time.monotonic()
-        await watch.runner.drain(4)
+        await watch.runner.drain(5)
         await run
-        assert time.monotonic() - began < 3
         assert set(watch.states().values()) == {None}, "we ended them; that is no news"

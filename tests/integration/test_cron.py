@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.database.outcome import State
+from tests.support.observers import eventually
 from tests.support.watching import MONITOR, OWNER, deploy, install_grants, look, shipped
 
 if TYPE_CHECKING:
@@ -33,17 +34,14 @@ def _schedule(loom: LoomDatabase, name: str, command: str) -> None:
 def _run_jobs(loom: LoomDatabase, runs: int) -> None:
     """Restart the server, and wait until so many runs in all have ended."""
     loom.server.restart()
-    deadline = time.monotonic() + 30
-    while True:
+
+    def ended() -> int:
         with loom.connect() as connection:
-            ended = connection.execute(
-                "SELECT jobid, status FROM cron.job_run_details"
-                " WHERE status IN ('succeeded', 'failed')"
-            ).fetchall()
-        if len(ended) >= runs:
-            return
-        assert time.monotonic() < deadline, (ended, loom.server.log_tail())
-        time.sleep(0.05)
+            return connection.execute(
+                "SELECT FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')"
+            ).rowcount
+
+    eventually(f"{runs} runs have ended", lambda: ended() >= runs)
 
 
 def test_refresh_job_is_seen_to_succeed_and_to_fail(cron_loom: LoomDatabase) -> None:

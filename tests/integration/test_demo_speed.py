@@ -12,6 +12,7 @@ from psycopg import sql
 from exporter.demo.workload import WorkloadStatement
 from exporter.statements.text import identity
 from tests.support.loom_database import LOOM
+from tests.support.marks import only_18
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.loom_database import LoomDatabase
 
-pytestmark = pytest.mark.parametrize("server", [18], indirect=True)
+pytestmark = [only_18, pytest.mark.timing]
 
 ROUNDS = 5
 CALLS = 60

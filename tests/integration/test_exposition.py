@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.catalog.own_metrics import own_metrics
 from tests.support.contract import ALL
 from tests.support.loom_database import make_database
+from tests.support.observers import HANG_SECONDS
 from tests.support.tools import require_tool
 from tests.support.watching import MONITOR, deploy, install_grants, shipped, watching
 
@@ -57,7 +58,11 @@ def pages(server: PostgresServer) -> tuple[str, str]:
 def test_promtool_finds_nothing_to_say(pages: tuple[str, str]) -> None:
     promtool = require_tool("promtool", "LOOM_TEST_PROMTOOL")
     check = subprocess.run(
-        [promtool, "check", "metrics"], input=pages[0], capture_output=True, text=True, timeout=30
+        [promtool, "check", "metrics"],
+        input=pages[0],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.app.once import judge_once
+from exporter.deployment.history import SEEN
 from exporter.errors import UsageError
 from exporter.settings import load_settings
 from exporter.state import StateStore
 from exporter.verdict.assess import Verdict
 from tests.support.marks import only_18
+from tests.support.state import opened
 from tests.support.watching import MONITOR, shipped
 
 if TYPE_CHECKING:
@@ -43,9 +45,8 @@ async def test_what_is_seen_for_the_first_time_is_not_written_down(
     StateStore(file).close()
     opinion = await judge_once(_settings(deployed, tmp_path), shipped())
     assert opinion.assessment.deployed.is_complete
-    store = StateStore(file)
-    assert store.version("loom", "deployment") == 0
-    store.close()
+    with opened(file) as store:
+        assert store.elsewhere(store.scope("loom", shipped().deployment.name), SEEN.name) == {}
 
 
 @only_18

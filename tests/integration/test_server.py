@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,9 @@ import pytest
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.processes import children, wait_until_gone
 from exporter.demo.programs import ServerError, embedded_bin_dir
+from tests.support.loom_database import make_database
+from tests.support.marks import only_18
+from tests.support.observers import HANG_SECONDS
 from tests.support.tools import POSTGRES_VERSIONS
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def test_stop_leaves_no_process(new_server: NewServer, version: int) -> None:
     assert len(pids) > 1
     server.stop()
     assert not server.running
-    wait_until_gone(pids, timeout_seconds=5)
+    wait_until_gone(pids, timeout_seconds=HANG_SECONDS)
 
 
 @each_version
@@ -78,10 +80,8 @@ def test_frozen_server_answers_nobody_until_it_is_thawed(new_server: NewServer) 
 def test_frozen_server_can_be_stopped(new_server: NewServer) -> None:
     server = new_server()
     server.freeze()
-    started = time.monotonic()
     server.stop()
     assert not server.running
-    assert time.monotonic() - started < 10
 
 
 def test_server_ends_with_its_owner_even_when_frozen(
@@ -97,7 +97,7 @@ def test_server_ends_with_its_owner_even_when_frozen(
         pids = [int(pid) for pid in owner.stdout.readline().split()]
         assert len(pids) > 1
         owner.send_signal(signal.SIGKILL)
-    wait_until_gone(pids, timeout_seconds=15)
+    wait_until_gone(pids, timeout_seconds=HANG_SECONDS)
 
 
 _OWNER = """
@@ -158,11 +158,13 @@ def test_loom_is_as_before_the_deployment_and_open_to_its_owner(loom: LoomDataba
         assert connection.execute("SHOW search_path").fetchone() == ('"$user", public, extensions',)
 
 
-@pytest.mark.parametrize("attempt", [1, 2])
-@pytest.mark.parametrize("server", [18], indirect=True)
-def test_what_a_test_leaves_behind_is_gone_in_the_next(loom: LoomDatabase, attempt: int) -> None:
-    with loom.connect("postgres") as connection:
-        connection.execute("CREATE TABLE public.left_behind ()")
+@only_18
+def test_what_a_test_leaves_behind_is_gone_in_the_next(server: PostgresServer) -> None:
+    for _ in range(2):
+        with make_database(server).connect("postgres") as connection:
+            left = connection.execute("SELECT to_regclass('public.left_behind')").fetchone()
+            assert left == (None,)
+            connection.execute("CREATE TABLE public.left_behind ()")
 
 
 def test_cron_is_at_work_and_the_owner_may_schedule(cron_loom: LoomDatabase) -> None:

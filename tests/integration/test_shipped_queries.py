@@ -17,6 +17,7 @@ import pytest
 from exporter.database.outcome import State
 from tests.support.journey import WITH_VIEW
 from tests.support.loom_database import make_database, make_template
+from tests.support.observers import HANG_SECONDS
 from tests.support.shipped_queries import series_of
 from tests.support.tools import require_postgres
 from tests.support.watching import OWNER, deploy, install_grants, shipped
@@ -55,7 +56,7 @@ def test_every_query_runs_unchanged_in_psql(deployed: LoomDatabase) -> None:
         [psql, "-X", "-A", "-q", "-v", "ON_ERROR_STOP=1", deployed.dsn(OWNER), *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert (run.returncode, run.stderr) == (0, "")
     # One table for each, with its own header and its own footer.

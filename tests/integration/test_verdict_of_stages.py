@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from exporter.comparison.comparison import ClassResult
 from exporter.comparison.rule import Change
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
-from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.look import SETTLE_SECONDS
-from exporter.verdict.outcome import Outcome
+from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy, roll_back, watching

@@ -264,7 +264,7 @@ def _wait_until_ready(port: int) -> None:
             return bool(answer.status == 200)
         return False
 
-    eventually(f"what listens on port {port} is ready", is_ready, within_seconds=30)
+    eventually(f"what listens on port {port} is ready", is_ready)
 
 
 def _get(url: str) -> Any:

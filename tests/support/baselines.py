@@ -63,7 +63,7 @@ BASELINE = Baseline(
     ),
     statements=(
         BaselineStatement(
-            id="0f" * 32,
+            id="0f" * 8,
             role="authenticated",
             class_name="invoices",
             text="select * from public.invoices where id = ?",
@@ -75,7 +75,7 @@ BASELINE = Baseline(
             hours_of_day={9: Cell(3000, 7.5, 1.5e-05), 33: Cell(90, 0.2, 1e-06)},
         ),
         BaselineStatement(
-            id="1e" * 32,
+            id="1e" * 8,
             role="other",
             class_name="other",
             text=None,
@@ -147,7 +147,7 @@ _windows = st.builds(
 )
 _statements = st.builds(
     BaselineStatement,
-    id=_digests,
+    id=st.text("0123456789abcdef", min_size=16, max_size=16),
     role=_names,
     class_name=_names,
     text=st.none() | _names,

@@ -1,15 +1,15 @@
-"""The parts of a daemon, put together as it does, on a database that is not there."""
+"""The components of a daemon, put together as it does, on a database that is not there."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from exporter.app.components import assemble as parts_of
+from exporter.app.components import Components
+from exporter.app.components import assemble as assemble_components
 from exporter.app.watch import overview_of
-from exporter.collect.schedule import Schedule
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress
@@ -29,27 +29,17 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from exporter.app.components import Components
     from exporter.catalog import Catalog, Query
-    from exporter.collect.runner import Runner
-    from exporter.collect.store import SnapshotStore
-    from exporter.collect.telemetry import Telemetry
     from exporter.render.status_page import Overview
     from exporter.verdict.assess import Assessment
 
 
 @dataclass(frozen=True)
-class Parts:
-    catalog: Catalog
-    database: Database
-    board: SnapshotStore
-    store: StateStore
-    telemetry: Telemetry
-    runner: Runner
-    schedule: Schedule
-    registry: CollectorRegistry
+class Parts(Components):
+    """The components, and what the web server shows of them."""
+
     exposition: Exposition
-    components: Components
+    registry: CollectorRegistry
     overview: Callable[[], Overview]
     pages: Pages
 
@@ -72,42 +62,25 @@ def assemble(
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    settings = Settings()
-    parts = parts_of(settings, catalog, database, store)
+    made = assemble_components(Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
-    registry = build_registry(
-        Sources(parts.board, database, store, parts.interval_seconds, [reloaded]),
-        parts.telemetry.registry,
-    )
-    overview = partial(overview_of, parts, settings.hour)
-    return Parts(
-        catalog,
-        database,
-        parts.board,
-        store,
-        parts.telemetry,
-        parts.runner,
-        Schedule(
-            catalog,
-            parts.runner,
-            database,
-            parts.telemetry,
-            None,
-            [parts.poll, parts.verdict],
-        ),
-        registry,
-        Exposition(registry, parts.board),
-        parts,
-        overview,
-        Pages(parts.board, overview),
-    )
+    sources = Sources(made.snapshots, database, store, made.interval_seconds, [reloaded])
+    registry = build_registry(sources, made.telemetry.registry)
+    overview = partial(overview_of, made)
+    shown: dict[str, Any] = {
+        "exposition": Exposition(registry, made.snapshots),
+        "registry": registry,
+        "overview": overview,
+        "pages": Pages(made.snapshots, overview),
+    }
+    return Parts(**{field.name: getattr(made, field.name) for field in fields(made)}, **shown)
 
 
 def judged(parts: Parts, assessment: Assessment | None = None) -> Assessment:
-    """Let the judge have come to a verdict just now; by default one on nothing but the catalog."""
+    """Let there be a verdict of now; by default one on nothing but the catalog."""
     if assessment is None:
-        evidence = Evidence(time.time(), time.monotonic(), parts.board, DeploymentProgress({}))
+        evidence = Evidence(time.time(), time.monotonic(), parts.snapshots, DeploymentProgress({}))
         assessment = assess("loom", parts.catalog.deployment, {}, evidence)
-    parts.components.judge.assessment = assessment
-    parts.board.publish(parts.components.judge.name, State.OK, {})
+    parts.verdict.assessment = assessment
+    parts.snapshots.publish(parts.verdict.name, State.OK, {})
     return assessment

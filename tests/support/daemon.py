@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.demo.processes import free_port
+from tests.support.observers import HANG_SECONDS
 
 if TYPE_CHECKING:
     import ssl
@@ -36,7 +37,7 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def command(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout_seconds: float = 60.0
+    *arguments: str, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of loom-exporter to its end."""
     return subprocess.run(
@@ -45,7 +46,7 @@ def command(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout_seconds,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -182,22 +183,16 @@ class Daemon:
         """Send a signal and wait for the end; return the seconds that it took."""
         started = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(HANG_SECONDS)
         return time.monotonic() - started
 
-    def get(
-        self,
-        path: str,
-        *,
-        timeout_seconds: float = 10.0,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask the web server for a path, on a new connection."""
         address = ("127.0.0.1", self.port)
         connection = (
-            http.client.HTTPSConnection(*address, timeout=timeout_seconds, context=self.tls)
+            http.client.HTTPSConnection(*address, timeout=HANG_SECONDS, context=self.tls)
             if self.tls
-            else http.client.HTTPConnection(*address, timeout=timeout_seconds)
+            else http.client.HTTPConnection(*address, timeout=HANG_SECONDS)
         )
         try:
             connection.request("GET", path, headers=headers or {})
@@ -214,19 +209,19 @@ class Daemon:
 
     def wait_until_ready(self) -> None:
         """Wait until every query has been tried."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while (answer := self.get("/-/ready")).status != 200:
             assert time.monotonic() < deadline, f"{answer.body}:\n{self.stderr}"
             time.sleep(0.05)
 
     def wait_until_serving(self) -> None:
         """Wait until the web server answers, whatever it says."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while True:
             assert self.process.poll() is None, f"the daemon ended:\n{self.stderr}"
             assert time.monotonic() < deadline, f"the daemon does not serve:\n{self.stderr}"
             try:
-                self.get("/-/healthy", timeout_seconds=1)
+                self.get("/-/healthy")
             except OSError:
                 time.sleep(0.05)
             else:

@@ -16,13 +16,20 @@ import psutil
 
 from exporter.demo.processes import send_signal, wait_until_gone
 from tests.support.daemon import COMMAND, command, environment
-from tests.support.observers import eventually
+from tests.support.observers import HANG_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+STORY_SECONDS = 300.0
+"""The limit of a wait for what a demo tells, which only ends a hang."""
+
 Told = subprocess.CompletedProcess[str]
 """How a command ended, and what it wrote."""
+
+
+class UnsettledError(AssertionError):
+    """The answer to a command did not become what was waited for."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,16 @@ class Operator:
         """Give a command; `changed` are variables that are other than those of the exporter."""
         return command(*arguments, env={**self.env, **changed})
 
-    def ask_until(
-        self, is_settled: Callable[[Told], bool], *arguments: str, within_seconds: float = 90.0
-    ) -> Told:
+    def ask_until(self, is_settled: Callable[[Told], bool], *arguments: str) -> Told:
         """Give a command until its answer is settled: on a busy machine numbers go to and fro.
 
         Raises:
-            AssertionError: That was not in time; the message has the last answer.
+            UnsettledError: It was not in time; the message has the last answer.
         """
-        deadline = time.monotonic() + within_seconds
+        deadline = time.monotonic() + HANG_SECONDS
         while not is_settled(told := self.ask(*arguments)):
-            assert time.monotonic() < deadline, f"{arguments}: {told.stdout}{told.stderr}"
+            if time.monotonic() > deadline:
+                raise UnsettledError(f"{arguments}: {told.stdout}{told.stderr}")
             time.sleep(1.0)
         return told
 
@@ -75,7 +81,7 @@ class Demo:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(20)
+                self.process.wait(HANG_SECONDS)
             except subprocess.TimeoutExpired:  # so that a test that fails leaves nothing either
                 self.note_processes()
                 self.process.kill()
@@ -89,14 +95,14 @@ class Demo:
         self._output.seek(0)
         return self._output.read().decode()
 
-    def until_told(self, pattern: str, *, within_seconds: float = 60.0) -> re.Match[str]:
+    def until_told(self, pattern: str) -> re.Match[str]:
         """Wait until it has told something that matches."""
 
         def told() -> re.Match[str] | None:
             assert self.process.poll() is None, self.output
             return re.search(pattern, self.output)
 
-        found = eventually(f"the demo tells {pattern!r}", told, within_seconds=within_seconds)
+        found = eventually(f"the demo tells {pattern!r}", told, within_seconds=STORY_SECONDS)
         assert found
         return found
 
@@ -124,5 +130,5 @@ class Demo:
         }
         (folder,) = folders
         assert folder.name.startswith("loom-demo-")
-        wait_until_gone(self._processes, timeout_seconds=5)
+        wait_until_gone(self._processes, timeout_seconds=HANG_SECONDS)
         assert not folder.exists()

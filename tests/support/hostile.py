@@ -67,13 +67,13 @@ tracked:
         },
     )
     parts = assemble(folder, QUERIES, catalog=Catalog(deployment, QUERIES))
-    board = parts.board
+    board = parts.snapshots
     board.publish("things", State.OK, {"loom_things": {(text,): 3.0}})
     board.publish("more_things", State.EMPTY, {})
     board.publish("number", State.OK, {"loom_number": {(): number}})
     board.fail("steps", State.ERROR, text)
     board.publish("pg_stat_statements", State.OK, {"loom_statement_resets_total": {(): 0.0}})
-    parts.components.poller.slowest = [Slow(SlowStatementKey("abc", "quick", text), 0.25, text)]
+    parts.poller.slowest = [Slow(SlowStatementKey("abc", "quick", text), 0.25, text)]
     said = [
         sign(deployment, name, by=_printable(text), note=_printable(text), at=time.time())
         for name in ("people", "people_day_7", "boss")
@@ -86,9 +86,7 @@ tracked:
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):
-        parts.components.judge.history.take(
-            make_evidence(board, later=0.0, now=evidence.now - 60 * minute)
-        )
+        parts.verdict.trend.record(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))
     judged(parts, assess(text, deployment, {}, evidence))
     return parts
 

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from exporter.learning.lifecycle import TOPIC
+from exporter.baseline.codec import loads
+from exporter.database.identity import DatabaseIdentity
+from exporter.learning.document import KEY, TOPIC
 from tests.support.daemon import Daemon
 from tests.support.shipped_queries import DEPLOYMENT
-from tests.support.state import opened
+from tests.support.state import opened, save
 from tests.support.watching import MONITOR
 
 if TYPE_CHECKING:
@@ -85,9 +87,21 @@ class Lives:
     def document(self) -> str:
         """The baseline in the state, as it stands there."""
         with opened(self.state, read_only=True) as store:
-            document = store.read("loom", TOPIC, DEPLOYMENT.name)
+            people = store.scope("loom", DEPLOYMENT.name)
+            (identity,) = store.elsewhere(people, TOPIC)
+            document = store.read(people.of(identity), TOPIC, KEY)
         assert document is not None
-        return document
+        return document.decode()
+
+    def write(self, document: str | None, of: str) -> None:
+        """Put a document where the baseline `of` belongs, or drop what is there."""
+        known = loads(of).identity
+        identity = DatabaseIdentity(
+            known.database_name, known.database_oid, known.system_identifier
+        )
+        with opened(self.state) as store:
+            scope = store.scope("loom", DEPLOYMENT.name).of(identity)
+            assert save(scope, TOPIC, {KEY: document})
 
     def daemon(self) -> Daemon:
         """Return the next exporter."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 import exporter.demo
+from tests.support.observers import eventually
 
 if TYPE_CHECKING:
     from exporter.demo.postgres import PostgresServer
@@ -94,13 +94,10 @@ def make_database_with_cron(server: PostgresServer) -> LoomDatabase:
                 " GRANT SELECT ON cron.job TO postgres WITH GRANT OPTION;"
                 " GRANT ALL ON cron.job_run_details TO postgres WITH GRANT OPTION"
             )
-        deadline = time.monotonic() + 20
-        while not connection.execute(
-            "SELECT FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = %s",
-            [NAME],
-        ).fetchall():
-            assert time.monotonic() < deadline, f"pg_cron did not start:\n{server.log_tail()}"
-            time.sleep(0.05)
+        launcher = (
+            "SELECT FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = %s"
+        )
+        eventually("pg_cron is at work", lambda: connection.execute(launcher, [NAME]).fetchall())
     return loom
 
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from exporter.demo.play import Scenario
 from tests.support.daemon import Page
-from tests.support.demo_process import Demo, Operator, Told
+from tests.support.demo_process import STORY_SECONDS, Demo, Operator, Told, UnsettledError
 from tests.support.observers import Scraper, eventually
 from tests.support.shipped_queries import DEPLOYMENT
 
@@ -32,9 +32,6 @@ BEFORE_SECONDS = "45"
 """Longer than the demo takes by itself: with four of them on one machine, its baseline must stand
 calls that are held up for milliseconds."""
 
-PLAY_SECONDS = 420.0
-"""The longest that it may take until all are played; for the timeout of whoever needs them."""
-
 
 @dataclass(frozen=True)
 class Play:
@@ -47,9 +44,20 @@ class Play:
 
 
 def play_all() -> Mapping[Scenario, Play]:
-    """Play every scenario at the same time, because most of it is waiting."""
+    """Play every scenario at the same time, because most of it is waiting.
+
+    If other work slows the machine down meanwhile, a healthy deployment does get slower, and its
+    verdict rightly says so. Such a play is repeated, by itself.
+    """
     with ThreadPoolExecutor() as threads:
-        return dict(zip(SCENARIOS, threads.map(_play, SCENARIOS), strict=True))
+        playing = {scenario: threads.submit(_play, scenario) for scenario in SCENARIOS}
+    plays: dict[Scenario, Play] = {}
+    for scenario, play in playing.items():
+        try:
+            plays[scenario] = play.result()
+        except UnsettledError:
+            plays[scenario] = _play(scenario)
+    return plays
 
 
 def _play(scenario: Scenario) -> Play:
@@ -62,13 +70,11 @@ def _play(scenario: Scenario) -> Play:
         with Scraper(port, "loom_", every_seconds=2.0) as scraper:
             answers: Answers = {}
             if inquire:
-                demo.until_told(r"Exit code \d", within_seconds=240)
+                demo.until_told(r"Exit code \d")
                 answers = inquire(demo.operator)
                 demo.process.send_signal(signal.SIGINT)
-            exit_code = demo.process.wait(240)
-            eventually(
-                "nobody answers any more", lambda: scraper.scrapes[-1].problem, within_seconds=5
-            )
+            exit_code = demo.process.wait(STORY_SECONDS)
+            eventually("nobody answers any more", lambda: scraper.scrapes[-1].problem)
         demo.assert_nothing_left()
         *scrapes, after_the_end = scraper.until_first_failure()
         assert "refused" in after_the_end.problem or "reset" in after_the_end.problem
@@ -127,9 +133,7 @@ def _ask_of_another_database(operator: Operator) -> Told:
 
 def _no_go(operator: Operator) -> Answers:
     return {
-        form: operator.ask_until(
-            lambda told: told.returncode == 1, "verify", "--format", form, within_seconds=60
-        )
+        form: operator.ask_until(lambda told: told.returncode == 1, "verify", "--format", form)
         for form in ("text", "json", "junit")
     }
 

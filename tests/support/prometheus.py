@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from exporter.demo.processes import free_port
-from tests.support.observers import eventually
+from tests.support.observers import HANG_SECONDS, eventually
 from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Prometheus:
                 start_new_session=True,
             )
         try:
-            eventually("Prometheus is ready", self._is_ready, within_seconds=30)
+            eventually("Prometheus is ready", self._is_ready)
         except BaseException:
             self.__exit__()
             raise
@@ -77,7 +77,7 @@ class Prometheus:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(HANG_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -98,7 +98,7 @@ class Prometheus:
     def _ask(self, path: str, **parameters: object) -> list[dict[str, Any]]:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=30) as response:
+            with urllib.request.urlopen(url, timeout=HANG_SECONDS) as response:
                 result: list[dict[str, Any]] = json.load(response)["data"]["result"]
                 return result
         except urllib.error.HTTPError as error:
@@ -107,7 +107,7 @@ class Prometheus:
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, (Path(self._folder.name) / "log").read_text()
         try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=1):
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=HANG_SECONDS):
                 return True
         except OSError:
             return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,6 +26,7 @@ from exporter.statements.reading import (
 )
 from exporter.statements.text import identity
 from tests.support.loom_database import make_database, make_template
+from tests.support.observers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,16 +137,13 @@ def crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
     """Kill one backend, at which the server throws away what all of them share."""
     began = server.log.stat().st_size
     os.kill(application.info.backend_pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    # Until it has noticed, it takes connections that it will throw away.
-    while b"reinitializing" not in server.log.read_bytes()[began:]:
-        assert time.monotonic() < deadline, server.log_tail()
-        time.sleep(0.02)
-    while True:
-        try:
+
+    def takes_connections() -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(server.dsn()).close()
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, server.log_tail()
-            time.sleep(0.02)
-        else:
-            return
+            return True
+        return False
+
+    # Until it has noticed, it takes connections that it will throw away.
+    eventually("it notices", lambda: b"reinitializing" in server.log.read_bytes()[began:])
+    eventually("it takes connections", takes_connections)

@@ -18,6 +18,7 @@ from exporter.database.grants import ROLE, grants_sql
 from exporter.durations import format_duration
 from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
+from exporter.statements.poller import POLL_NAME
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 from tests.support.loom_database import LOOM
@@ -102,7 +103,7 @@ class Watch:
     @property
     def board(self) -> SnapshotStore:
         """What is known of it."""
-        return self.parts.board
+        return self.parts.snapshots
 
     async def look(self, *names: str) -> Snapshot:
         """Run all queries, or those that are named, and return the snapshot of the last one."""
@@ -112,12 +113,12 @@ class Watch:
 
     async def poll(self) -> Snapshot:
         """Poll pg_stat_statements once, and return the snapshot of that."""
-        await self.runner.run_job(self.parts.poll)
-        return self.board[self.parts.poll.name]
+        await self.runner.run_job(self.parts.poller.job(None))
+        return self.board[POLL_NAME]
 
     async def judge(self) -> Snapshot:
         """Judge what was seen so far, and return the snapshot of that."""
-        await self.runner.run_job(self.parts.verdict)
+        await self.runner.run_job(self.parts.verdict.job(self.board, None))
         return self.board[self.parts.verdict.name]
 
     def states(self) -> dict[str, State | None]:
@@ -129,7 +130,7 @@ class Watch:
         return {
             metric: {
                 labels: value
-                for snapshot in self.board.feeders(metric)
+                for snapshot in self.board.of_metric(metric)
                 for labels, value in snapshot.samples.get(metric, {}).items()
             }
             for metric in self.catalog.metrics()
@@ -163,10 +164,10 @@ async def watching(
     parts = assemble(settings, catalog, database, store)
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     intervals = dict.fromkeys(parts.interval_seconds, 0.0)
-    runner = Runner(database, parts.board, store, parts.telemetry, intervals)
-    sources = Sources(parts.board, database, store, parts.interval_seconds)
+    runner = Runner(database, parts.snapshots, store, parts.telemetry, intervals)
+    sources = Sources(parts.snapshots, database, store, parts.interval_seconds)
     registry = build_registry(sources, parts.telemetry.registry)
-    exposition = Exposition(registry, parts.board)
+    exposition = Exposition(registry, parts.snapshots)
     await database.open()
     try:
         yield Watch(parts, runner, exposition)

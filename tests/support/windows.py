@@ -10,9 +10,8 @@ from exporter.catalog import Deployment
 from exporter.database.facts import ServerFacts
 from exporter.database.identity import DatabaseIdentity
 from exporter.statements.counters import Delta
-from exporter.statements.tally import Counted, Known
+from exporter.statements.tally import Counted, Known, PollWindow
 from exporter.statements.text import identity
-from exporter.statements.window import PollWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

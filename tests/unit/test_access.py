@@ -173,6 +173,7 @@ async def test_password_that_was_changed_lets_in_no_more(
     assert await _status(client, "alice", "new") == 401
 
 
+@pytest.mark.timing
 async def test_unknown_user_is_refused_in_the_time_of_a_known_one(
     client: httpx.AsyncClient, in_force: InForce
 ) -> None:
@@ -193,6 +194,7 @@ def test_unknown_user_costs_as_much_as_the_dearest_known_one() -> None:
     assert not bcrypt.checkpw(b"x", nobody.encode())
 
 
+@pytest.mark.timing
 async def test_password_that_was_right_once_is_not_compared_again(
     client: httpx.AsyncClient, in_force: InForce
 ) -> None:
@@ -206,6 +208,7 @@ async def test_password_that_was_right_once_is_not_compared_again(
     assert (time.perf_counter() - started) / 5 < first / 3
 
 
+@pytest.mark.timing
 async def test_comparing_passwords_keeps_nobody_else_waiting(
     client: httpx.AsyncClient, in_force: InForce
 ) -> None:

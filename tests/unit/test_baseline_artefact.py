@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,11 +157,17 @@ def test_what_a_minor_version_adds_is_ignored() -> None:
     assert loads(_sign(body)) == BASELINE
 
 
-def test_other_way_of_naming_statements_is_refused() -> None:
-    identity = {**json.loads(DOCUMENT)["identity"], "id_algorithm": "tok-2"}
-    refused = _refusal(_signed(identity=identity))
-    assert refused.reason is Refusal.NEWER_VERSION
-    assert "tok-1" in str(refused)
+@pytest.mark.parametrize("algorithm", ["tok-1", "pg_query-18", "a" * 5_000, "a\nb"])
+def test_other_way_of_naming_statements_is_refused(algorithm: str) -> None:
+    written = json.loads(DOCUMENT)
+    identity = {**written["identity"], "id_algorithm": algorithm}
+    # As the names were before: the reason comes first, and not that they have another length.
+    statements = [{**each, "id": "0f" * 32} for each in written["statements"]]
+    refused = _refusal(_signed(identity=identity, statements=statements))
+    assert refused.reason is Refusal.OTHER_ALGORITHM
+    assert re.fullmatch(r"baseline: it names statements by the algorithm '.{1,200}", str(refused))
+    assert "this loom-exporter by 'pg_query-17'" in str(refused)
+    assert "capture a baseline again" in str(refused)
 
 
 def _set(place: tuple[Any, ...], value: object) -> Callable[[dict[str, Any]], None]:

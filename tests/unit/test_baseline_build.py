@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.baseline.fit import provenance_of
+from exporter.clock import Clock
 from exporter.comparison.noise import DEFAULT_HOUR_LOG_STDDEV, noise, profile
 from exporter.comparison.rule import Sums, contribution
 from exporter.learning.build import ENOUGH_CALLS, ENOUGH_HOURS, MOST_BY_HOUR, build
@@ -44,7 +45,7 @@ def built(
         lambda: hours,
         DEPLOYMENT,
         bucket_seconds=HOUR,
-        hour_seconds=hour_seconds,
+        clock=Clock(hour_seconds),
         identity=provenance_of(FACTS, None),
         source="automatic",
         texts=texts or {},
@@ -78,7 +79,7 @@ def test_sums_are_those_of_the_calls(hours: list[list[float]]) -> None:
 def test_statement_is_kept_by_text_and_role() -> None:
     baseline = built(
         hour(0, called(0.1), called(0.5, role="other"), called(0.7, text=REFUNDS)),
-        texts={identity(INVOICES) or "": INVOICES, "0f" * 32: "of no use"},
+        texts={identity(INVOICES) or "": INVOICES, "0f" * 8: "of no use"},
     )
     found = {(each.text, each.role, each.seconds) for each in baseline.statements}
     assert found == {(INVOICES, "anon", 0.1), (INVOICES, "other", 0.5), (None, "anon", 0.7)}

@@ -10,10 +10,11 @@ import pytest
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
-from exporter.learning.gauges import TOPIC, Gauges, Taken, gauges_of
+from exporter.learning.gauges import GAUGES, Gauges, Taken, gauges_of
 from exporter.state import StateStore
 from tests.support.disk import full_disk
 from tests.support.queries import make_catalog, make_query
+from tests.support.state import save, scope
 from tests.support.windows import OWNER
 
 if TYPE_CHECKING:
@@ -44,26 +45,26 @@ class Shop:
     def __init__(self, path: Path) -> None:
         self._path = path
         queries = [ORDERS, USERS, BASKETS]
-        self.board = SnapshotStore(queries, {query.name: 60.0 for query in queries})
+        self.snapshots = SnapshotStore(queries, {query.name: 60.0 for query in queries})
         self.store = StateStore(path)
         self.restart()
 
-    def restart(self, owner: DatabaseIdentity = OWNER) -> None:
+    def restart(self, identity: DatabaseIdentity = OWNER) -> None:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self._path)
-        self.gauges = Gauges(self.store, "loom", make_catalog(ORDERS, USERS, BASKETS))
-        self.gauges.begin(owner)
+        self.gauges = Gauges(make_catalog(ORDERS, USERS, BASKETS))
+        self.gauges.begin(scope(self.store, identity=identity))
 
     def show(self, orders: float) -> float:
         """Have the query say so many orders, and return when it did."""
         samples: Samples = {"loom_orders": {("web",): orders}, "loom_baskets": {(): 9.0}}
-        self.board.publish("orders", State.OK, samples)
-        return self.board["orders"].last_success_at or 0.0
+        self.snapshots.publish("orders", State.OK, samples)
+        return self.snapshots["orders"].last_success_at or 0.0
 
     def look(self, clear_at: float) -> None:
         """Take in what is shown, while nothing was applied at `clear_at`."""
-        self.gauges.look(self.board, clear_at)
+        self.gauges.record(self.snapshots, clear_at)
 
     def orders(self) -> list[float]:
         """Return the orders that are known to be from before."""
@@ -118,14 +119,14 @@ def test_newest_value_that_is_sure_replaces_the_one_before(shop: Shop) -> None:
 def test_query_that_fails_keeps_what_was_known(shop: Shop) -> None:
     at = shop.show(5)
     shop.look(at + SURE)
-    shop.board.fail("orders", State.TIMEOUT, "")
+    shop.snapshots.fail("orders", State.TIMEOUT, "")
     shop.look(at + 100.0)
     assert shop.orders() == [5]
 
 
 def test_only_gauges_that_are_marked_are_taken(shop: Shop) -> None:
-    shop.board.publish("baskets", State.OK, {"loom_other_baskets": {(): 1.0}})
-    shop.board.publish("users", State.EMPTY, {})
+    shop.snapshots.publish("baskets", State.OK, {"loom_other_baskets": {(): 1.0}})
+    shop.snapshots.publish("users", State.EMPTY, {})
     shop.show(5)
     shop.look(time.time() + SURE)
     shop.look(time.time() + SURE)
@@ -150,13 +151,20 @@ def test_another_database_has_values_of_its_own(shop: Shop) -> None:
     assert shop.orders() == []
     shop.look(shop.show(6) + SURE)
     shop.restart()
-    assert shop.orders() == []
+    assert shop.orders() == [5], "nothing of the first is lost"
 
 
-@pytest.mark.parametrize("text", ["{", "3", "[1, 2]", '[["loom", 5, "7000"], {"orders": 3}]'])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_value_that_is_no_number_is_not_remembered(shop: Shop, value: float) -> None:
+    shop.look(shop.show(value) + SURE)
+    (taken,) = shop.gauges.known
+    assert taken.samples == {"loom_orders": {}}
+
+
+@pytest.mark.parametrize("text", ["{", "3", "[1, 2]", '[5.0, {"loom_orders": 3}]'])
 def test_values_that_cannot_be_understood_are_none(shop: Shop, text: str) -> None:
     shop.look(shop.show(5) + SURE)
-    shop.store.save("loom", TOPIC, {"taken": text})
+    save(scope(shop.store, identity=OWNER), GAUGES.name, {"orders": text})
     shop.restart()
     assert shop.orders() == []
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,27 +13,25 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.baseline.codec import Refusal, dumps, loads
-from exporter.baseline.fit import provenance_of
+from exporter.baseline.fit import adopted, provenance_of
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
+from exporter.comparison.comparison import COMPARISON
 from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
-from exporter.deployment.history import APPLIED
+from exporter.deployment.history import APPLIED, SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
-from exporter.learning.gauges import Gauges
-from exporter.learning.lifecycle import (
-    COMPARISON,
-    STALE_SECONDS,
-    TOPIC,
-    BaselineLifecycle,
-    class_rules_digest,
-)
+from exporter.learning.document import KEY, TOPIC, class_rules_digest
+from exporter.learning.gauges import GAUGES, Gauges
+from exporter.learning.hours import HOURS, UnreadableError
+from exporter.learning.lifecycle import STALE_SECONDS, BaselineLifecycle
 from exporter.learning.metrics import BaselineState
 from exporter.state import StateStore
 from tests.support.baselines import BASELINE
 from tests.support.disk import full_disk
 from tests.support.queries import make_query
-from tests.support.state import opened
+from tests.support.state import opened, save, scope, version
 from tests.support.windows import DEPLOYMENT, FACTS, HOUR, OWNER, called, window
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
 
     from exporter.baseline.artefact import Baseline
     from exporter.database.facts import ServerFacts
+    from exporter.database.identity import DatabaseIdentity
+    from exporter.state import Scope
 
 HISTORY = make_query("history", {APPLIED: {"labels": ["version"], "value": "applied"}})
 ORDERS = make_query(
@@ -64,12 +64,12 @@ LONG_SINCE = DeploymentProgress({"one": PhaseProgress(True)}, has_begun=True)
 
 
 class Life:
-    """A keeper that can be restarted, on a file that others write and that can be lost."""
+    """A lifecycle that can be restarted, on a file that others write and that can be lost."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.facts = FACTS
-        self.board = SnapshotStore(CATALOG.queries, {"history": 60.0, "orders": 60.0})
+        self.snapshots = SnapshotStore(CATALOG.queries, {"history": 60.0, "orders": 60.0})
         self.store = StateStore(path)
         self.restart()
 
@@ -77,16 +77,19 @@ class Life:
         """Begin anew with what is written down."""
         self.store.close()
         self.store = StateStore(self.path)
-        self.keeper = BaselineLifecycle(self.store, "loom", CATALOG, HOUR)
+        self.lifecycle = BaselineLifecycle(scope(self.store), CATALOG, Clock())
 
     def on_progress(self, deployed: DeploymentProgress, facts: ServerFacts | None = None) -> None:
         """See how far the deployment has come."""
         self.facts = facts or self.facts
-        self.keeper.on_progress(self.facts, deployed, self.board)
+        draft = self.lifecycle.on_progress(self.facts, deployed, self.snapshots, NOW)
+        if draft:
+            with suppress(UnreadableError):
+                self.lifecycle.freeze(self.facts, draft())
 
     def call(self, at: float, *times: float) -> None:
         """Poll, half a minute after `at`, what was called since then."""
-        self.keeper.on_poll(OWNER, window(at, called(*times)))
+        self.lifecycle.on_poll(OWNER, window(at, called(*times)))
 
     def collect(self, hours: int = 6) -> None:
         """Collect from the beginning, one call of 0.2 s and one of 0.3 s in each hour."""
@@ -98,21 +101,36 @@ class Life:
         """Collect, and see the deployment begin."""
         self.collect()
         self.on_progress(BEGUN)
-        assert self.keeper.baseline is not None
-        return self.keeper.baseline
+        assert self.baseline is not None
+        return self.baseline
 
-    def write(self, text: str) -> None:
-        """Write a document, as a command does it."""
+    @property
+    def scope(self) -> Scope:
+        """Where the state has what is observed of the database."""
+        return scope(self.store, identity=OWNER)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline that is used."""
+        return self.lifecycle.status.baseline
+
+    def write(self, text: str | None, identity: DatabaseIdentity = OWNER) -> None:
+        """Write a document, or drop it, as a command does it."""
         with opened(self.path) as other:
-            assert other.save("loom", TOPIC, {"orders": text})
+            assert save(scope(other, identity=identity), TOPIC, {KEY: text})
 
     def written(self) -> str | None:
         """Return the document that is in the state."""
-        return self.store.read("loom", TOPIC, "orders")
+        content = self.store.read(self.scope, TOPIC, KEY)
+        return None if content is None else content.decode()
+
+    def hours(self) -> list[str]:
+        """Return the keys of the hours that are in the state."""
+        return HOURS.keys(self.scope)
 
     def condition(self) -> tuple[str, str | None]:
         """Return the state that is shown, and the reason why the baseline is refused."""
-        samples = self.keeper.samples()
+        samples = self.lifecycle.samples()
         (state,) = (one for (one,), is_so in samples["loom_baseline_state"].items() if is_so)
         reasons = [one for (one,), is_so in samples["loom_baseline_refused"].items() if is_so]
         assert len(reasons) < 2
@@ -120,7 +138,7 @@ class Life:
 
     def matched(self) -> Sums:
         """Return the sums of the class, as they are exposed."""
-        shown = self.keeper.on_poll(OWNER, None)
+        shown = self.lifecycle.on_poll(OWNER, None)
         calls, *others = (series[PLACE] for series in shown.values())
         return Sums(int(calls), *others)
 
@@ -153,7 +171,7 @@ def test_what_is_called_before_anybody_has_noticed_the_deployment_is_not_in_it(l
     life.collect()
     life.call(BEGAN, 9.0)
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 10
+    assert calls(life.baseline) == 10
 
 
 @pytest.mark.parametrize("unsure", [None, UNKNOWN, LONG_SINCE])
@@ -168,7 +186,7 @@ def test_nothing_is_collected_while_it_is_not_sure_that_nothing_has_begun(
     assert life.condition() == (BaselineState.COLLECTING, None)
     life.call(START + HOUR, 0.2)
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 1
+    assert calls(life.baseline) == 1
 
 
 def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: Life) -> None:
@@ -176,7 +194,7 @@ def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: L
     life.call(START, 0.2)
     life.on_progress(LONG_SINCE)
     assert life.condition() == (BaselineState.MISSING, None)
-    assert (life.keeper.baseline, life.written(), life.keeper.changes()) == (None, None, {})
+    assert (life.baseline, life.written(), life.lifecycle.changes()) == (None, None, {})
 
 
 def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
@@ -189,11 +207,11 @@ def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
 
 def test_collected_time_is_shown(life: Life) -> None:
     life.collect(hours=3)
-    samples = life.keeper.samples()
+    samples = life.lifecycle.samples()
     assert samples["loom_baseline_collected_seconds"] == {(): 2 * HOUR + 30.0}
-    assert life.keeper.collected_seconds == 2 * HOUR + 30.0
+    assert life.lifecycle.status.collected_seconds == 2 * HOUR + 30.0
     life.on_progress(BEGUN)
-    assert life.keeper.collected_seconds is None
+    assert life.lifecycle.status.collected_seconds is None
 
 
 def test_counters_are_exact_after_the_deployment(life: Life) -> None:
@@ -205,25 +223,27 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
     found = life.matched()
     assert (found.calls, found.seconds, found.expected_seconds) == pytest.approx((3, 0.9, 3 * mean))
     assert found.deviation == pytest.approx(sum((x - mean) ** 2 for x in (0.5, 0.3, 0.1)))
-    change = life.keeper.changes()["invoices"].change
+    change = life.lifecycle.changes()["invoices"].change
     assert change is not None
     assert (change.calls, change.seconds) == pytest.approx((2, 0.4)), "not in the warm-up"
-    ratio = life.keeper.samples()["loom_statement_change_ratio"]
+    ratio = life.lifecycle.samples()["loom_statement_change_ratio"]
     assert ratio == {("invoices",): pytest.approx(0.4 / (2 * mean))}
 
 
 def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     life.freeze()
     life.call(NOW - HOUR, 0.3)  # by a server whose clock is an hour late
-    assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
-    counted = json.loads(life.store.read("loom", COMPARISON, "orders") or "")
-    counted["taken_at"] -= STALE_SECONDS
-    assert life.store.save("loom", COMPARISON, {"orders": json.dumps(counted)})
+    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
+    counted = COMPARISON.read(life.scope, "sums")
+    assert counted is not None
+    assert COMPARISON.save(
+        life.scope, {"sums": replace(counted, taken_at=counted.taken_at - STALE_SECONDS)}
+    )
     life.restart()
     life.on_progress(BEGUN)
-    assert life.keeper.changes() == {}
+    assert life.lifecycle.changes() == {}
     life.call(NOW, 0.3)
-    assert set(life.keeper.changes()) == {"invoices", "refunds", "other"}
+    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
 
 
 def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Life) -> None:
@@ -235,12 +255,11 @@ def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Lif
     assert life.condition() == (BaselineState.FROZEN, None)
     for hour in range(3, 6):
         life.call(START + hour * HOUR, 0.2, 0.3)
-    with opened(life.path) as other:
-        assert other.save("loom", TOPIC, {"orders": None})
+    life.write(None)
     life.on_progress(BEFORE)
     assert life.condition() == (BaselineState.COLLECTING, None)
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 2 * 5
+    assert calls(life.baseline) == 2 * 5
 
 
 def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
@@ -260,12 +279,10 @@ def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
         if number == restart_after:
             life.restart()
             life.on_progress(deployed)
-    assert life.keeper.baseline is not None
+    assert life.baseline is not None
     # A text is known again only when its statement is called again.
-    statements = [
-        each.model_copy(update={"text": None}) for each in life.keeper.baseline.statements
-    ]
-    return statements, life.matched(), life.keeper.changes()
+    statements = [each.model_copy(update={"text": None}) for each in life.baseline.statements]
+    return statements, life.matched(), life.lifecycle.changes()
 
 
 @pytest.mark.parametrize("after", range(7))
@@ -277,43 +294,43 @@ def test_restart_at_any_point_changes_nothing(life: Life, path: Path, after: int
 
 def test_nothing_is_written_twice(life: Life) -> None:
     life.freeze()
-    versions = [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
+    versions = [version(life.scope, topic) for topic in (TOPIC, HOURS.name)]
     for _ in range(3):
         life.on_progress(BEGUN)
     life.restart()
     life.on_progress(BEGUN)
-    assert versions == [life.store.version("loom", topic) for topic in (TOPIC, "baseline hours")]
+    assert versions == [version(life.scope, topic) for topic in (TOPIC, HOURS.name)]
 
 
 def test_hours_are_gone_once_the_baseline_is_written(life: Life) -> None:
     life.freeze()
-    assert life.store.names("loom", "baseline hours") == ["owner"]
+    assert life.hours() == []
 
 
 def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Life) -> None:
     life.collect()
-    hours = life.store.load("loom", "baseline hours")
+    hours = HOURS.load(life.scope)
     life.on_progress(BEGUN)
     before = life.written()
-    life.store.save("loom", "baseline hours", dict(hours))
+    HOURS.save(life.scope, hours)
     life.restart()
     life.on_progress(BEGUN)
     assert life.written() == before
-    assert life.store.names("loom", "baseline hours") == ["owner"]
+    assert life.hours() == []
 
 
 def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: Life) -> None:
     life.collect()
     with full_disk(), capture_logs():  # the output of tests is a file, too
         life.on_progress(BEGUN)
-        assert calls(life.keeper.baseline) == 10
+        assert calls(life.baseline) == 10
     assert life.written() is None
     life.call(SETTLED, 0.3)
     life.on_progress(BEGUN)
     life.restart()
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 10
-    assert life.store.names("loom", "baseline hours") == ["owner"]
+    assert calls(life.baseline) == 10
+    assert life.hours() == []
     assert life.matched().calls == 1
 
 
@@ -327,7 +344,7 @@ def test_state_that_is_lost_is_written_again(life: Life) -> None:
         life.call(SETTLED + 60, 0.3)
     life.restart()
     life.on_progress(BEGUN)
-    assert life.keeper.baseline == baseline
+    assert life.baseline == baseline
     assert life.matched().calls == 2
 
 
@@ -337,12 +354,12 @@ def test_hours_that_cannot_be_read_now_are_waited_for(life: Life) -> None:
     folder.rename(folder.with_name("away"))
     folder.write_text("in the way")
     life.on_progress(BEGUN)
-    assert life.keeper.baseline is None
+    assert life.baseline is None
     folder.unlink()
     folder.with_name("away").rename(folder)
     life.restart()
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 10
+    assert calls(life.baseline) == 10
 
 
 def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
@@ -352,9 +369,9 @@ def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
     slower = statement.model_copy(update={"seconds": 2 * statement.seconds})
     life.write(dumps(baseline.model_copy(update={"statements": (slower,), "source": "captured"})))
     life.on_progress(BEGUN)
-    assert life.keeper.baseline is not None
-    assert life.keeper.baseline.source == "captured"
-    assert life.keeper.changes()["invoices"].change is None, "it begins anew"
+    assert life.baseline is not None
+    assert life.baseline.source == "captured"
+    assert life.lifecycle.changes()["invoices"].change is None, "it begins anew"
     life.call(SETTLED + 30, 0.3)
     assert life.matched().expected_seconds == pytest.approx(0.25 + 0.5)
 
@@ -362,14 +379,14 @@ def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
 def test_captured_baseline_is_not_replaced_by_what_was_collected(life: Life) -> None:
     captured = life.freeze().model_copy(update={"source": "captured"})
     life.write(dumps(captured))
-    life.store.save("loom", TOPIC, {"orders": None})
+    life.write(None)
     life.restart()
     life.collect()
     life.write(dumps(captured))
     life.on_progress(BEGUN)
     life.restart()
     life.on_progress(BEGUN)
-    assert life.keeper.baseline == captured
+    assert life.baseline == captured
 
 
 def _tampered(text: str) -> str:
@@ -378,6 +395,12 @@ def _tampered(text: str) -> str:
 
 def _newer(text: str) -> str:
     return text.replace("loom-exporter.baseline/1", "loom-exporter.baseline/2")
+
+
+def _named_otherwise(text: str) -> str:
+    baseline = loads(text)
+    identity = baseline.identity.model_copy(update={"id_algorithm": "tok-1"})
+    return dumps(baseline.model_copy(update={"identity": identity}))
 
 
 def _foreign(text: str) -> str:
@@ -395,6 +418,7 @@ REFUSED = [
     (lambda text: text[:-20], Refusal.TRUNCATED),
     (lambda _: "[]", Refusal.MALFORMED),
     (_newer, Refusal.NEWER_VERSION),
+    (_named_otherwise, Refusal.OTHER_ALGORITHM),
     (_foreign, Refusal.OTHER_DATABASE),
     (_of_another_deployment, Refusal.OTHER_DEPLOYMENT),
 ]
@@ -413,8 +437,8 @@ def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
     told = [line for line in logs if line["event"] == "the baseline is refused"]
     assert [(line["log_level"], line["reason"]) for line in told] == [("warning", reason)]
     assert life.condition() == (BaselineState.REFUSED, reason)
-    assert (life.keeper.baseline, life.keeper.changes()) == (None, {})
-    assert life.keeper.on_poll(OWNER, None) == {}
+    assert (life.baseline, life.lifecycle.changes()) == (None, {})
+    assert life.lifecycle.on_poll(OWNER, None) == {}
     assert life.written() == spoilt
 
 
@@ -423,7 +447,7 @@ def test_while_a_baseline_is_refused_another_one_is_collected(life: Life) -> Non
     life.collect()
     assert life.condition() == (BaselineState.REFUSED, Refusal.TRUNCATED)
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 10
+    assert calls(life.baseline) == 10
     assert life.condition() == (BaselineState.FROZEN, None)
 
 
@@ -435,7 +459,7 @@ def test_baseline_is_used_again_when_the_server_is_as_it_was(life: Life) -> None
     assert life.condition() == (BaselineState.REFUSED, Refusal.OTHER_SETTINGS)
     life.call(SETTLED + 30, 9.0)
     life.on_progress(BEGUN, FACTS)
-    assert life.keeper.baseline == baseline
+    assert life.baseline == baseline
     assert life.matched().calls == 1
     life.call(SETTLED + 60, 0.3)
     assert life.matched().calls == 2
@@ -458,9 +482,9 @@ def test_hour_in_which_the_server_was_restarted_is_excluded(life: Life) -> None:
     )
     life.call(START + 3 * HOUR, 0.2)
     life.on_progress(BEGUN)
-    assert calls(life.keeper.baseline) == 5
-    assert life.keeper.baseline is not None
-    (excluded,) = life.keeper.baseline.window.excluded
+    assert calls(life.baseline) == 5
+    assert life.baseline is not None
+    (excluded,) = life.baseline.window.excluded
     assert excluded.start.timestamp() == START + HOUR
     assert excluded.reason == "the server was restarted"
 
@@ -471,13 +495,13 @@ def test_another_database_begins_with_nothing(life: Life) -> None:
     other = replace(FACTS, database_oid=6)
     life.on_progress(BEFORE, other)
     assert life.condition() == (BaselineState.REFUSED, Refusal.OTHER_DATABASE)
-    assert life.keeper.baseline is None
+    assert life.baseline is None
 
 
 def test_sums_that_cannot_be_understood_begin_anew(life: Life) -> None:
     life.freeze()
     life.call(SETTLED, 0.3)
-    life.store.save("loom", COMPARISON, {"orders": '{"matched": 3}'})
+    save(life.scope, COMPARISON.name, {"sums": '{"matched": 3}'})
     life.restart()
     life.on_progress(BEGUN)
     assert life.matched() == Sums()
@@ -485,10 +509,10 @@ def test_sums_that_cannot_be_understood_begin_anew(life: Life) -> None:
 
 def _remember_orders(life: Life, at_least: float) -> None:
     """Have it known what the orders were, and when."""
-    gauges = Gauges(life.store, "loom", CATALOG)
-    gauges.begin(OWNER)
-    life.board.publish("orders", State.OK, {"loom_orders": {("web",): 1200.0}})
-    gauges.look(life.board, at_least)
+    gauges = Gauges(CATALOG)
+    gauges.begin(life.scope)
+    life.snapshots.publish("orders", State.OK, {"loom_orders": {("web",): 1200.0}})
+    gauges.record(life.snapshots, at_least)
 
 
 def test_gauges_are_frozen_and_shown_under_a_name_of_their_own(life: Life) -> None:
@@ -496,9 +520,9 @@ def test_gauges_are_frozen_and_shown_under_a_name_of_their_own(life: Life) -> No
     baseline = life.freeze()
     (gauge,) = baseline.gauges
     assert gauge.metric == "loom_orders"
-    shown = life.keeper.samples()
+    shown = life.lifecycle.samples()
     assert shown["loom_orders_baseline"] == {("web",): 1200.0}
-    assert life.store.read("loom", "baseline gauges", "taken") == '[["loom", 5, "7000"], {}]'
+    assert GAUGES.load(life.scope) == {}
 
 
 def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life: Life) -> None:
@@ -506,15 +530,15 @@ def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life:
     life.collect()
     marked_at = NOW - HOUR / 2
     life.on_progress(replace(BEGUN, began_at=marked_at))
-    assert life.keeper.baseline is not None
-    assert life.keeper.baseline.gauges == ()
+    assert life.baseline is not None
+    assert life.baseline.gauges == ()
 
 
 def test_gauges_alone_are_worth_a_baseline(life: Life) -> None:
     _remember_orders(life, time.time() + HOUR)
     life.on_progress(BEGUN)
-    assert life.keeper.baseline is not None
-    assert (life.keeper.baseline.statements, len(life.keeper.baseline.gauges)) == ((), 1)
+    assert life.baseline is not None
+    assert (life.baseline.statements, len(life.baseline.gauges)) == ((), 1)
 
 
 def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
@@ -523,26 +547,103 @@ def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
     for labels in ([], ["kind", "shop"]):
         metric = {"labels": labels, "value": "orders", "baseline": True}
         catalog = Catalog(DEPLOYMENT, (HISTORY, make_query("orders", {"loom_orders": metric})))
-        keeper = BaselineLifecycle(life.store, "loom", catalog, HOUR)
-        keeper.on_progress(FACTS, BEGUN, life.board)
-        assert keeper.baseline is not None
-        assert "loom_orders_baseline" not in keeper.samples()
+        lifecycle = BaselineLifecycle(scope(life.store), catalog, Clock())
+        assert lifecycle.on_progress(FACTS, BEGUN, life.snapshots, NOW) is None
+        assert lifecycle.status.baseline is not None
+        assert "loom_orders_baseline" not in lifecycle.samples()
 
 
-def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twice(life: Life) -> None:
+async def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twice(
+    life: Life,
+) -> None:
     life.freeze()
 
-    def poll() -> None:
+    async def poll() -> None:
         for number in range(100):
-            life.call(SETTLED + 30 * number, 0.2)
+            await life.store.run(life.call, SETTLED + 30 * number, 0.2)
 
-    def look() -> None:
+    async def look() -> None:
         for minute in range(100):  # a server that is restarted has the document read anew
             started = datetime.fromtimestamp(START + 60 * minute, UTC)
-            life.on_progress(BEGUN, replace(FACTS, postmaster_start=started))
+            facts = replace(FACTS, postmaster_start=started)
+            await life.store.run(life.on_progress, BEGUN, facts)
 
-    with ThreadPoolExecutor(2) as pool:
-        for done in (pool.submit(poll), pool.submit(look)):
-            done.result()
+    await asyncio.gather(poll(), look())
     assert life.matched().calls == 100
-    assert life.keeper.changes()["invoices"].change is not None
+    assert life.lifecycle.changes()["invoices"].change is not None
+
+
+# ── another database ─────────────────────────────────────────────────────────────────────────────
+
+OTHER = replace(FACTS, database_oid=6)
+
+
+def test_databases_that_take_turns_behind_a_name_lose_nothing_of_each_other(life: Life) -> None:
+    life.collect(hours=3)
+    with capture_logs() as logs:
+        for turn in range(3):
+            life.on_progress(BEFORE, OTHER)
+            life.lifecycle.on_poll(
+                OTHER.identity, window(START + turn * HOUR, called(0.5, 0.5, 0.5))
+            )
+            life.on_progress(BEFORE, FACTS)
+            life.call(START + (3 + turn) * HOUR, 0.2, 0.3)
+    told = [line for line in logs if "another database" in line["event"]]
+    assert [(line["before"].oid, line["now"].oid) for line in told] == [(5, 6), (6, 5)] * 3
+    life.on_progress(BEGUN)
+    assert calls(life.baseline) == 10
+    life.on_progress(BEGUN, OTHER)
+    assert calls(life.baseline) == 9
+    life.on_progress(BEGUN, FACTS)
+    assert calls(life.baseline) == 10
+
+
+def test_another_database_after_a_restart_is_told_once(life: Life) -> None:
+    save(life.scope, SEEN.name, {"seen": "{}"})
+    life.restart()
+    with capture_logs() as logs:
+        for _ in range(3):
+            life.on_progress(BEFORE, OTHER)
+    (line,) = [line for line in logs if "another database" in line["event"]]
+    assert line["before"] == FACTS.identity
+
+
+def test_baseline_of_another_database_is_refused_until_there_is_one_of_this(life: Life) -> None:
+    life.freeze()
+    life.on_progress(BEFORE, OTHER)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.OTHER_DATABASE)
+    life.write(dumps(adopted(loads(life.written() or ""), OTHER)), OTHER.identity)
+    life.on_progress(BEFORE, OTHER)
+    assert life.condition() == (BaselineState.FROZEN, None)
+    life.write(None, OTHER.identity)
+    life.write(None)
+    life.on_progress(BEFORE, OTHER)
+    assert life.condition() == (BaselineState.COLLECTING, None)
+
+
+def test_baseline_that_was_made_of_a_database_that_is_gone_by_then_is_not_used(
+    life: Life,
+) -> None:
+    life.collect()
+    draft = life.lifecycle.on_progress(FACTS, BEGUN, life.snapshots, NOW)
+    assert draft is not None
+    baseline = draft()
+    life.on_progress(BEFORE, OTHER)
+    life.lifecycle.freeze(FACTS, baseline)
+    assert life.written() is None
+    life.on_progress(BEGUN, FACTS)
+    assert life.baseline is not None
+
+
+def test_baseline_that_a_command_writes_meanwhile_comes_first(life: Life) -> None:
+    captured = life.freeze().model_copy(update={"source": "captured"})
+    life.write(None)
+    life.restart()
+    life.collect()
+    draft = life.lifecycle.on_progress(FACTS, BEGUN, life.snapshots, NOW)
+    assert draft is not None
+    baseline = draft()
+    life.write(dumps(captured))
+    life.lifecycle.freeze(FACTS, baseline)
+    assert life.baseline == captured
+    assert life.written() == dumps(captured)

@@ -73,15 +73,15 @@ FAULTS = (
     Fault("help: Things by", "help: Things: by", 8, "", "not YAML: mapping values are not allowed"),
     Fault("help: Things", "help: 'Things", 11, "", "not YAML: found unexpected end of stream"),
     Fault("    type: gauge", "\ttype: gauge", 7, "", "indent with spaces"),
-    Fault("phase: one", "---\nphase: one", 3, "", "not YAML: but found another document"),
-    Fault("phase: one", "phase: one\x00", 3, "", "not YAML: unacceptable character #x0000"),
-    Fault(
-        LABELS, "labels: &a [kind]\n    null: *a", 9, f"{METRIC}.null", "aliases are not supported"
-    ),
-    Fault(LABELS, "labels: *a", 9, "", "not YAML: found undefined alias"),
+    Fault("phase: one", "---\nphase: one", 3, "", "a second document begins here"),
+    Fault("phase: one", "phase: one\x00", 3, "", "not YAML: the character U+0000 is not"),
+    Fault(LABELS, "labels: &a [kind]", 9, f"{METRIC}.labels", "anchors and aliases are"),
+    Fault(LABELS, "labels: *a", 9, f"{METRIC}.labels", "anchors and aliases are not supported"),
     Fault("phase: one", "phase: one\n? [a]\n: b", 4, "", "a key must be plain text"),
-    Fault(INTERVAL, f"{INTERVAL}\nseries_limit: !!int x", 5, "series_limit", "leave the tag away"),
-    Fault(INTERVAL, f"{INTERVAL}\nseries_limit: !x 1", 5, "", "could not determine a constructor"),
+    Fault(
+        INTERVAL, f"{INTERVAL}\nseries_limit: !!int x", 5, "series_limit", "int is not supported"
+    ),
+    Fault(INTERVAL, f"{INTERVAL}\nseries_limit: !x 1", 5, "series_limit", "the tag !x is not"),
     # The header.
     Fault("description: Counts things by kind.\n", "", 2, "description", "this key is required"),
     Fault("by kind.", "by kind", 2, "description", "must be a sentence"),
@@ -159,7 +159,24 @@ FAULTS = (
     # SQL.
     Fault(SELECT, "", 12, "", "there is no SQL below the header"),
     Fault(SELECT, f"{SELECT}\nSELECT 2;", 13, "", "remove what follows the first `;`"),
-    Fault(SELECT, "DELETE FROM public.things;", 13, "", "must be one SELECT (or WITH … SELECT)"),
+    Fault(SELECT, "SELECT 'é',\n2;\nSELECT 2;", 14, "", "remove what follows the first `;`"),
+    Fault(SELECT, "DELETE FROM public.things;", 13, "", "(or WITH … SELECT), and is DELETE"),
+    Fault(SELECT, "CREATE TABLE t AS\nSELECT 1;", 13, "", "and is CREATE TABLE AS"),
+    Fault(SELECT, "SELECT 'é' AS kind,\nFROM;", 14, "", 'not SQL: syntax error at or near "FROM"'),
+    Fault(SELECT, "SELECT 1\nAS 'x\n\n", 14, "", "not SQL: unterminated quoted string"),
+    Fault(SELECT, "SELECT 1\x00;", 13, "", "not SQL: a NUL character"),
+    Fault(SELECT, f"SELECT {'(' * 30_000}", 13, "", "not SQL: memory exhausted"),
+    Fault(SELECT, f"SELECT {'1+' * 20_000}1", 13, "", "not SQL: nested too deeply"),
+    Fault(SELECT, f"SELECT '{'x' * 50_000}'", 13, "", "not SQL: longer than 50,000 characters"),
+    Fault(SELECT, "SELECT 1 AS things INTO t;", 13, "", "must not make a table; remove INTO"),
+    Fault(SELECT, "SELECT a FROM t FOR SHARE;", 13, "", "must not lock rows; remove FOR UPDATE"),
+    Fault(
+        SELECT,
+        "WITH a AS (\nDELETE FROM t RETURNING *)\nSELECT * FROM a;",
+        13,
+        "",
+        "must not change data; remove the INSERT, UPDATE, DELETE or MERGE",
+    ),
     # deployment.yaml.
     Fault("", b"\xff", None, "", "not UTF-8 text", YAML),
     Fault("", "", 1, "", "`key: value` pairs, beginning with name", YAML),
@@ -193,6 +210,13 @@ def test_the_files_that_faults_are_made_from_are_right(tmp_path: Path) -> None:
     code, out, err = _check(folder)
     assert (code, err) == (0, "")
     assert out == f"{folder}: 1 queries, 1 metrics, 1 phases: no problem found\n"
+
+
+def test_files_may_be_written_on_windows(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {HERE: QUERY})
+    for path in (folder / HERE, folder / YAML):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert _check(folder)[0] == 0
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

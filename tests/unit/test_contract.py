@@ -17,11 +17,11 @@ from exporter.catalog.header import Header
 from exporter.catalog.metrics_page import metrics_page
 from exporter.catalog.own_metrics import fixed_values, one_hot, own_metrics, own_sections
 from exporter.database.outcome import State
+from exporter.deployment.records import Outcome
 from exporter.learning.metrics import BaselineState
 from exporter.settings import packaged_queries
 from exporter.verdict.assess import Verdict
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.outcome import Outcome
 from tests.support.components import Parts, assemble
 from tests.support.contract import ALL, Promise
 
@@ -45,21 +45,22 @@ def nothing_running(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """Return the parts with a sample of each metric of each source, labelled as it declares."""
     parts = assemble(tmp_path_factory.mktemp("state"), [], catalog=SHIPPED)
-    board = parts.board
+    board = parts.snapshots
     fed = {
-        snapshot.query: [name for name in board.metrics if snapshot in board.feeders(name)]
-        for snapshot in board.snapshots()
+        snapshot.query: [name for name in board.metrics if snapshot in board.of_metric(name)]
+        for snapshot in board.latest()
     }
     for feed, names in fed.items():
         samples = {name: {(feed,) * len(board.metrics[name].labels): 1.0} for name in names}
         board.publish(feed, State.OK, samples)
-    parts.store.set_aside_at = 1.0
+    parts.store._file.set_aside_at = 1.0
     return parts
 
 
 def _families(parts: Parts) -> dict[str, Metric]:
     return {
-        metric.name + SUFFIXES.get(metric.type, ""): metric for metric in parts.registry.collect()
+        metric.name + SUFFIXES.get(metric.type, ""): metric
+        for metric in parts.telemetry.registry.collect()
     }
 
 
@@ -81,7 +82,7 @@ def test_every_metric_is_described_before_it_has_a_sample(nothing_running: Parts
 
 
 def test_names_stand_once(nothing_running: Parts) -> None:
-    names = [metric.name for metric in nothing_running.registry.collect()]
+    names = [metric.name for metric in nothing_running.telemetry.registry.collect()]
     assert len(names) == len(set(names))
 
 
@@ -92,14 +93,14 @@ def test_what_is_of_a_database_says_of_which(everything_known: Parts) -> None:
 
 
 def test_what_is_served_stands_in_openmetrics_too(everything_known: Parts) -> None:
-    body = generate_openmetrics(everything_known.registry).decode()  # type: ignore[no-untyped-call]
+    body = generate_openmetrics(everything_known.telemetry.registry).decode()  # type: ignore[no-untyped-call]
     families = list(text_string_to_metric_families(body))  # type: ignore[no-untyped-call]
     names = {family.name + SUFFIXES.get(family.type, "") for family in families}
     assert names == set(ALL)
 
 
 def test_text_format_types_are_those_that_prometheus_knows(everything_known: Parts) -> None:
-    body = generate_latest(everything_known.registry).decode()
+    body = generate_latest(everything_known.telemetry.registry).decode()
     types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE "))
     for name, promise in ALL.items():
         assert types[name] == ("gauge" if promise.type == "info" else promise.type)

@@ -71,6 +71,7 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
         ("{metric: loom_number}", "", "give one of equals, at_most, at_least"),
         ("{metric: loom_number, at_least: 1, at_most: 2}", "", "give one of equals, at_most"),
         ("{metric: loom_number, equals: many}", "equals", "must be a valid number"),
+        ("{metric: loom_number, at_most: inf}", "at_most", "must be a finite number"),
         ("{class: quick, equals: 1}", "", "`class` and `not_slower_than` go together"),
         ("{metric: loom_number, not_slower_than: baseline}", "", "go together"),
         ("{class: quick, not_slower_than: yesterday}", "not_slower_than", "must be 'baseline'"),

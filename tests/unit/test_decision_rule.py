@@ -23,8 +23,9 @@ from exporter.comparison.rule import (
     pooled,
     spread,
 )
+from exporter.deployment.records import Outcome
 from exporter.statements.counters import Delta, combine
-from exporter.verdict.outcome import Outcome, verdict_of
+from exporter.verdict.outcome import verdict_of
 from tests.support.statement_model import START, Life
 
 

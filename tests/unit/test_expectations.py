@@ -71,7 +71,7 @@ def test_nothing_is_expected_of_what_was_never_called_nor_of_another_role() -> N
     known = expectations(statement(OLD, 0.0, calls=0), statement(NEW, 10.0, role="other"))
     assert known.expected(OLD, "anon", MONDAY) is None
     assert known.expected(NEW, "anon", MONDAY) is None
-    assert known.expected("0f" * 32, "anon", MONDAY) is None
+    assert known.expected("0f" * 8, "anon", MONDAY) is None
 
 
 def test_new_statement_is_held_against_the_one_that_it_replaces() -> None:

@@ -61,13 +61,13 @@ async def parts(tmp_path: Path) -> Parts:
 @pytest.fixture
 def watcher(parts: Parts) -> _Watcher:
     watcher = _Watcher()
-    parts.registry.register(watcher)
+    parts.telemetry.registry.register(watcher)
     return watcher
 
 
 def _publish(parts: Parts, **things: float) -> None:
     samples: Samples = {"loom_things": {(kind,): value for kind, value in things.items()}}
-    parts.board.publish("things", State.OK, samples)
+    parts.snapshots.publish("things", State.OK, samples)
 
 
 async def _body(parts: Parts, accept: str = "", *names: str) -> str:
@@ -85,7 +85,7 @@ async def test_text_is_served_unless_openmetrics_is_asked_for(parts: Parts) -> N
 
 async def test_openmetrics_is_served_whole_and_strict(parts: Parts) -> None:
     _publish(parts, round=1)
-    parts.board.publish("others", State.OK, {"loom_others_total": {(): 5.0}})
+    parts.snapshots.publish("others", State.OK, {"loom_others_total": {(): 5.0}})
     page = await parts.exposition.page(OPENMETRICS, "")
     assert page.content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert page.body.endswith(b"# EOF\n")
@@ -147,7 +147,7 @@ async def test_page_is_the_same_object_until_a_snapshot_changes(parts: Parts) ->
     _publish(parts, round=2)
     second = await parts.exposition.page("", "")
     assert b'kind="round"} 2.0' in second.body
-    parts.board.fail("things", State.ERROR, "why")
+    parts.snapshots.fail("things", State.ERROR, "why")
     assert b'kind="round"}' not in (await parts.exposition.page("", "")).body
 
 
@@ -180,7 +180,7 @@ async def test_values_go_when_they_are_too_old_although_nothing_else_happens(
     while 'kind="round"' in await _body(parts):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
-    assert parts.board["things"].samples, "the board still has them, and does not show them"
+    assert parts.snapshots["things"].samples, "the board still has them, and does not show them"
 
 
 async def test_figures_of_the_process_are_never_much_older_than_a_scrape(
@@ -212,14 +212,14 @@ async def test_page_is_rendered_off_the_event_loop(parts: Parts, watcher: _Watch
 async def test_what_changes_during_a_rendering_is_on_the_next_page(parts: Parts) -> None:
     class Publisher(Collector):
         def collect(self) -> Iterator[Metric]:
-            if not parts.board["others"].state:
-                parts.board.publish("others", State.OK, {"loom_others_total": {(): 5.0}})
+            if not parts.snapshots["others"].state:
+                parts.snapshots.publish("others", State.OK, {"loom_others_total": {(): 5.0}})
             return iter(())
 
         def describe(self) -> list[Metric]:
             return []
 
-    parts.registry.register(Publisher())
+    parts.telemetry.registry.register(Publisher())
     first = await parts.exposition.page("", "")
     second = await parts.exposition.page("", "")
     assert second is not first
@@ -229,7 +229,7 @@ async def test_what_changes_during_a_rendering_is_on_the_next_page(parts: Parts)
 
 async def test_values_are_escaped(parts: Parts) -> None:
     kind = 'a"b\\c\nd{},é'
-    parts.board.publish("things", State.OK, {"loom_things": {(kind,): 1.0}})
+    parts.snapshots.publish("things", State.OK, {"loom_things": {(kind,): 1.0}})
     for accept, parse in (("", parse_text), (OPENMETRICS, _openmetrics)):
         families = {family.name: family for family in parse(await _body(parts, accept))}
         assert families["loom_things"].samples[0].labels["kind"] == kind
@@ -238,7 +238,7 @@ async def test_values_are_escaped(parts: Parts) -> None:
 async def test_state_of_each_query_is_one_of_all_states(parts: Parts) -> None:
     for state in (None, *State):
         if state is not None:
-            parts.board.fail("things", state, "")
+            parts.snapshots.fail("things", state, "")
         families = {family.name: family for family in parse_text(await _body(parts))}
         shown = {
             sample.labels["state"]: sample.value
@@ -269,10 +269,10 @@ async def test_accept_that_nobody_understands_gets_the_text_format(
 
 async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> None:
     other = assemble(tmp_path / "other", [OTHERS])
-    assert other.board.generation == parts.board.generation
+    assert other.snapshots.generation == parts.snapshots.generation
     assert b"loom_things" in (await parts.exposition.page("", "")).body
-    parts.exposition.show(other.registry, other.board)
+    parts.exposition.show(other.telemetry.registry, other.snapshots)
     page = (await parts.exposition.page("", "")).body
     assert b"loom_things" not in page
-    other.board.publish("others", State.OK, {"loom_others_total": {(): 3.0}})
+    other.snapshots.publish("others", State.OK, {"loom_others_total": {(): 3.0}})
     assert b'loom_others_total{database="loom"} 3.0' in (await parts.exposition.page("", "")).body

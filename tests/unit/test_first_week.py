@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
 from exporter.verdict.first_week import (
     DayCheck,
-    Record,
-    load_records,
     new_records,
-    save_records,
-    topic,
     week,
 )
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     APPLIED_AT,
@@ -31,6 +28,7 @@ from tests.support.judging import (
     make_deployment,
     make_evidence,
 )
+from tests.support.state import save, scope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +68,8 @@ def _look(
         for name, criterion in DEPLOYMENT.criteria.items()
     }
     return {
-        check.name: check for check in week(DEPLOYMENT, criteria, records or {}, evidence, hour)
+        check.name: check
+        for check in week(DEPLOYMENT, criteria, records or {}, evidence, Clock(hour))
     }
 
 
@@ -187,10 +186,10 @@ def test_records_outlive_the_process(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     records = _records(_look(25 * HOUR), {})
     store = StateStore(path)
-    assert save_records(store, "loom", DEPLOYMENT, records)
+    assert RECORDS.save(scope(store), records)
     store.close()
     store = StateStore(path)
-    assert load_records(store, "loom", DEPLOYMENT) == records
-    store.save("loom", topic(DEPLOYMENT), {"number_day_1": "no JSON"})
-    assert load_records(store, "loom", DEPLOYMENT).keys() == records.keys() - {"number_day_1"}
+    assert RECORDS.load(scope(store)) == records
+    save(store, RECORDS.name, {"number_day_1": "no JSON"})
+    assert RECORDS.load(scope(store)).keys() == records.keys() - {"number_day_1"}
     store.close()

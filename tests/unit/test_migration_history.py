@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog import Deployment
+from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
-from exporter.deployment.history import APPLIED, WRITTEN, MigrationHistory, last_look, write_mark
+from exporter.deployment.history import (
+    APPLIED,
+    SEEN,
+    WRITTEN,
+    MigrationHistory,
+    applied_migrations,
+    write_mark,
+)
 from exporter.state import StateStore
 from tests.support.queries import make_query
+from tests.support.state import save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from exporter.deployment.progress import DeploymentProgress
 
 OWNER = DatabaseIdentity("loom", 5, "7000")
+CLOCK = Clock()
 WARMUP_SECONDS = 1800.0
 ROLLBACK = {"risk": "low", "advice": "Roll back."}
 DEPLOYMENT = Deployment.model_validate(
@@ -54,28 +64,33 @@ HISTORY = make_query(
 
 
 class History:
-    """A database whose migrations a test applies, and a tracker that looks at them."""
+    """A database whose migrations a test applies, and what is remembered of them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.board = SnapshotStore([HISTORY], {HISTORY.name: 45.0})
+        self.snapshots = SnapshotStore([HISTORY], {HISTORY.name: 45.0})
         self.restart()
 
     def restart(self) -> None:
         """Begin anew with what is written down."""
         self.store = StateStore(self._path)
-        self.tracker = MigrationHistory(self.store, "loom", DEPLOYMENT, 3600.0)
+        self.people = self.store.scope("loom", DEPLOYMENT.name)
+        self.history = MigrationHistory(self.people, DEPLOYMENT, CLOCK)
 
     def look(
-        self, *versions: str, owner: DatabaseIdentity = OWNER, **written: float
+        self, *versions: str, identity: DatabaseIdentity = OWNER, **written: float
     ) -> DeploymentProgress:
         """Look while these versions are in the history; `written` are exact times, as `v1=...`."""
         samples: Samples = {
             APPLIED: {(version, "name"): float(version in versions) for version in "123"},
             WRITTEN: {(name.removeprefix("v"),): at for name, at in written.items()},
         }
-        self.board.publish(HISTORY.name, State.OK, samples)
-        return self.tracker.look(owner, self.board)
+        self.snapshots.publish(HISTORY.name, State.OK, samples)
+        return self.record(identity)
+
+    def record(self, identity: DatabaseIdentity = OWNER) -> DeploymentProgress:
+        """Remember what the query has said last."""
+        return self.history.record(identity, applied_migrations(self.snapshots, CLOCK))
 
 
 @pytest.fixture
@@ -86,7 +101,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def test_nothing_is_known_before_anybody_looked(history: History) -> None:
-    seen = history.tracker.look(OWNER, history.board)
+    seen = history.record()
     assert seen.has_begun is None
     assert {phase.is_applied for phase in seen.phases.values()} == {None}
     assert seen.samples(time.time())["loom_deployment_warmup_active"] == {}
@@ -174,15 +189,17 @@ def test_migration_applied_while_nobody_looked_is_dated_to_the_next_look(history
 def test_another_database_has_a_history_of_its_own(history: History) -> None:
     history.look()
     history.look("1")
-    other = history.look(owner=DatabaseIdentity("loom", 6, "7000"))
+    other = history.look(identity=DatabaseIdentity("loom", 6, "7000"))
     assert other.has_begun is False
     assert other.rewritten_at is None
+    again = history.look("1")
+    assert (again.has_begun, again.rewritten_at) == (True, None), "going back finds the first"
 
 
 def test_mark_of_the_rollout_moves_the_warmup(history: History) -> None:
     history.look()
     seen = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.0)
-    assert write_mark(history.store, "loom", DEPLOYMENT, 5000.0)
+    assert write_mark(history.people, 5000.0)
     marked = history.look("1", "2", "3", v1=1000.0, v2=1010.0, v3=1020.0)
     assert (marked.began_at, marked.ended_at) == (1000.0, 5000.0)
     assert marked.settled_at == 5000.0 + WARMUP_SECONDS
@@ -191,7 +208,7 @@ def test_mark_of_the_rollout_moves_the_warmup(history: History) -> None:
 
 def test_mark_alone_says_that_the_deployment_has_begun(history: History) -> None:
     history.look()
-    write_mark(history.store, "loom", DEPLOYMENT, 5000.0)
+    write_mark(history.people, 5000.0)
     seen = history.look()
     assert (seen.has_begun, seen.began_at) == (True, 5000.0)
     assert not seen.is_complete
@@ -201,28 +218,28 @@ def test_mark_alone_says_that_the_deployment_has_begun(history: History) -> None
 def test_failed_look_changes_nothing_and_never_says_not_begun(
     history: History, state: State
 ) -> None:
-    history.board.fail(HISTORY.name, state, "")
-    assert history.tracker.look(OWNER, history.board).has_begun is None
+    history.snapshots.fail(HISTORY.name, state, "")
+    assert history.record().has_begun is None
     history.look()
-    history.board.fail(HISTORY.name, state, "")
-    assert history.tracker.look(OWNER, history.board).has_begun is None
+    history.snapshots.fail(HISTORY.name, state, "")
+    assert history.record().has_begun is None
     history.look("1")
-    history.board.fail(HISTORY.name, state, "")
-    seen = history.tracker.look(OWNER, history.board)
+    history.snapshots.fail(HISTORY.name, state, "")
+    seen = history.record()
     assert seen.has_begun
     assert seen.rewritten_at is None
 
 
 def test_database_without_a_history_has_nothing_applied(history: History) -> None:
-    history.board.fail(HISTORY.name, State.ABSENT, "")
-    assert history.tracker.look(OWNER, history.board).has_begun is False
-    assert last_look(history.board) <= time.time() - 45.0
+    history.snapshots.fail(HISTORY.name, State.ABSENT, "")
+    assert history.record().has_begun is False
+    assert applied_migrations(history.snapshots, CLOCK).read_at <= time.time() - 45.0
     assert history.look("1").began_at is not None
 
 
 def test_warmup_is_shorter_where_an_hour_is(tmp_path: Path) -> None:
     history = History(tmp_path / "state.sqlite3")
-    history.tracker = MigrationHistory(history.store, "loom", DEPLOYMENT, 36.0)
+    history.history = MigrationHistory(history.people, DEPLOYMENT, Clock(36.0))
     seen = history.look("1", v1=1000.0)
     assert seen.settled_at == 1018.0
     assert seen.is_warming_up(1017.0)
@@ -232,7 +249,7 @@ def test_warmup_is_shorter_where_an_hour_is(tmp_path: Path) -> None:
 
 def test_memory_that_cannot_be_read_is_begun_anew(history: History) -> None:
     history.look()
-    history.store.save("loom", "deployment", {"test": '{"owner": 3}'})
+    save(history.people.of(OWNER), SEEN.name, {"seen": '{"first_seen": 3}'})
     history.restart()
     assert history.look().has_begun is False
 
@@ -251,7 +268,7 @@ def test_state_that_is_lost_is_written_again(history: History, tmp_path: Path) -
 def test_state_that_cannot_be_read_at_first_says_more_than_what_is_seen_meanwhile(
     history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.state.store._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.state.connection.RETRY_SECONDS", 0.0)
     history.look()
     first = history.look("1", v1=1000.0)
     history.store.close()
@@ -265,3 +282,18 @@ def test_state_that_cannot_be_read_at_first_says_more_than_what_is_seen_meanwhil
     assert history.look("1") == first
     history.restart()
     assert history.look("1") == first
+
+
+def test_history_is_read_by_the_name_of_the_label_whatever_its_place() -> None:
+    query = make_query(
+        "history",
+        {
+            APPLIED: {"labels": ["name", "version"], "value": "applied"},
+            WRITTEN: {"type": "change_timestamp", "labels": ["schema", "version"], "value": "at"},
+        },
+    )
+    snapshots = SnapshotStore([query], {query.name: 45.0})
+    applied: dict[tuple[str, ...], float] = {("a", "1"): 1.0, ("b", "2"): 1.0, ("c", "3"): 0.0}
+    samples: Samples = {APPLIED: applied, WRITTEN: {("public", "2"): 1000.0}}
+    snapshots.publish(query.name, State.OK, samples)
+    assert applied_migrations(snapshots, CLOCK).written == {"1": None, "2": 1000.0}

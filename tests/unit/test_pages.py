@@ -221,17 +221,17 @@ async def test_slowest_statements_are_shown_while_the_poll_is_of_now(tmp_path: P
     parts = hostile_parts(tmp_path, "select 1")
     assert "Slowest statements 250 ms quick · select 1 select 1" in (await _read(parts)).text
     place = SlowStatementKey("abc", "quick", "anon")
-    parts.components.poller.slowest = [Slow(place, 0.5, None)]
+    parts.poller.slowest = [Slow(place, 0.5, None)]
     assert "500 ms quick · anon statement abc" in _Read(status_page(parts.overview())).text
-    parts.board.fail("pg_stat_statements", State.DENIED, "1 entry is hidden")
+    parts.snapshots.fail("pg_stat_statements", State.DENIED, "1 entry is hidden")
     assert "Slowest statements" not in (await _read(parts)).text
 
 
 async def test_line_of_other_numbers_is_begun_anew(tmp_path: Path) -> None:
     before, after = hostile_parts(tmp_path / "a", "a"), assemble(tmp_path / "b", [])
-    after.components.judge.go_on_from(before.components.judge)
-    assert before.components.judge.history.points
-    assert after.components.judge.history.points == ()
+    after.verdict.go_on_from(before.verdict)
+    assert before.verdict.trend.points
+    assert after.verdict.trend.points == ()
 
 
 async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_queries_that_fail_come_first_with_their_reason(tmp_path: Path) ->
 async def test_before_the_first_verdict_the_page_says_what_is_missing(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [])
     assert "No verdict yet" in (await _read(parts)).text
-    parts.board.fail(parts.components.judge.name, State.UNREACHABLE, "no route to host")
+    parts.snapshots.fail(parts.verdict.name, State.UNREACHABLE, "no route to host")
     text = (await _read(parts)).text
     assert "The last evaluation failed: unreachable : no route to host" in text
 
@@ -271,7 +271,7 @@ async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_n
         judged(parts)
         return overview
 
-    parts.pages.show(parts.board, judged_meanwhile)
+    parts.pages.show(parts.snapshots, judged_meanwhile)
     assert "No verdict yet" in (await _read(parts)).text
     assert "INCONCLUSIVE" in (await _read(parts)).text
 
@@ -287,11 +287,11 @@ async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(tmp_path: Path
         threads.append(threading.get_ident())
         return parts.overview()
 
-    parts.pages.show(parts.board, watched)
+    parts.pages.show(parts.snapshots, watched)
     bodies = await asyncio.gather(*(parts.pages.status() for _ in range(20)))
     assert len(set(bodies)) == len(threads) == 1
     assert threads[0] != threading.get_ident()
-    parts.board.publish("number", State.OK, {"loom_number": {(): 8.0}})
+    parts.snapshots.publish("number", State.OK, {"loom_number": {(): 8.0}})
     assert await parts.pages.status()
     assert len(threads) == 2, "what has changed is shown"
 
@@ -312,13 +312,13 @@ async def test_other_subject_is_shown_at_once(tmp_path: Path) -> None:
     parts = hostile_parts(tmp_path / "one", "the old one")
     await parts.pages.status()
     other = hostile_parts(tmp_path / "two", "the new one")
-    parts.pages.show(other.board, other.overview)
+    parts.pages.show(other.snapshots, other.overview)
     assert "the new one" in (await _read(parts)).text
 
 
 async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = hostile_parts(tmp_path, "text")
-    pages = Pages(parts.board, parts.overview)
+    pages = Pages(parts.snapshots, parts.overview)
     for form in ("html", "markdown"):  # each template is read once
         await pages.report(form)
     await pages.status()
@@ -329,7 +329,7 @@ async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
     monkeypatch.setattr("os.stat", refuse)
-    pages.show(parts.board, parts.overview)
+    pages.show(parts.snapshots, parts.overview)
     assert await pages.status()
     assert await pages.report("html")
     assert await pages.report("markdown")

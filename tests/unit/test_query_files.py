@@ -115,11 +115,13 @@ def test_a_token_may_also_be_a_label() -> None:
         "WITH a AS (SELECT 1 AS things) SELECT * FROM a",
         "(SELECT 1 AS things)",
         "VALUES (1)",
+        "TABLE things",
         "SELECT ';' AS a, 1 AS things",
         "SELECT $q$ ; DELETE $q$ AS a, 1 AS things",
         'SELECT 1 AS ";", 2 AS things',
         "SELECT 1 AS things -- one; and a comment",
         "/* first; */ SELECT 1 AS things",
+        "SELECT 'é; ' AS a, 1 AS things;;",
     ],
 )
 def test_one_select_in_any_shape_is_accepted(sql: str) -> None:
@@ -142,7 +144,7 @@ def test_one_select_in_any_shape_is_accepted(sql: str) -> None:
     ],
 )
 def test_anything_but_one_select_is_refused(sql: str) -> None:
-    with pytest.raises(YamlError, match=r"^things\.sql:\d+: (must be one|there is no SQL)"):
+    with pytest.raises(YamlError, match=r"^things\.sql:\d+: (must be one|there is no SQL|not SQL)"):
         make_query("things", GAUGE, sql=sql)
 
 

@@ -49,7 +49,7 @@ def test_change_is_seen_at_the_next_look(path: Path) -> None:
     number = _number(path)
     path.write_text("2")
     assert number.latest == 1
-    assert number.look() == number.latest == 2
+    assert number.read() == number.latest == 2
 
 
 @pytest.mark.parametrize("content", ["", "two"])
@@ -58,16 +58,16 @@ def test_last_good_one_stays_and_the_fault_is_told_once(path: Path, content: str
     loaded_at = number.loaded_at
     path.write_text(content)
     with structlog.testing.capture_logs() as logs:
-        assert [number.look(), number.look()] == [1, 1]
+        assert [number.read(), number.read()] == [1, 1]
         os.utime(path)  # another change, the same fault
-        assert number.look() == 1
+        assert number.read() == 1
     assert [(log["log_level"], log["reason"]) for log in logs] == [
         ("error", f"{path}: not a number")
     ]
     assert _is_refused(number)
     assert number.loaded_at == loaded_at
     path.write_text("3")
-    assert number.look() == 3
+    assert number.read() == 3
     assert not _is_refused(number)
     assert number.loaded_at >= loaded_at
 
@@ -75,7 +75,7 @@ def test_last_good_one_stays_and_the_fault_is_told_once(path: Path, content: str
 def test_file_that_is_taken_away_is_a_fault_too(path: Path) -> None:
     number = _number(path)
     path.unlink()
-    assert number.look() == 1
+    assert number.read() == 1
     assert number.problem
 
 
@@ -93,9 +93,9 @@ def test_what_was_refused_is_tried_again_without_a_change(
     number = Reloaded("number", partial(stamp_of, [path]), load)
     usable = False
     path.write_text("2")
-    assert number.look() == 1
+    assert number.read() == 1
     usable = True
-    assert number.look() == 2
+    assert number.read() == 2
 
 
 def test_fault_of_ours_changes_nothing_either(path: Path) -> None:
@@ -107,7 +107,7 @@ def test_fault_of_ours_changes_nothing_either(path: Path) -> None:
     number = Reloaded("number", partial(stamp_of, [path]), load)
     faulty = True
     path.write_text("2")
-    assert number.look() == 1
+    assert number.read() == 1
     assert number.problem == "ZeroDivisionError"
 
 
@@ -115,7 +115,7 @@ def test_nothing_is_read_while_nothing_changes(path: Path) -> None:
     loads = []
     number = Reloaded("number", partial(stamp_of, [path]), lambda: loads.append(_read(path)))
     for _ in range(3):
-        number.look()
+        number.read()
     assert loads == [1]
 
 
@@ -129,7 +129,7 @@ def test_swap_of_the_link_of_a_mounted_folder_is_a_change(tmp_path: Path) -> Non
     number = _number(tmp_path / "number")
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").rename(tmp_path / "..data")
-    assert number.look() == 2
+    assert number.read() == 2
 
 
 def test_change_of_the_same_size_with_the_old_date_is_a_change(path: Path) -> None:
@@ -138,4 +138,4 @@ def test_change_of_the_same_size_with_the_old_date_is_a_change(path: Path) -> No
     path.with_suffix(".new").write_text("2")
     os.utime(path.with_suffix(".new"), ns=(before.st_atime_ns, before.st_mtime_ns))
     path.with_suffix(".new").rename(path)
-    assert number.look() == 2
+    assert number.read() == 2

@@ -38,7 +38,7 @@ class Mood:
 @pytest.fixture
 async def parts(tmp_path: Path) -> Parts:
     parts = assemble(tmp_path, [QUERY])
-    parts.board.publish("things", State.OK, {"loom_things": {("round",): 1.0}})
+    parts.snapshots.publish("things", State.OK, {"loom_things": {("round",): 1.0}})
     return parts
 
 
@@ -110,7 +110,7 @@ async def test_verdict_that_is_too_old_is_none(
     client: httpx.AsyncClient, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(parts)
-    expires = parts.board[parts.components.judge.name].expires
+    expires = parts.snapshots[parts.verdict.name].expires
     assert (await client.get("/api/v1/verdict")).status_code == 200
     monkeypatch.setattr(time, "monotonic", lambda: expires + 1)
     assert (await client.get("/api/v1/verdict")).status_code == 503

@@ -39,9 +39,9 @@ def _end(parts: Parts, *states: State, query: Query = QUERY) -> float:
 
 
 async def test_unreachable_database_is_a_state_and_keeps_what_was_known(parts: Parts) -> None:
-    parts.board.publish("things", State.OK, {"loom_things": {(): 1.0}})
+    parts.snapshots.publish("things", State.OK, {"loom_things": {(): 1.0}})
     await parts.runner.run(QUERY)
-    snapshot = parts.board["things"]
+    snapshot = parts.snapshots["things"]
     assert snapshot.state is State.UNREACHABLE
     assert snapshot.detail == "not connected yet"
     assert snapshot.samples == {"loom_things": {(): 1.0}}
@@ -96,7 +96,7 @@ async def test_query_that_backs_off_is_skipped_and_counted(parts: Parts) -> None
     await parts.runner.run(QUERY)
     assert parts.count("loom_exporter_query_runs_total", query="things") == 0
     assert parts.count("loom_exporter_query_skipped_total", query="things", reason="backoff") == 1
-    assert parts.board["things"].state is None
+    assert parts.snapshots["things"].state is None
 
 
 async def test_pauses_are_not_alike(parts: Parts) -> None:
@@ -112,7 +112,7 @@ async def test_fault_of_ours_is_an_error_of_the_query_and_escapes_nowhere(
 
     monkeypatch.setattr("exporter.database.database.Database._fail_fast", broken)
     await parts.runner.run(QUERY)
-    snapshot = parts.board["things"]
+    snapshot = parts.snapshots["things"]
     assert (snapshot.state, snapshot.detail) == (State.ERROR, "ZeroDivisionError")
 
 

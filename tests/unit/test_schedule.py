@@ -17,6 +17,7 @@ from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
 from exporter.database.outcome import State
 from tests.support.components import assemble
+from tests.support.observers import HANG_SECONDS
 from tests.support.queries import make_query
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def silent_server() -> AsyncIterator[str]:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         await asyncio.sleep(0.005)
@@ -110,17 +111,18 @@ async def test_first_runs_after_the_start_are_spread_over_the_interval(tmp_path:
     before = datetime.now(UTC)
     async with _started(parts):
         jobs = {job.id: job.next_run_time for job in parts.schedule._scheduler.get_jobs()}
-        offsets = [(jobs[name] - before).total_seconds() for name in names]
-        assert offsets == pytest.approx([15, 30, 45, 60], abs=0.5)
+        offsets = [(jobs[name] - jobs["a"]).total_seconds() for name in names]
+        assert offsets == [0, 15, 30, 45]
+        assert (jobs["a"] - before).total_seconds() >= 15
 
 
 async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Path) -> None:
     queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
     parts = assemble(tmp_path, queries)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         for query in ("a", "b"):
-            assert parts.board[query].state is State.UNREACHABLE
+            assert parts.snapshots[query].state is State.UNREACHABLE
             assert parts.count("loom_exporter_query_runs_total", query=query) == 1
 
 
@@ -148,7 +150,7 @@ async def test_run_that_still_goes_on_makes_the_next_one_skipped(
     finally:
         await parts.database.close(0.1)
     await first
-    assert parts.board["things"].state is State.UNREACHABLE
+    assert parts.snapshots["things"].state is State.UNREACHABLE
     assert parts.count("loom_exporter_query_runs_total", query="things") == 1
     await parts.runner.run(query)
     assert _skipped(parts, "running") == 1, "it runs again once it has ended"
@@ -163,18 +165,21 @@ async def test_scheduler_that_finds_a_run_going_counts_it(
 ) -> None:
     parts = assemble(tmp_path, [_query(interval="30ms", timeout="5ms")], conninfo=silent_server)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         await parts.database.open()
         parts.database.is_up = None  # as if it had not been found away a moment ago
+        await _until(lambda: _is_running(parts))
+        runs = parts.count("loom_exporter_query_runs_total", query="things")
         await _until(lambda: _skipped(parts, "running") > 2)
-        assert parts.count("loom_exporter_query_runs_total", query="things") < 5
+        # One of them may have been about to end.
+        assert parts.count("loom_exporter_query_runs_total", query="things") <= runs + 1
 
 
 async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -> None:
     opposite = (datetime.now(UTC) + timedelta(hours=12)).hour  # no run is due meanwhile
     parts = assemble(tmp_path, [_query(schedule=f"0 {opposite} * * *")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
         )
@@ -185,7 +190,7 @@ async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -
 async def test_runs_that_were_slept_through_become_one(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [_query(interval="1m")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         parts.schedule._scheduler.modify_job(
             "things", next_run_time=datetime.now(UTC) - timedelta(hours=2)
         )
@@ -221,6 +226,7 @@ async def test_quiet_database_is_asked_for_a_sign_of_life(tmp_path: Path) -> Non
         await ping
 
 
+@pytest.mark.timing
 async def test_stop_ends_what_goes_on_in_time(tmp_path: Path, silent_server: str) -> None:
     parts = assemble(tmp_path, [_query()], conninfo=silent_server)
     await parts.database.open()
@@ -240,7 +246,7 @@ async def test_finish_waits_for_what_goes_on_and_lets_nothing_begin(
     query = _query(interval="30ms", timeout="5ms")
     parts = assemble(tmp_path, [query], conninfo=silent_server)
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         await parts.database.open()
         parts.database.is_up = None  # as if it had not been found away a moment ago
         await _until(lambda: _is_running(parts))
@@ -263,7 +269,7 @@ async def test_clock_that_is_set_back_does_not_stop_the_runs(
     monkeypatch.setattr(schedule, "BEAT_SECONDS", 0.05)
     parts = assemble(tmp_path, [_query(interval="100ms", timeout="5ms")])
     async with _started(parts):
-        await _until(lambda: parts.board.is_complete)
+        await _until(lambda: parts.snapshots.is_complete)
         # What a clock set back by an hour leaves behind: runs that are due in an hour.
         for job in parts.schedule._scheduler.get_jobs():
             job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))

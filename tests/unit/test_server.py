@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.errors import UsageError
-from exporter.web import server
+from exporter.web.connections import ConnectionLimits
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.components import assemble
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from starlette.types import Receive, Scope, Send
+
+HURRIED = ConnectionLimits(patience_seconds=0.2)
+
 QUERY = make_query("things", {"loom_things": {"value": "things"}})
 
 
 @pytest.fixture
-async def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+async def port(tmp_path: Path) -> AsyncIterator[int]:
     """Return where a server listens that soon loses its patience."""
-    monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.2)
     parts = assemble(tmp_path, [QUERY])
     app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
     with bind("127.0.0.1:0") as listener:
-        async with serving(app, listener):
+        async with serving(app, listener, limits=HURRIED):
             yield listener.getsockname()[1]
 
 
@@ -59,6 +63,24 @@ async def test_client_that_begins_to_ask_again_is_hung_up_on_too(port: int) -> N
         writer.write(b"G")
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_signals_are_left_to_those_who_had_them() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Is never asked."""
+
+    def handlers() -> list[object]:
+        return [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+    before = handlers()
+    with bind("127.0.0.1:0") as listener:
+        async with serving(app, listener):
+            assert handlers() == before
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
+            later = handlers()
+            assert later != before
+    assert handlers() == later
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "[::1]"])

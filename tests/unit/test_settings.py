@@ -257,7 +257,7 @@ def test_file_that_cannot_be_read_is_told(config: Path, tmp_path: Path) -> None:
     assert _complaint(config) == f"{config}: cannot be read: No such file or directory"
     assert _complaint(tmp_path) == f"{tmp_path}: cannot be read: Is a directory"
     config.write_bytes(b"listen: \xff")
-    assert _complaint(config) == f"{config}: cannot be read: not UTF-8 text"
+    assert _complaint(config) == f"{config}: not UTF-8 text; save it as UTF-8"
 
 
 def test_url_and_file_of_it_exclude_each_other(

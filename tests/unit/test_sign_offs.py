@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.deployment.sign_offs import (
+    SIGN_OFFS,
     SignOffError,
-    load_sign_offs,
-    save_sign_off,
     sign,
     signable,
-    topic,
 )
 from exporter.state import StateStore
 from tests.support.judging import make_deployment
+from tests.support.state import save, scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,17 +87,17 @@ def test_sign_off_outlives_the_process_and_the_newer_one_counts(tmp_path: Path) 
     people = sign(DEPLOYMENT, "people", by="Ada", at=1.0)
     for given in ([yes, people], [no]):
         store = StateStore(path)
-        assert all(save_sign_off(store, "loom", DEPLOYMENT, each) for each in given)
+        assert all(SIGN_OFFS.save(scope(store), {each.name: each}) for each in given)
         store.close()
     store = StateStore(path, read_only=False)
-    assert load_sign_offs(store, "loom", DEPLOYMENT) == {"boss": no, "people": people}
-    assert load_sign_offs(store, "another", DEPLOYMENT) == {}
+    assert SIGN_OFFS.load(scope(store)) == {"boss": no, "people": people}
+    assert SIGN_OFFS.load(scope(store, "another")) == {}
     store.close()
     assert yes.by == "Ada"
 
 
 def test_sign_off_that_cannot_be_read_is_none(store: StateStore) -> None:
     good = sign(DEPLOYMENT, "people", by="Ada", at=1.0)
-    save_sign_off(store, "loom", DEPLOYMENT, good)
-    store.save("loom", topic(DEPLOYMENT), {"boss": '{"approved": true}', "other": "no JSON"})
-    assert load_sign_offs(store, "loom", DEPLOYMENT) == {"people": good}
+    SIGN_OFFS.save(scope(store), {good.name: good})
+    save(store, SIGN_OFFS.name, {"boss": '{"approved": true}', "other": "no JSON"})
+    assert SIGN_OFFS.load(scope(store)) == {"people": good}

@@ -28,7 +28,7 @@ def _shown(board: SnapshotStore, query: str = "a") -> object:
 
 def test_nothing_is_known_before_the_first_run() -> None:
     board = _board()
-    assert [snapshot.state for snapshot in board.snapshots()] == [None, None]
+    assert [snapshot.state for snapshot in board.latest()] == [None, None]
     assert _shown(board) == {}
     assert not board.is_complete
     assert board["a"].last_success_at is None
@@ -95,8 +95,8 @@ def test_two_queries_may_feed_a_metric_with_different_labels() -> None:
     board = _board()
     board.publish("a", State.OK, SAMPLES)
     board.publish("b", State.OK, OTHERS)
-    assert [snapshot.query for snapshot in board.feeders("loom_things")] == ["a", "b"]
-    assert board.feeders("loom_unknown") == ()
+    assert [snapshot.query for snapshot in board.of_metric("loom_things")] == ["a", "b"]
+    assert board.of_metric("loom_unknown") == ()
 
 
 def test_sample_of_another_query_cannot_be_shown_twice() -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.state.file import SCHEMA_VERSION, open_file
+from exporter.state import Observation
+from exporter.state.file import open_file
 from tests.support.disk import full_disk
-from tests.support.state import look, opened, see
+from tests.support.state import METRIC, load, look, opened, save, see, version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,33 +22,6 @@ if TYPE_CHECKING:
 
 MANY = {f"document {number}": f"{number} " * 200 for number in range(2000)}
 """More than SQLite keeps in memory of a file."""
-
-VERSION_1 = """
-CREATE TABLE token (
-    database TEXT NOT NULL, metric TEXT NOT NULL, labels TEXT NOT NULL, token TEXT NOT NULL,
-    changed_at REAL, PRIMARY KEY (database, metric, labels)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE watched (
-    database TEXT NOT NULL, metric TEXT NOT NULL, PRIMARY KEY (database, metric)
-) WITHOUT ROWID, STRICT;
-INSERT INTO watched VALUES ('loom', 'loom_things_timestamp_seconds');
-INSERT INTO token VALUES ('loom', 'loom_things_timestamp_seconds', '["a"]', 't1', 1000.0);
-"""
-
-VERSION_2 = f"""{VERSION_1}
-CREATE TABLE document (
-    database TEXT NOT NULL, topic TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL,
-    PRIMARY KEY (database, topic, name)
-) WITHOUT ROWID, STRICT;
-INSERT INTO document VALUES ('loom', 'things', 'a', '1');
-"""
-
-
-def _write(path: Path, schema: str, version: int) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with contextlib.closing(sqlite3.connect(path)) as file:
-        file.execute("PRAGMA journal_mode = WAL")
-        file.executescript(f"{schema} PRAGMA user_version = {version}")
 
 
 def _damage(path: Path) -> None:
@@ -65,10 +39,10 @@ def _set_aside(path: Path) -> list[Path]:
 
 
 def _assert_works(store: StateStore) -> None:
-    assert store.save("loom", "things", {"a": "1"}, replace=True)
+    assert save(store, "things", {"a": "1"}, replace=True)
     assert store.problem is None
     with opened(store.path) as other:
-        assert other.load("loom", "things") == {"a": "1"}
+        assert load(other, "things") == {"a": "1"}
         assert other.problem is None
 
 
@@ -94,39 +68,57 @@ def test_corrupt_file_is_set_aside_and_a_new_one_begun(path: Path) -> None:
         assert store.set_aside_at is None
 
 
-def test_content_that_cannot_be_understood_counts_as_corrupt(path: Path) -> None:
+def test_tokens_that_are_damaged_count_as_missing_and_none_is_dated_to_now(path: Path) -> None:
     with opened(path) as store:
-        see(store, "t1")
+        see(store, "t1", at=1.0)
+        see(store, "t2", at=2.0, label="b")
     with contextlib.closing(sqlite3.connect(path)) as file:
-        file.execute("UPDATE token SET labels = 'no JSON'")
+        file.execute("UPDATE token SET token = CAST(x'74ff' AS TEXT) WHERE labels LIKE '%a%'")
         file.commit()
     with opened(path, owner=True) as store:
         assert store.problem is None
-        see(store, "t1")
-    assert len(_set_aside(path)) == 1
-    with opened(path, read_only=True) as store:
-        assert store.problem is None
+        seen = [Observation(("a",), "t1"), Observation(("b",), "t2")]
+        assert store.observe("loom", METRIC, seen) == [None, 2.0], "it may be as old as it was"
+        assert look(store, "t3") is not None
+    assert _set_aside(path) == []
+    with opened(path, owner=True) as store:
+        assert look(store, "new", label="c") is not None, "it is whole again"
+
+
+def test_scope_that_is_damaged_makes_the_file_a_corrupt_one(path: Path) -> None:
+    with opened(path) as store:
+        assert save(store, "things", {"a": "1"})
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE scope SET deployment = 'another'")
+        file.commit()
+    with opened(path) as store:
+        assert load(store, "things") == {}
+        assert store.problem is not None
+    with opened(path, owner=True) as store:
+        assert load(store, "things") == {}
+        assert len(_set_aside(path)) == 1
+        _assert_works(store)
 
 
 def test_damage_deep_inside_is_found_at_the_start(path: Path) -> None:
     with opened(path) as store:
-        assert store.save("loom", "things", MANY)
+        assert save(store, "things", MANY)
     _damage(path)
     with opened(path, owner=True) as store:
         assert len(_set_aside(path)) == 1
-        assert store.load("loom", "things") == {}
+        assert load(store, "things") == {}
         _assert_works(store)
 
 
 def test_damage_that_is_met_later_is_set_aside_then(path: Path) -> None:
     with opened(path, owner=True) as store:
         see(store, "t1", at=1.0)
-        assert store.save("loom", "things", MANY)
+        assert save(store, "things", MANY)
         _damage(path)
-        assert store.load("loom", "things") == {}
+        assert load(store, "things") == {}
         assert store.problem is not None
         assert str(path) in store.problem
-        assert not store.save("loom", "things", {"document 0": "0"}), "the rest is gone"
+        assert not save(store, "things", {"document 0": "0"}), "the rest is gone"
         assert len(_set_aside(path)) == 1
         _assert_works(store)
         see(store, "t1", label="b")
@@ -139,13 +131,13 @@ def test_command_tells_of_a_corrupt_file_and_leaves_it_where_it_is(
     path: Path, read_only: bool
 ) -> None:
     with opened(path) as store:
-        assert store.save("loom", "things", MANY)
+        assert save(store, "things", MANY)
     _damage(path)
     before = path.read_bytes()
     with opened(path, read_only=read_only) as store:
-        assert store.load("loom", "things") == {}
-        assert store.version("loom", "things") is None
-        assert not store.save("loom", "things", {"a": "1"})
+        assert load(store, "things") == {}
+        assert version(store, "things") is None
+        assert not save(store, "things", {"a": "1"})
         assert store.problem is not None
         assert len(store.problem.splitlines()) == 1
         assert str(path) in store.problem
@@ -156,15 +148,15 @@ def test_command_tells_of_a_corrupt_file_and_leaves_it_where_it_is(
 
 def test_log_of_a_corrupt_file_goes_with_it(path: Path) -> None:
     with opened(path) as store:
-        assert store.save("loom", "things", {"a": "old"})
-    with contextlib.closing(open_file(path)) as held:  # so that SQLite keeps the log
-        held.execute("UPDATE document SET content = 'older still'")
+        assert save(store, "things", {"a": "old"})
+    with contextlib.closing(open_file(path, owner=True)) as held:  # so that SQLite keeps the log
+        held.execute("UPDATE document SET content = x'30'")
         with path.open("r+b") as file:
             file.write(b"no SQLite" * 1000)
         with opened(path, owner=True) as store:
             asides = [aside.name.partition("corrupt-")[2] for aside in _set_aside(path)]
             assert any(name.endswith("-wal") for name in asides)
-            assert store.load("loom", "things") == {}
+            assert load(store, "things") == {}
             _assert_works(store)
 
 
@@ -175,13 +167,13 @@ def test_log_of_a_corrupt_file_goes_with_it(path: Path) -> None:
 def test_file_that_is_deleted_under_a_daemon_is_begun_anew(path: Path, what: str) -> None:
     with opened(path, owner=True) as store:
         see(store, "t1", at=1.0)
-        assert store.save("loom", "things", {"a": "1"})
+        assert save(store, "things", {"a": "1"})
         if what == "file":
             path.unlink()
         else:
             shutil.rmtree(path.parent)
-        assert store.version("loom", "things") == 0
-        assert store.load("loom", "things") == {}
+        assert version(store, "things") == 0
+        assert load(store, "things") == {}
         _assert_works(store)
         assert look(store, "t1") == 1.0
     with opened(path) as store:
@@ -190,13 +182,13 @@ def test_file_that_is_deleted_under_a_daemon_is_begun_anew(path: Path, what: str
 
 def test_command_writes_to_the_file_that_is_there_now(path: Path) -> None:
     with opened(path) as command:
-        assert command.save("loom", "signed", {"a": "1"})
+        assert save(command, "signed", {"a": "1"})
         path.rename(path.with_name("aside"))
         with opened(path, owner=True):
-            assert not command.save("loom", "signed", {"b": "2"}), "the first is gone"
-            assert command.save("loom", "signed", {"a": "1", "b": "2"})
+            assert not save(command, "signed", {"b": "2"}), "the first is gone"
+            assert save(command, "signed", {"a": "1", "b": "2"})
     with opened(path, read_only=True) as store:
-        assert store.load("loom", "signed") == {"a": "1", "b": "2"}
+        assert load(store, "signed") == {"a": "1", "b": "2"}
 
 
 # ── out of reach ─────────────────────────────────────────────────────────────────────────────────
@@ -216,7 +208,7 @@ def test_file_that_was_locked_at_the_start_is_taken_up_later(
             assert look(store, "t1") is None
             other.execute("COMMIT")
             other.close()
-            store._next_try = 0.0
+            store._file._next_try = 0.0
             assert look(store, "t1") == 1.0, "the file knows longer"
             assert not store.problem
     assert _set_aside(path) == []
@@ -257,13 +249,13 @@ def test_full_disk_is_told_and_what_was_not_written_is_written_later(path: Path)
 def test_disk_that_is_full_at_the_start_is_no_corruption(path: Path, is_new: bool) -> None:
     if not is_new:
         with opened(path) as store:
-            assert store.save("loom", "things", {"a": "1"})
+            assert save(store, "things", {"a": "1"})
     with contextlib.ExitStack() as stack:
         with full_disk():
             store = stack.enter_context(opened(path, owner=True))
             assert store.problem is not None
-        store._next_try = 0.0
-        assert store.load("loom", "things") == ({} if is_new else {"a": "1"})
+        store._file._next_try = 0.0
+        assert load(store, "things") == ({} if is_new else {"a": "1"})
         _assert_works(store)
     assert _set_aside(path) == []
 
@@ -285,33 +277,3 @@ def test_file_of_a_newer_version_is_left_alone(path: Path, owner: bool) -> None:
         assert see(store, "t1") == first
     assert path.read_bytes() == before
     assert {file.name for file in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
-
-
-@pytest.mark.parametrize("owner", [False, True])
-@pytest.mark.parametrize(("schema", "version"), [(VERSION_1, 1), (VERSION_2, 2)])
-def test_file_of_an_older_version_keeps_what_it_knows(
-    path: Path, schema: str, version: int, owner: bool
-) -> None:
-    _write(path, schema, version)
-    with opened(path, owner=owner) as store:
-        assert look(store, "t1") == 1000.0
-        assert store.load("loom", "things") == ({"a": "1"} if version > 1 else {})
-        assert store.version("loom", "things") == 0
-        assert store.save("loom", "things", {"b": "2"})
-        assert store.version("loom", "things")
-        assert store.problem is None
-    assert _set_aside(path) == []
-    with contextlib.closing(sqlite3.connect(path)) as file:
-        assert file.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-
-
-@pytest.mark.parametrize(("schema", "version"), [(VERSION_1, 1), (VERSION_2, 2)])
-def test_file_of_an_older_version_is_read_as_it_is(path: Path, schema: str, version: int) -> None:
-    _write(path, schema, version)
-    before = path.read_bytes()
-    with opened(path, read_only=True) as store:
-        assert look(store, "t1") == 1000.0
-        assert store.load("loom", "things") == ({"a": "1"} if version > 1 else {})
-        assert store.version("loom", "things") == 0
-        assert store.problem is None
-    assert path.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import signal
@@ -16,7 +17,7 @@ import pytest
 from exporter.errors import UsageError
 from exporter.state import Observation, StateStore
 from exporter.state.lock import lock_path
-from tests.support.state import opened, see
+from tests.support.state import load, opened, save, see
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,25 +57,45 @@ def test_closed_store_goes_on_in_memory(path: Path) -> None:
         assert see(store, "t2") > seen
 
 
-def test_threads_share_a_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lost: list[Exception] = []
+async def test_worker_does_one_thing_at_a_time_in_the_order_of_the_calls(path: Path) -> None:
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        done.append(number)
+        time.sleep(0.001)
+        assert done[-1] == number, "nothing else was done meanwhile"
+        return threading.get_ident()
+
     with opened(path) as store:
-        monkeypatch.setattr(store, "_lose", lost.append)
-        threads = [
-            threading.Thread(
-                target=lambda label: [see(store, str(n), label=label) for n in range(20)],
-                args=(str(number),),
-            )
-            for number in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert lost == []
-        times = [see(store, "19", label=str(number)) for number in range(8)]
-    with opened(path) as store:
-        assert [see(store, "19", label=str(number)) for number in range(8)] == times
+        threads = await asyncio.gather(*(store.run(work, number) for number in range(50)))
+        threads.append(await asyncio.to_thread(store.wait_for, work, 50))
+    assert done == list(range(51))
+    assert len(set(threads)) == 1
+    assert threading.get_ident() not in threads
+
+
+async def test_store_is_closed_once_its_worker_is_done_and_what_waits_is_an_error(
+    path: Path,
+) -> None:
+    store = StateStore(path)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow() -> bool:
+        begun.set()
+        may_end.wait(10)
+        return save(store, "things", {"a": "1"})
+
+    first = asyncio.ensure_future(store.run(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    waiting = asyncio.ensure_future(asyncio.to_thread(store.wait_for, save, store, "things", {}))
+    closing = asyncio.ensure_future(asyncio.to_thread(store.close))
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    may_end.set()
+    await closing
+    assert await first, "what was begun is written"
+    with pytest.raises(RuntimeError):
+        await waiting
 
 
 # ── processes ────────────────────────────────────────────────────────────────────────────────────
@@ -83,6 +104,7 @@ BEGIN = """
 import sys
 from pathlib import Path
 from exporter.state import Observation, StateStore
+from tests.support.state import save
 
 path = Path(sys.argv[1])
 """
@@ -91,22 +113,22 @@ DAEMON = f"""{BEGIN}
 store = StateStore(path, owner=True)
 for number in range(300):
     store.observe("loom", "m", [Observation((str(number),), "t", float(number))])
-    assert store.save("loom", "statements", {{str(number): "x" * 5000}}), store.problem
-    assert store.save("loom", "shared", {{f"daemon {{number}}": "1"}}), store.problem
+    assert save(store, "statements", {{str(number): "x" * 5000}}), store.problem
+    assert save(store, "shared", {{f"daemon {{number}}": "1"}}), store.problem
 assert store.problem is None
 """
 
 COMMAND = f"""{BEGIN}
 for number in range(60):
     store = StateStore(path)
-    assert store.save("loom", "shared", {{f"{{sys.argv[2]}} {{number}}": "1"}}), store.problem
+    assert save(store, "shared", {{f"{{sys.argv[2]}} {{number}}": "1"}}), store.problem
     store.close()
 """
 
 SAVING = f"""{BEGIN}
 store = StateStore(path, owner=True)
 number = int(sys.argv[2])
-while store.save("loom", "signed", {{str(number % 50): f"{{number}} " + "x" * 20_000}}):
+while save(store, "signed", {{str(number % 50): f"{{number}} " + "x" * 20_000}}):
     print(number, flush=True)
     number += 1
 sys.exit(store.problem)
@@ -130,13 +152,13 @@ def test_daemon_and_commands_write_at_once_and_nothing_is_lost(path: Path) -> No
         while any(process.poll() is None for process in processes):
             with opened(path, read_only=True) as reader:
                 assert reader.problem is None
-                now = len(reader.load("loom", "shared"))
+                now = len(load(reader, "shared"))
             assert now >= known
             known = now
     assert [process.returncode for process in processes] == [0] * len(processes)
     with opened(path, read_only=True) as store:
-        assert len(store.load("loom", "statements")) == 300
-        assert store.load("loom", "shared").keys() == {
+        assert len(load(store, "statements")) == 300
+        assert load(store, "shared").keys() == {
             *(f"daemon {number}" for number in range(300)),
             *(f"{name} {number}" for name in names for number in range(60)),
         }
@@ -157,9 +179,7 @@ def test_whatever_was_saved_outlives_a_process_that_is_killed_at_any_moment(path
         saved |= {str(int(line) % 50): int(line) for line in told if line.endswith("\n")}
         with opened(path, read_only=True) as store:
             assert store.problem is None, "the file is whole"
-            found = {
-                name: int(text.split()[0]) for name, text in store.load("loom", "signed").items()
-            }
+            found = {name: int(text.split()[0]) for name, text in load(store, "signed").items()}
         assert all(found[name] >= number for name, number in saved.items())
     assert max(saved.values()) >= 20
     assert list(path.parent.glob("*.corrupt-*")) == []
@@ -176,30 +196,30 @@ def test_second_owner_is_refused_and_told_who_is_the_first(path: Path) -> None:
         assert str(path) in line
         assert "process " in line
         assert "LOOM_EXPORTER_STATE_DIR" in line
-        assert first.save("loom", "things", {"a": "1"})
+        assert save(first, "things", {"a": "1"})
         with opened(path) as command:
-            assert command.save("loom", "things", {"b": "2"}), "commands are not kept out"
+            assert save(command, "things", {"b": "2"}), "commands are not kept out"
     with opened(path, owner=True) as second:
-        assert second.load("loom", "things") == {"a": "1", "b": "2"}
+        assert load(second, "things") == {"a": "1", "b": "2"}
 
 
 def test_owner_whose_lock_was_deleted_and_taken_steps_back(path: Path) -> None:
     with opened(path, owner=True) as first:
-        assert first.save("loom", "things", {"a": "1"})
+        assert save(first, "things", {"a": "1"})
         lock_path(path).unlink()
         with opened(path, owner=True) as second:
-            assert not first.save("loom", "things", {"a": "2"})
+            assert not save(first, "things", {"a": "2"})
             assert first.problem is not None
             assert "another loom-exporter" in first.problem
-            assert second.save("loom", "things", {"a": "3"})
+            assert save(second, "things", {"a": "3"})
             assert second.problem is None
         with opened(path, read_only=True) as store:
-            assert store.load("loom", "things") == {"a": "3"}
+            assert load(store, "things") == {"a": "3"}
 
 
 def test_owner_whose_lock_was_deleted_takes_it_again(path: Path) -> None:
     with opened(path, owner=True) as store:
         lock_path(path).unlink()
-        assert store.save("loom", "things", {"a": "1"})
+        assert save(store, "things", {"a": "1"})
         with pytest.raises(UsageError):
             StateStore(path, owner=True)

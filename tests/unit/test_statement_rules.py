@@ -51,7 +51,8 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
         ("relations: [app.parts]", "relations: []", ":10: classes.small: must name relations"),
         ("app.parts", "a.b.c", ":11: classes.small.relations.0: must be schema.name"),
         ("[app.parts]", "['\"Parts\"']", "without quotes"),
-        ("functions: [app.count]", "identities: [abc]", "64 hexadecimal digits"),
+        ("functions: [app.count]", "identities: [abc]", "16 hexadecimal digits"),
+        ("functions: [app.count]", f"identities: [{'0a' * 32}]", "16 hexadecimal digits"),
         ("functions", "function", ":9: classes.big.function: unknown key"),
         ("  small:", "  Small class:", "lower case"),
         ("phases: {}", "phases: {}\nslow_statement: 100", ":5: slow_statement: a duration is"),
@@ -62,3 +63,19 @@ def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, s
         _load(tmp_path, old, new)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT * FROM WHERE", 'not SQL: syntax error at or near "WHERE"'),
+        ("SELECT 1; SELECT 2", "must be one statement"),
+        ("-- SELECT 1", "must be one statement"),
+    ],
+)
+def test_replacement_that_could_never_be_found_is_told(tmp_path: Path, sql: str, said: str) -> None:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(f"{DEPLOYMENT}replacements:\n  - old: SELECT 1\n    new: {sql}\n")
+    with pytest.raises(YamlError) as error:
+        load_deployment(path)
+    assert f":14: replacements.0.new: {said}" in str(error.value)

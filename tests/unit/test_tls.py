@@ -13,10 +13,9 @@ import pytest
 from cryptography import x509
 
 from exporter.errors import UsageError
-from exporter.web import server
+from exporter.web.connections import ConnectionLimits
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
-from exporter.web.tls import lets_in
 from exporter.web.web_files import WebFiles, load_web_files
 from tests.support.certificates import Authority
 from tests.support.components import assemble
@@ -129,7 +128,7 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def _running(site: Site) -> AsyncIterator[Running]:
+async def _running(site: Site, limits: ConnectionLimits | None = None) -> AsyncIterator[Running]:
     parts = assemble(site.folder, [])
     files = load_web_files(site.file)
     assert files.tls
@@ -137,7 +136,7 @@ async def _running(site: Site) -> AsyncIterator[Running]:
         parts.exposition, Health(lambda: True, lambda: True), parts.pages, files.web_config
     )
     with bind("127.0.0.1:0") as listener:
-        async with serving(app, listener, files.tls.look):
+        async with serving(app, listener, files.tls.read, limits):
             yield Running(listener.getsockname()[1], files)
 
 
@@ -269,7 +268,7 @@ def test_tls_is_not_switched_on_while_running(site: Site) -> None:
     site.file.write_text("")
     files = load_web_files(site.file)
     site.configure()
-    files.config.look()
+    files.config.read()
     assert files.tls is None
     assert "TLS is off until the exporter is restarted" in (files.config.problem or "")
 
@@ -333,11 +332,9 @@ async def test_no_name_is_allowed_by_an_empty_list(site: Site) -> None:
         assert not await running.answers(site.client())
 
 
-async def test_silent_client_blocks_nobody_and_is_hung_up_on(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_SILENCE_SECONDS", 0.5)
-    async with _running(site) as running, asyncio.timeout(20):
+async def test_silent_client_blocks_nobody_and_is_hung_up_on(site: Site) -> None:
+    hurried = ConnectionLimits(patience_seconds=0.5)
+    async with _running(site, hurried) as running, asyncio.timeout(20):
         silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(5)]
         reader, writer = await running.connect(site.authority.client())  # silent after a handshake
         assert await running.answers(site.authority.client())
@@ -356,8 +353,3 @@ async def test_plain_http_gets_no_answer(site: Site) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert b"200" not in await reader.read()
         writer.close()
-
-
-def test_plain_context_lets_everybody_in() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    assert lets_in(context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True))

@@ -9,10 +9,10 @@ import pytest
 from exporter.catalog.criteria import Criterion
 from exporter.catalog.own_metrics import own_metrics
 from exporter.comparison.comparison import ClassResult
+from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.metrics import verdict_samples
-from exporter.verdict.outcome import Outcome
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     NOT_BEGUN,

@@ -15,10 +15,10 @@ from exporter.catalog.criteria import Condition
 from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.deployment.records import Outcome
 from exporter.redaction import redact
 from exporter.verdict.conditions import ConditionResult, judge_condition
-from exporter.verdict.look import SETTLE_SECONDS
-from exporter.verdict.outcome import Outcome
+from exporter.verdict.evidence import SETTLE_SECONDS
 from tests.support.judging import (
     APPLIED_AT,
     DONE,
@@ -248,7 +248,7 @@ def test_deployment_of_which_nothing_is_known_is_not_judged(deployed: Deployment
 
 def test_value_that_was_looked_at_before_the_phase_was_applied_does_not_count() -> None:
     evidence = _total(1)
-    looked_at = evidence.board["number"].last_success_at
+    looked_at = evidence.snapshots["number"].last_success_at
     assert looked_at is not None
 
     def outcome(applied_at: float) -> Outcome:
