@@ -204,6 +204,18 @@ def test_victoria_metrics_counts_no_first_value_as_an_increase() -> None:
     assert [expr.replace("increase_prometheus(", "increase(") for expr in found] == shipped
 
 
+def test_scrape_of_victoria_metrics_has_the_operators_fields() -> None:
+    """Those that its documentation names: no package publishes its types."""
+    (scrape,) = of_kind(render(EVERYTHING), "VMServiceScrape")
+    assert scrape["apiVersion"] == "operator.victoriametrics.com/v1beta1"
+    assert scrape["spec"].keys() <= {"endpoints", "namespaceSelector", "sampleLimit", "selector"}
+    (endpoint,) = scrape["spec"]["endpoints"]
+    assert endpoint.keys() <= {
+        *("port", "path", "scheme", "interval", "scrapeTimeout", "tlsConfig", "basicAuth"),
+        *("relabelConfigs", "metricRelabelConfigs"),
+    }
+
+
 def test_what_helm_says_after_an_installation_names_what_exists() -> None:
     arguments = ("install", "shop", str(CHART), "--dry-run=client", "--namespace", "loom")
     code, said = helm(*arguments, values={**EVERYTHING, "prometheusRule": {"enabled": False}})

@@ -17,6 +17,7 @@ from exporter.settings import load_settings
 from tests.support import helm
 from tests.support.kustomize import (
     KUBERNETES,
+    assert_published,
     compose,
     of_kind,
     pod_templates,
@@ -40,7 +41,8 @@ ALL_COMPONENTS = (
     "own-queries",
     "web-config",
 )
-CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "VMServiceScrape", "HTTPRoute"}
+PUBLISHED = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute"}
+CUSTOM = {*PUBLISHED, "VMServiceScrape"}
 SECRETS = {
     "loom-exporter-database": {"url"},
     "loom-exporter-ca": {"ca.crt"},
@@ -88,6 +90,12 @@ def test_every_object_is_valid(objects: list[Manifest], version: str, tmp_path: 
     assert done.returncode == 0, said
     # What it does not know, it only warns of.
     assert said.count(" passed for resource ") == len(known), said
+
+
+def test_resources_of_other_projects_have_the_fields_that_those_publish(
+    objects: list[Manifest],
+) -> None:
+    assert_published(each for each in objects if each["kind"] in PUBLISHED)
 
 
 def test_pods_meet_the_restricted_standard(objects: list[Manifest]) -> None:
