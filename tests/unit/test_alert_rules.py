@@ -51,6 +51,7 @@ def _parts(expression: str) -> _Parts:
     durations, numbers = [], []
     for node in _nodes(expression):
         if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
+            assert node.range
             durations.append(node.range)
         elif isinstance(node, promql_parser.VectorSelector) and node.offset:
             durations.append(node.offset)
