@@ -74,14 +74,16 @@ class LearnedHour:
 class _Row(NamedTuple):
     """An hour as it is written: in rows, which take a third of the space of JSON objects."""
 
+    algorithm: str
+    """By which its statements are named."""
     watched_seconds: float
     excluded: str | None
     evictions: int
     statements: list[tuple[str, str, str, int, float, float]]
 
 
-HOURS: Topic[_Row] = Topic(f"baseline hours, statements named by {ALGORITHM}", _Row)
-"""Hours under another naming of statements are left where they are, and never mixed with these."""
+HOURS: Topic[_Row] = Topic("baseline hours", _Row)
+"""By the Unix time of the beginning."""
 
 
 class LearnedHours:
@@ -204,7 +206,7 @@ class LearnedHours:
             (*statement, delta.calls, delta.seconds, delta.squared_deviation)
             for statement, delta in hour.statements.items()
         ]
-        row = _Row(hour.watched_seconds, hour.excluded, hour.evictions, rows)
+        row = _Row(ALGORITHM, hour.watched_seconds, hour.excluded, hour.evictions, rows)
         self._unwritten[hour.start] = HOURS.encoded(row)
         if not self._is_listed:
             self._list(self._scope)
@@ -223,7 +225,19 @@ class LearnedHours:
         """Read which hours the state has: the file may be another one than before."""
         if HOURS.version(scope) is None:
             return  # unreadable, not empty
-        self._starts = sorted({*_starts(HOURS.keys(scope)), *self._unwritten})
+        written = sorted(_starts(HOURS.keys(scope)))
+        last = HOURS.read(scope, _key(written[-1])) if written else None
+        if last and last.algorithm != ALGORITHM:
+            _log.warning(
+                "the hours collected so far name statements by another algorithm and are dropped; "
+                "collecting starts again",
+                algorithm=last.algorithm,
+                now=ALGORITHM,
+            )
+            self._starts = sorted(self._unwritten)
+            self._is_listed = HOURS.save(scope, {}, replace=True)
+            return
+        self._starts = sorted({*written, *self._unwritten})
         self._is_listed = True
 
 

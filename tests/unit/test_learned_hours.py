@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.clock import Clock
 from exporter.database.identity import DatabaseIdentity
@@ -159,6 +160,25 @@ def test_another_database_begins_without_hours(collector: Collector) -> None:
     assert collector.calls() == {1.0: 1}
     collector.restart()
     assert collector.calls() == {0.0: 1}, "nothing of the first is lost"
+
+
+@pytest.mark.parametrize("before", ["tok-1", "pg_query-18"])
+def test_hours_that_name_statements_by_another_algorithm_are_not_mixed_with_new_ones(
+    collector: Collector, before: str
+) -> None:
+    collector.learned.add(window(at(0), called(0.1)))
+    where = scope(collector.store, identity=OWNER)
+    old = {key: row._replace(algorithm=before) for key, row in HOURS.load(where).items()}
+    HOURS.save(where, old)
+    with capture_logs() as logs:
+        collector.restart()
+        for hour in (1, 2):
+            collector.learned.add(window(at(hour), called(0.1)))
+    assert [(line["log_level"], line["algorithm"]) for line in logs] == [("warning", before)]
+    assert collector.calls() == {1.0: 1, 2.0: 1}
+    with capture_logs() as logs:
+        collector.restart()
+    assert (logs, collector.calls()) == ([], {1.0: 1, 2.0: 1})
 
 
 def test_one_hour_that_cannot_be_understood_costs_no_other(collector: Collector) -> None:
