@@ -54,9 +54,11 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-schema: $(VENV)/.dev ## Write the JSON Schema of a query's header anew.
-	@$(BIN)/python -m exporter.catalog.schema > $(VENV)/header.schema.json
+schema: $(VENV)/.dev ## Write the JSON Schemas of the headers of queries.
+	@$(BIN)/python -m exporter.catalog.schema sql > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
+	@$(BIN)/python -m exporter.catalog.schema http > $(VENV)/http.schema.json
+	@mv $(VENV)/http.schema.json queries/http.schema.json
 
 docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
 	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md

@@ -9,8 +9,8 @@ import structlog
 from exporter.redaction import redact
 from exporter.settings import interactive
 
-_QUIET = ("psycopg", "apscheduler", "asyncio", "uvicorn")
-"""Libraries whose news we tell ourselves, with a name and a remedy; theirs only from `error` up."""
+_QUIET = ("psycopg", "apscheduler", "asyncio", "uvicorn", "httpx", "httpcore")
+"""Libraries whose news we log ourselves, with a name and a remedy; theirs only from `error` up."""
 
 
 def configure_logging(form: Literal["console", "json"], level: str) -> None:

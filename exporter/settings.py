@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from exporter.dsn import check_dsn
 from exporter.durations import Duration
 from exporter.errors import UsageError
 from exporter.redaction import redact
+from exporter.source_settings import SourceName, SourceSettings
 from exporter.yaml_source import YamlDocument, plain_reason, read_document
 
 ENV_PREFIX = "LOOM_EXPORTER_"
@@ -91,6 +92,12 @@ class Settings(BaseSettings):
         None, description="TLS, users and limits of the web server, in the exporter-toolkit format"
     )
     queries: Path = Field(default_factory=packaged_queries, description="folder of the queries")
+    sources: dict[SourceName, SourceSettings] = Field(
+        default_factory=dict, description="HTTP sources of the questions in *.http.yaml, by name"
+    )
+    suites: Path | None = Field(
+        None, description="folder from which results of test suites are taken as they change"
+    )
     state_dir: Path = Field(
         default_factory=_state_home, description="folder of the state that survives a restart"
     )
@@ -140,6 +147,9 @@ def load_settings(
         settings = Settings(**{**from_file, **given})
     except ValidationError as invalid:
         raise _explain(invalid, document, given, variables) from None
+    except SettingsError:
+        # The only variable that is not plain text; what it holds is not repeated.
+        raise UsageError(f"environment: {_variable('sources')}: must be a JSON object") from None
     if settings.database_url and settings.database_url_file:
         raise UsageError("settings: database_url and database_url_file are both set; give one")
     return settings
@@ -195,5 +205,6 @@ def _explain(
     if name in given:
         return UsageError(f"command line: --{name}: {plain_reason(first['type'], first['msg'])}")
     if variable in variables:
-        return UsageError(f"environment: {variable}: {plain_reason(first['type'], first['msg'])}")
+        place = ".".join([variable, *map(str, first["loc"][1:])])
+        return UsageError(f"environment: {place}: {plain_reason(first['type'], first['msg'])}")
     return document.errors(invalid)

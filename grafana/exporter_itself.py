@@ -22,7 +22,9 @@ _COLOURS = {
     State.OK: GREEN,
     State.EMPTY: GREEN,
     State.ABSENT: PLAIN,
+    State.UNCONFIGURED: PLAIN,
     State.LOCKED: ORANGE,
+    State.LIMITED: ORANGE,
     State.TIMEOUT: ORANGE,
     State.OUTDATED: ORANGE,
     State.DENIED: RED,
@@ -53,9 +55,10 @@ def _states() -> statetimeline.Panel:
     return states(
         "State of each query",
         """ok and empty are good; absent means that its object is not there, as before the
-        deployment. locked and timeout keep the last values: wait. outdated: run loom-exporter
-        grants again. denied: grant what the log names. unreachable: the database. error: the log
-        says which SQL error.""",
+        deployment; unconfigured, that its HTTP source is in no settings. locked, limited and
+        timeout keep the last values: wait. outdated: run loom-exporter grants again. denied: grant
+        what the log names. unreachable: the database or the HTTP source. error: the log says which
+        error.""",
         Query(
             "sum by (query) ("
             + " or ".join(f"{number} * {state_is.format(state)}" for number, state in numbered)

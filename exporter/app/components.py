@@ -12,8 +12,10 @@ from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader
+from exporter.deployment.suite_folder import SuiteFolder
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
@@ -42,9 +44,16 @@ class Components:
 
 
 def assemble(
-    settings: Settings, catalog: Catalog, database: Database, store: StateStore
+    settings: Settings,
+    catalog: Catalog,
+    database: Database,
+    store: StateStore,
+    http: HttpSources | None = None,
 ) -> Components:
-    """Make the components; nothing runs, and nothing connects."""
+    """Make the components; nothing runs, and nothing connects.
+
+    `http` outlives a change of the catalog, because it knows how long its sources want no request.
+    """
     clock = Clock(settings.hour)
     facts = FactsReader(database)
     people = store.scope(database.name, catalog.deployment.name)
@@ -60,22 +69,26 @@ def assemble(
     )
     longest = settings.max_interval
     poll = poller.job(longest)
-    sources: list[MetricSource] = [*catalog.queries, poll, verdict]
+    suites = SuiteFolder(settings.suites, people, catalog.deployment).job(longest)
+    queries = catalog.all_queries
+    sources: list[MetricSource] = [*queries, poll, suites, verdict]
     snapshots = SnapshotStore(
         sources,
         {
-            **{query.name: max_age_seconds(query) for query in catalog.queries},
-            poll.name: MAX_AGE_SECONDS,
-            verdict.name: MAX_AGE_SECONDS,
+            **{query.name: max_age_seconds(query) for query in queries},
+            **dict.fromkeys((poll.name, suites.name, verdict.name), MAX_AGE_SECONDS),
         },
     )
-    jobs = [poll, verdict.job(snapshots, longest)]
+    jobs = [poll, suites, verdict.job(snapshots, longest)]
     intervals = {
-        **{query.name: interval_seconds(query, longest) for query in catalog.queries},
+        **{query.name: interval_seconds(query, longest) for query in queries},
         **{job.name: job.interval_seconds for job in jobs},
     }
     telemetry = Telemetry(database.name, sources)
-    runner = Runner(database, snapshots, store, telemetry, intervals)
+    http = http or HttpSources(settings.sources)
+    runner = Runner(
+        database, snapshots, store, telemetry, intervals, http, verdict.deployment_start
+    )
     return Components(
         clock,
         catalog,

@@ -73,7 +73,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
             "serving",
             address=_address(listener, "https" if tls else "http"),
             database=database.name,
-            queries=len(watch.catalog.queries),
+            queries=len(watch.catalog.all_queries),
             deployment=watch.catalog.deployment.name,
         )
         try:

@@ -1,5 +1,8 @@
 """Runs once what the daemon runs on a schedule: one query, or everything the verdict rests on."""
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from exporter.app.components import assemble
 from exporter.baseline.codec import RefusedError
-from exporter.catalog import Catalog, Query
+from exporter.catalog import AnyQuery, Catalog, HttpQuery
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
@@ -18,7 +21,10 @@ from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.errors import UsageError
+from exporter.run_state import RunError, State
 from exporter.settings import Settings
+from exporter.sources import Rows
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
@@ -34,7 +40,7 @@ class QueryAnswer:
     text: str
 
 
-async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryAnswer:
+async def run_once(settings: Settings, query: AnyQuery) -> QueryAnswer:
     """Run `query` as the daemon would; nothing is written to the state.
 
     Raises:
@@ -43,19 +49,46 @@ async def run_once(settings: Settings, catalog: Catalog, query: Query) -> QueryA
     read_conninfo = conninfo_reader(settings)
     read_conninfo()
     database = Database(settings.database_name, read_conninfo, max_connections=1)
-    only = Catalog(catalog.deployment, (query,))
-    snapshots = SnapshotStore(only.queries, {query.name: 3600.0})
+    snapshots = SnapshotStore([query], {query.name: 3600.0})
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=True)
     if store.problem:
         _log.error("the times at which tokens changed are not known", reason=store.problem)
     runner = Runner(
-        database, snapshots, store, Telemetry(database.name, only.queries), {query.name: 60.0}
+        database,
+        snapshots,
+        store,
+        Telemetry(database.name, [query]),
+        {query.name: 60.0},
+        HttpSources(settings.sources),
+        trial_deployment_start,
     )
     async with database:
         await runner.run(query)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(QueryCollector(snapshots, database.name))
     return QueryAnswer(snapshots[query.name], generate_latest(registry).decode())
+
+
+async def ask_sources(
+    settings: Settings, catalog: Catalog
+) -> AsyncIterator[tuple[HttpQuery, State, Rows | str]]:
+    """Ask each question of an HTTP source once; yield its state, and its rows or why it has none.
+
+    The database is not asked, so questions about a deployment assume that it began a day ago.
+    """
+    http = HttpSources(settings.sources)
+    for query in catalog.http_queries:
+        try:
+            rows = await http.fetch(query, trial_deployment_start())
+        except RunError as error:
+            yield query, error.state, str(error)
+        else:
+            yield query, State.OK if rows.total else State.EMPTY, rows
+
+
+def trial_deployment_start() -> float:
+    """Return the Unix time at which the deployment began, where a question is only tried."""
+    return time.time() - 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +121,9 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
         for query in catalog.queries:
             await components.runner.run(query)
         assessment = await components.verdict.assess(components.snapshots)
+        if catalog.http_queries:  # some are about the time since the deployment began
+            runs = (components.runner.run(query) for query in catalog.http_queries)
+            await asyncio.gather(*runs)
+            assessment = await components.verdict.assess(components.snapshots)
     missing_state = None if store.path.exists() else store.path
     return Opinion(assessment, components.lifecycle.status.refusal, missing_state)

@@ -13,6 +13,7 @@ from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
 from exporter.render.status_page import Overview
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
 from exporter.web.collectors import Sources, build_registry
@@ -49,6 +50,7 @@ class Watch:
         self._settings = settings
         self._database = database
         self._store = store
+        self._http = HttpSources(settings.sources)
         self._reloads = [*reloads]
         self._queries = Reloaded("queries", partial(stamp_of_folder, settings.queries), self._load)
         self._reloads.append(self._queries)
@@ -86,9 +88,8 @@ class Watch:
 
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
-        components = assemble(
-            self._settings, load_catalog(self._settings.queries), self._database, self._store
-        )
+        catalog = load_catalog(self._settings.queries)
+        components = assemble(self._settings, catalog, self._database, self._store, self._http)
         sources = Sources(
             components.snapshots,
             self._database,
@@ -120,7 +121,7 @@ class Watch:
         self._shown = latest
         self.exposition.show(latest.telemetry.registry, latest.snapshots)
         self.pages.show(latest.snapshots, partial(overview_of, latest))
-        _log.info("watching with new queries", queries=len(self.catalog.queries))
+        _log.info("watching with new queries", queries=len(self.catalog.all_queries))
 
 
 def overview_of(components: Components) -> Overview:

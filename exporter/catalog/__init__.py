@@ -1,11 +1,14 @@
 """What is watched: a folder of queries and a deployment, as validated, frozen data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment, load_deployment
 from exporter.catalog.header import QueryMetric
+from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
+from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
@@ -13,15 +16,21 @@ from exporter.errors import UsageError
 from exporter.yaml_source import YamlDocument, YamlError, read_text
 
 __all__ = [
+    "AnyQuery",
     "Catalog",
     "CatalogError",
     "Deployment",
+    "HttpQuery",
     "Metric",
     "Query",
     "QueryMetric",
     "load_catalog",
 ]
 
+AnyQuery = Query | HttpQuery
+"""A query of any kind."""
+
+T = TypeVar("T")
 
 _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
@@ -36,18 +45,28 @@ class CatalogError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Everything that `queries/` says. `queries` are sorted by name."""
+    """Everything that a folder of queries says; queries are sorted by name."""
 
     deployment: Deployment
     queries: tuple[Query, ...]
+    """Those that the database answers."""
+    http_queries: tuple[HttpQuery, ...] = ()
+    """Those that HTTP sources answer."""
 
-    def query(self, name: str) -> Query | None:
+    @property
+    def all_queries(self) -> tuple[AnyQuery, ...]:
+        """The queries of every kind, those of the database first."""
+        return (*self.queries, *self.http_queries)
+
+    def query(self, name: str) -> AnyQuery | None:
         """Return the query of that name."""
-        return next((query for query in self.queries if query.name == name), None)
+        return next((query for query in self.all_queries if query.name == name), None)
 
     def metrics(self) -> dict[str, QueryMetric]:
         """Return every metric by name; queries that share one agree on what is exposed of it."""
-        return {name: metric for query in self.queries for name, metric in query.metrics.items()}
+        return {
+            name: metric for query in self.all_queries for name, metric in query.metrics.items()
+        }
 
 
 def load_catalog(folder: Path) -> Catalog:
@@ -65,28 +84,45 @@ def load_catalog(folder: Path) -> Catalog:
         deployment, document = load_deployment(folder / "deployment.yaml")
     except YamlError as error:
         problems.append(str(error))
-    queries: list[Query] = []
     paths = sorted(folder.glob("*.sql"))
-    for path in paths:
-        try:
-            queries.append(parse_query(path, read_text(path)))
-        except YamlError as error:
-            problems.append(str(error))
+    queries = _parsed(paths, parse_query, problems)
+    http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
     if not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
+    problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
+    every: list[AnyQuery] = [*queries, *http_queries]
     if deployment:
-        problems.extend(_unknown_phases(queries, deployment))
-    problems.extend(_disagreements(queries))
-    problems.extend(_clashes(queries))
+        problems.extend(_unknown_phases(every, deployment))
+    problems.extend(_same_names(every))
+    problems.extend(_disagreements(every))
+    problems.extend(_clashes(every))
     if problems or deployment is None or document is None:
         raise CatalogError(problems)
-    catalog = Catalog(deployment, tuple(queries))
+    catalog = Catalog(deployment, tuple(queries), tuple(http_queries))
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)
     return catalog
 
 
-def _unknown_phases(queries: list[Query], deployment: Deployment) -> Iterator[str]:
+def _parsed(paths: Iterable[Path], parse: Callable[[Path, str], T], problems: list[str]) -> list[T]:
+    """Return what could be parsed, and add a line to `problems` for each other file."""
+    parsed: list[T] = []
+    for path in paths:
+        try:
+            parsed.append(parse(path, read_text(path)))
+        except YamlError as error:
+            problems.append(str(error))
+    return parsed
+
+
+def _same_names(queries: list[AnyQuery]) -> Iterator[str]:
+    first: dict[str, AnyQuery] = {}
+    for query in queries:
+        if (other := first.setdefault(query.name, query)) is not query:
+            yield f"{query.path}: has the name of {other.path.name}; rename one of them"
+
+
+def _unknown_phases(queries: list[AnyQuery], deployment: Deployment) -> Iterator[str]:
     known = [*deployment.phases, "all"]
     for query in queries:
         if query.header.phase not in known:
@@ -99,9 +135,9 @@ def _unknown_phases(queries: list[Query], deployment: Deployment) -> Iterator[st
             )
 
 
-def _disagreements(queries: list[Query]) -> Iterator[str]:
+def _disagreements(queries: list[AnyQuery]) -> Iterator[str]:
     """Find metrics that two files define differently: Prometheus knows one type for each."""
-    first: dict[str, Query] = {}
+    first: dict[str, AnyQuery] = {}
     for query in queries:
         for name, metric in query.metrics.items():
             other = first.setdefault(name, query)
@@ -115,7 +151,7 @@ def _disagreements(queries: list[Query]) -> Iterator[str]:
                     )
 
 
-def _clashes(queries: list[Query]) -> Iterator[str]:
+def _clashes(queries: list[AnyQuery]) -> Iterator[str]:
     """Find metrics that OpenMetrics takes for one, such as a gauge `x` and a counter `x_total`."""
     first: dict[str, str] = {}
     for query in queries:

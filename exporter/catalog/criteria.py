@@ -41,9 +41,9 @@ class Comparator(NamedTuple):
 
 
 class Condition(Model):
-    """One thing that must hold: of a metric, in each of its series, or of a class of statements.
+    """One thing that must hold: of each series of a metric, of a class, or of a suite of tests.
 
-    Exactly one of the comparisons is given.
+    Exactly one of the comparisons is given; for a suite, `planned` stands in for it.
     """
 
     metric: Identifier | None = None
@@ -52,6 +52,8 @@ class Condition(Model):
     sum: bool = False
     """Whether the series are added up, instead of looked at one by one."""
     class_name: Annotated[Identifier | None, Field(alias="class")] = None
+    suite: Identifier | None = None
+    """Each environment's newest result since the phase must be a pass."""
     phase: Identifier | None = None
     """The phase that it is about, if that is not the one of its criterion."""
 
@@ -66,6 +68,8 @@ class Condition(Model):
     newer_than: Duration | None = None
     """Seconds. What is older proves nothing, so it is neither a pass nor a fail."""
     not_slower_than: Literal["baseline"] | None = None
+    planned: Annotated[int, Field(ge=1)] | None = None
+    """The least number of tests that must pass, if that of the suite is not enough."""
 
     @property
     def comparison(self) -> Comparator:
@@ -83,8 +87,14 @@ class Condition(Model):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        if (self.metric is None) == (self.class_name is None):
-            raise ValueError("give either `metric` or `class`")
+        if [self.metric, self.class_name, self.suite].count(None) != 2:
+            raise ValueError("give one of `metric`, `class` and `suite`")
+        if self.suite is None and self.planned is not None:
+            raise ValueError("`planned` belongs to a `suite`")
+        if self.suite is not None:
+            if self.labels or self.sum or self.by or any(self._comparisons()):
+                raise ValueError("a `suite` passes or not; it can only have `planned` and `phase`")
+            return self
         if len(list(self._comparisons())) != 1:
             raise ValueError(
                 "give one of equals, at_most, at_least, not_below, not_above, newer_than and "
@@ -110,13 +120,22 @@ class Criterion(Model):
     """From when on it is judged, and what is to blame if it fails."""
     conditions: tuple[Condition, ...] = ()
     manual: bool = False
+    or_manual: bool = False
+    """Whether people judge in place of the conditions whose source is not configured."""
     note: Text | None = None
     """How it is judged, or what a person should look at."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the word of a person counts."""
+        return self.manual or self.or_manual
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Self:
         if self.manual == bool(self.conditions):
             raise ValueError("give either `conditions` or `manual: true`")
+        if self.or_manual and self.manual:
+            raise ValueError("`or_manual` belongs to `conditions`; `manual: true` needs no more")
         return self
 
 

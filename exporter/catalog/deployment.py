@@ -4,6 +4,7 @@ The queries state the same facts as SQL, because each must run by itself in psql
 the two.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,17 @@ _IDENTITY = r"^[0-9a-f]{16}$"
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one without series of its own."""
+
+
+def _notices(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if "outcome" not in groups:
+        raise ValueError(r"needs the group outcome, such as NOTICE:\s+(?P<outcome>PASS|FAIL)")
+    return text
+
 
 ObjectName = Annotated[
     str,
@@ -121,6 +133,17 @@ class Replacement(Model):
     """The statement whose mean call time is the expectation for `new`."""
 
 
+class Suite(Model):
+    """A suite of tests that runs elsewhere, and whose results are recorded."""
+
+    title: Text
+    planned: Annotated[int, Field(ge=1)]
+    """The least number of tests that must pass."""
+    notices: Annotated[str, AfterValidator(_notices)] | None = None
+    """For a script that prints its results: the regular expression of a line that reports a test.
+    It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
+
+
 class Deployment(Model):
     """The deployment that is watched. Durations are in seconds."""
 
@@ -143,6 +166,7 @@ class Deployment(Model):
     """Without these, a statement that came with the deployment has nothing to be compared with."""
     slow_statement: Duration = 0.1
     """Seconds; a statement is slow if its calls take longer on average."""
+    suites: dict[Identifier, Suite] = Field(default_factory=dict)
     criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
     """What makes it a success, in the order of the report."""
     first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""The header of a query: the YAML in the first comment of its file, as a pydantic model.
+"""The header of a query, as a pydantic model: what every kind has, and that of a `.sql` file.
 
-Its JSON Schema is published as `queries/header.schema.json`.
+The JSON Schemas are published as `queries/header.schema.json` and `queries/http.schema.json`.
 """
 
 import re
@@ -88,8 +88,8 @@ class Requires(Model):
     server: ServerRequirement | None = Field(None, description="such as `>= 15`")
 
 
-class Header(Model):
-    """The YAML in the first comment of a query's file."""
+class BaseHeader(Model):
+    """The keys that the header of every kind of query has; each kind says its own `timeout`."""
 
     description: Sentence = Field(description="what the query counts, in one sentence")
     phase: Identifier = Field(
@@ -99,22 +99,13 @@ class Header(Model):
     schedule: Annotated[str, AfterValidator(_cron)] | None = Field(
         None, description="instead of an interval: five cron fields, UTC"
     )
-    # A migration that changes a table waits for our reads of it, so this is also the longest that
-    # it can be held up. Less than a millisecond would be 0 for the server, which means no limit.
-    timeout: Annotated[Duration, Field(ge=0.001, le=60)] = Field(
-        1.0, description="statement_timeout of one run"
-    )
-    access: Literal["direct", "definer"] = Field(
-        "direct",
-        description="definer: reads application tables, through a function that `grants` installs",
-    )
+    timeout: Duration
     max_age: Duration | None = Field(
         None, description="age at which values are dropped; default three intervals"
     )
     series_limit: int = Field(
         200, ge=1, le=10_000, description="most series of one run; the rest is counted"
     )
-    requires: Requires = Field(default_factory=lambda: Requires(), description="what must exist")
     metrics: dict[Identifier, QueryMetric] = Field(
         min_length=1,
         description="the metrics that the query feeds, by name",
@@ -143,3 +134,18 @@ class Header(Model):
             if metric.family(name) in reserved_families():
                 raise ValueError(f"{name}: this name is the exporter's own")
         return metrics
+
+
+class Header(BaseHeader):
+    """The YAML in the first comment of a `.sql` file."""
+
+    # A migration that changes a table waits for our reads of it, so this is also the longest that
+    # it can be held up. Less than a millisecond would be 0 for the server, which means no limit.
+    timeout: Annotated[Duration, Field(ge=0.001, le=60)] = Field(
+        1.0, description="statement_timeout of one run"
+    )
+    access: Literal["direct", "definer"] = Field(
+        "direct",
+        description="definer: reads application tables, through a function that `grants` installs",
+    )
+    requires: Requires = Field(default_factory=lambda: Requires(), description="what must exist")

@@ -27,7 +27,7 @@ def _by_phase(catalog: Catalog) -> dict[str, dict[str, tuple[QueryMetric, list[s
     found: dict[str, dict[str, tuple[QueryMetric, list[str]]]]
     found = {title: {} for title in (*titles.values(), _ALL_PHASES)}
     for name, metric in sorted(catalog.metrics().items()):
-        queries = [query for query in catalog.queries if name in query.metrics]
+        queries = [query for query in catalog.all_queries if name in query.metrics]
         title = titles.get(queries[0].header.phase, _ALL_PHASES)
         found[title][name] = metric, [query.path.name for query in queries]
     return {title: metrics for title, metrics in found.items() if metrics}

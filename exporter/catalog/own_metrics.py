@@ -20,6 +20,7 @@ RESERVED_PREFIXES = (
     "loom_daily_check_",
     "loom_exporter_",
     "loom_statement",
+    "loom_suite_",
     "process_",
     "python_",
 )

@@ -43,17 +43,10 @@ class Query:
     def columns(self) -> dict[str, str]:
         """The columns that the metrics need, with their SQL types.
 
-        A label or a token is text, a value is double precision. The server makes the conversion,
-        so a column that does not fit is an error of the query and not a guess of ours.
+        The server makes the conversion, so a column that does not fit is an error of the query and
+        not a guess of ours.
         """
-        columns: dict[str, str] = {}
-        for metric in self.metrics.values():
-            columns.update(dict.fromkeys(metric.labels, "text"))
-            for column in _numbers(metric):
-                columns.setdefault(column, "double precision")
-            if metric.type == "change_timestamp" and metric.value:
-                columns[metric.value] = "text"
-        return columns
+        return column_types(self.metrics)
 
     @property
     def select(self) -> str:
@@ -75,10 +68,7 @@ def parse_query(path: Path, text: str) -> Query:
         YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
     place = str(path)
-    if not _FILE_NAME.fullmatch(path.stem):
-        raise YamlError(
-            place, None, (), "name the file in lower case, digits and _, such as users.sql"
-        )
+    check_name(path, path.stem, "users.sql")
     match = _HEADER.fullmatch(text)
     if not match:
         raise YamlError(place, 1, (), "must begin with a header: /* YAML */")
@@ -108,16 +98,52 @@ def parse_query(path: Path, text: str) -> Query:
     except SelectError as error:
         line = text.count("\n", 0, match.start("sql") + error.position) + 1
         raise YamlError(place, line, (), str(error)) from None
-    query = Query(path.stem, path, document, header, body)
-    for name, metric in header.metrics.items():
+    check_columns(document, header.metrics)
+    return Query(path.stem, path, document, header, body)
+
+
+def check_name(path: Path, name: str, example: str) -> None:
+    """Check the name that a file gives to its query.
+
+    Raises:
+        YamlError: it cannot be the value of a label, or the name of a function.
+    """
+    if not _FILE_NAME.fullmatch(name):
+        raise YamlError(
+            str(path), None, (), f"name the file in lower case, digits and _, such as {example}"
+        )
+
+
+def column_types(metrics: Mapping[str, QueryMetric]) -> dict[str, str]:
+    """Return the columns that metrics need with their SQL types, in a fixed order.
+
+    A label or a token is text, a value is double precision.
+    """
+    columns: dict[str, str] = {}
+    for metric in metrics.values():
+        columns.update(dict.fromkeys(metric.labels, "text"))
+        for column in _numbers(metric):
+            columns.setdefault(column, "double precision")
+        if metric.type == "change_timestamp" and metric.value:
+            columns[metric.value] = "text"
+    return columns
+
+
+def check_columns(document: YamlDocument, metrics: Mapping[str, QueryMetric]) -> None:
+    """Check that each column has one type.
+
+    Raises:
+        YamlError: a column is used as text and as a number.
+    """
+    columns = column_types(metrics)
+    for name, metric in metrics.items():
         for column in (metric.value, metric.at):
-            if column and (query.columns[column] == "text") != (
+            if column and (columns[column] == "text") != (
                 metric.type == "change_timestamp" and column == metric.value
             ):
                 raise document.error(
                     ("metrics", name), f"column `{column}` is used as text and as a number"
                 )
-    return query
 
 
 def _numbers(metric: QueryMetric) -> Iterator[str]:

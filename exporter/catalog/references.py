@@ -52,6 +52,9 @@ def _of_source(
     deployment: Deployment,
     metrics: Mapping[str, QueryMetric],
 ) -> Iterator[_Fault]:
+    if isinstance(source, Condition) and source.suite is not None:
+        yield from _unknown((*path, "suite"), source.suite, deployment.suites)
+        return
     if source.class_name is not None:
         yield from _unknown((*path, "class"), source.class_name, deployment.classes)
         return

@@ -1,24 +1,29 @@
-"""Prints the JSON Schema of a query's header: `python -m exporter.catalog.schema`."""
+"""Prints the JSON Schema of a header: `python -m exporter.catalog.schema {sql|http}`."""
 
 import json
+import sys
 from typing import Any
 
-from exporter.catalog.header import Header
+from exporter.catalog.header import BaseHeader, Header
+from exporter.catalog.http_query import HttpHeader
+
+HEADERS: dict[str, type[BaseHeader]] = {"sql": Header, "http": HttpHeader}
+"""By kind of query."""
 
 
-def header_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the YAML in the first comment of a query's file."""
+def header_schema(kind: str = "sql") -> dict[str, Any]:
+    """Return the JSON Schema of the header of a kind of query."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Header of a loom-exporter query",
-        **Header.model_json_schema(mode="validation"),
+        **HEADERS[kind].model_json_schema(mode="validation"),
     }
 
 
-def schema_text() -> str:
-    """Return the schema as the file `queries/header.schema.json` holds it."""
-    return json.dumps(header_schema(), indent=2, sort_keys=True) + "\n"
+def schema_text(kind: str = "sql") -> str:
+    """Return the schema as its file in `queries/` holds it."""
+    return json.dumps(header_schema(kind), indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
-    print(schema_text(), end="")
+    print(schema_text(sys.argv[1]), end="")

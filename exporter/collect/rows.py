@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalog import Query, QueryMetric
+from exporter.catalog import AnyQuery, QueryMetric
 from exporter.database.outcome import RunError, State
-from exporter.sources.sql import LONGEST_LABEL, Rows
+from exporter.sources import Rows
+from exporter.sources.sql import LONGEST_LABEL
 from exporter.state import Observation
 
 NO_ROWS = Rows((), (), 0)
@@ -22,7 +23,7 @@ class Result:
     dropped: int = 0
 
 
-def read_rows(query: Query, rows: Rows) -> Result:
+def read_rows(query: AnyQuery, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Runs queries: asks the database, publishes the samples, and keeps the state of each query."""
+"""Runs queries: asks their source, publishes the samples, and keeps the state of each query."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,15 @@ from functools import partial
 
 import structlog
 
-from exporter.catalog import Query
+from exporter.catalog import AnyQuery, HttpQuery, Query
 from exporter.collect.rows import NO_ROWS, Result, read_rows
 from exporter.collect.source import Job, MetricSource, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.outcome import RunError, State
+from exporter.sources import Rows
+from exporter.sources.http import HttpSources
 from exporter.sources.sql import fetch
 from exporter.state import StateStore
 
@@ -24,10 +26,12 @@ LONGEST_BACKOFF_SECONDS = 300.0
 _log = structlog.get_logger(__name__)
 
 _REMEDIES: Mapping[State, str] = {
-    State.DENIED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
+    State.DENIED: "run `loom-exporter grants` and have its SQL run by the owner of the database; "
+    "for an HTTP source, check its token",
     State.OUTDATED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
     State.TIMEOUT: "if it stays so, raise its timeout or its interval",
-    State.ERROR: "see `loom-exporter check --database`",
+    State.LIMITED: "if it stays so, ask the source less often",
+    State.ERROR: "see `loom-exporter check --database --sources`",
 }
 
 
@@ -41,18 +45,34 @@ class Runner:
         store: StateStore,
         telemetry: Telemetry,
         interval_seconds: Mapping[str, float],
+        http: HttpSources | None = None,
+        deployment_start: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """Begin without a run.
+
+        Args:
+            database: answers queries in SQL.
+            snapshots: takes the answers.
+            store: dates the tokens of change_timestamp metrics.
+            telemetry: counts the runs.
+            interval_seconds: time between two runs, by query.
+            http: answers the other queries; by default no source is configured.
+            deployment_start: returns the Unix time at which the deployment began, if it has.
+        """
         self._database = database
+        self._http = http or HttpSources({})
+        self._deployment_start = deployment_start
         self._snapshots = snapshots
         self._store = store
         self._telemetry = telemetry
         self._interval_seconds = interval_seconds
-        self._running: dict[str, asyncio.Event] = {}
+        self._running: dict[str, tuple[MetricSource, asyncio.Event]] = {}
+        """The current runs by name, each with what is set when it has ended."""
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._is_stopping = False
 
-    async def run(self, query: Query) -> None:
+    async def run(self, query: AnyQuery) -> None:
         """Run `query`, unless it runs already or backs off. Raises CancelledError only."""
         await self._run_alone(query, partial(self._ask, query))
 
@@ -61,13 +81,18 @@ class Runner:
         await self._run_alone(job, job.ask)
 
     async def finish(self) -> None:
-        """Wait until the current runs have ended."""
-        await asyncio.gather(*(done.wait() for done in tuple(self._running.values())))
+        """Wait until the current runs have ended, but for those of HTTP sources.
+
+        A source may hang; its run ends with its timeout, and disturbs nothing until then.
+        """
+        runs = [done for query, done in self._running.values() if not isinstance(query, HttpQuery)]
+        await asyncio.gather(*(done.wait() for done in runs))
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Cancel what runs on the server, wait for the runs to end, and start no further ones."""
+        """Cancel the current runs, wait until they have ended, and start no further ones."""
         self._is_stopping = True
-        running = tuple(self._running.values())
+        self._http.cancel()
+        running = [done for _, done in self._running.values()]
         if not running:
             return
         with contextlib.suppress(TimeoutError):
@@ -84,7 +109,8 @@ class Runner:
         if time.monotonic() < self._not_before.get(query.name, 0.0):
             self._telemetry.skipped(query, "backoff")
             return
-        done = self._running[query.name] = asyncio.Event()
+        done = asyncio.Event()
+        self._running[query.name] = query, done
         try:
             await self._run(query, ask)
         finally:
@@ -118,16 +144,22 @@ class Runner:
                 "series were cut off; raise series_limit", query=query.name, dropped=dropped
             )
 
-    async def _ask(self, query: Query) -> RunResult:
-        try:
-            rows = await fetch(self._database, query)
-        except RunError as error:
-            if error.state is State.ABSENT:
-                await self._date_tokens(read_rows(query, NO_ROWS))
-            raise
+    async def _ask(self, query: AnyQuery) -> RunResult:
+        if isinstance(query, HttpQuery):
+            rows = await self._http.fetch(query, self._deployment_start())
+        else:
+            rows = await self._ask_database(query)
         result = read_rows(query, rows)
         await self._date_tokens(result)
         return RunResult(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
+
+    async def _ask_database(self, query: Query) -> Rows:
+        try:
+            return await fetch(self._database, query)
+        except RunError as error:
+            if error.state is State.ABSENT:  # that no token is there is an observation too
+                await self._date_tokens(read_rows(query, NO_ROWS))
+            raise
 
     async def _date_tokens(self, result: Result) -> None:
         """Add the time at which each token changed to the samples, in Unix seconds."""
@@ -143,9 +175,10 @@ class Runner:
         """Run a query that keeps failing less and less often, but at least every five minutes.
 
         Not after a lock, which passes and costs a quarter of a second, nor while the server is
-        down, because the pool backs off itself: such queries run at each interval.
+        down, because the pool backs off itself, nor while an HTTP source wants a pause, because
+        then nothing is sent: such queries run at each interval.
         """
-        if not state.is_failure or state in (State.LOCKED, State.UNREACHABLE):
+        if not state.is_failure or state in (State.LOCKED, State.LIMITED, State.UNREACHABLE):
             self._failures.pop(query.name, None)
             self._not_before.pop(query.name, None)
             return

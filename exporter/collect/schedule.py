@@ -19,7 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from exporter.catalog import Catalog, Query
+from exporter.catalog import AnyQuery, Catalog, HttpQuery
 from exporter.collect.runner import Runner
 from exporter.collect.source import Job, MetricSource
 from exporter.collect.telemetry import Telemetry
@@ -34,14 +34,17 @@ _CLOCK_STEP_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
-def interval_seconds(query: Query, longest: float | None) -> float:
+def interval_seconds(query: AnyQuery, longest: float | None) -> float:
     """Return the time between two runs; for a cron schedule, the longest that lies ahead.
 
     Args:
         query: the query.
-        longest: the operator's `max_interval`, which a cron schedule is not subject to.
+        longest: the operator's `max_interval`. It does not apply to a cron schedule, nor to an
+            HTTP source, which may limit or bill the requests.
     """
     if query.header.interval is not None:
+        if isinstance(query, HttpQuery):
+            return query.header.interval
         # No shorter than the timeout: a run must be over when the next one is due.
         return max(min(query.header.interval, longest or math.inf), query.header.timeout)
     trigger = CronTrigger.from_crontab(query.header.schedule, timezone=UTC)
@@ -50,7 +53,7 @@ def interval_seconds(query: Query, longest: float | None) -> float:
     return max((gap.total_seconds() for gap in gaps), default=366 * 86400.0)
 
 
-def max_age_seconds(query: Query) -> float:
+def max_age_seconds(query: AnyQuery) -> float:
     """Return the age at which values of `query` are dropped: by default three of its intervals.
 
     By the header's interval, even if the operator makes it run more often: while a migration holds
@@ -73,7 +76,9 @@ def _next_runs(trigger: CronTrigger) -> Iterator[datetime]:
 class Schedule:
     """Drives the runner: every query once at the start, then each at its own interval.
 
-    The runs are spread over the interval, so that two dozen queries do not start together.
+    The runs are spread over the interval, so that two dozen queries do not start together. HTTP
+    sources are asked first after the database and the jobs: then it is known whether the deployment
+    has begun, and a source that hangs delays nothing.
     """
 
     def __init__(
@@ -85,11 +90,10 @@ class Schedule:
         max_interval_seconds: float | None = None,
         jobs: Sequence[Job] = (),
     ) -> None:
-        self._queries = {query.name: query for query in catalog.queries}
+        self._catalog = catalog
         self._jobs = jobs
         self._sources: dict[str, MetricSource] = {
-            **self._queries,
-            **{job.name: job for job in jobs},
+            source.name: source for source in (*catalog.all_queries, *jobs)
         }
         self._runner = runner
         self._database = database
@@ -112,14 +116,15 @@ class Schedule:
     def start(self) -> None:
         """Start the schedule; the first run of every query begins at once, in the background."""
         now = datetime.now(UTC)
-        for number, query in enumerate(self._queries.values()):
+        queries = self._catalog.all_queries
+        for number, query in enumerate(queries):
             interval = interval_seconds(query, self._longest)
             if query.header.schedule:
                 trigger = CronTrigger.from_crontab(query.header.schedule, timezone=UTC)
                 grace = _CRON_GRACE_SECONDS
             else:
                 # Offsets rather than APScheduler's jitter, which makes each interval longer.
-                offset = interval * (number + 1) / len(self._queries)
+                offset = interval * (number + 1) / len(queries)
                 trigger = IntervalTrigger(
                     seconds=interval, start_date=now + timedelta(seconds=offset), timezone=UTC
                 )
@@ -146,14 +151,15 @@ class Schedule:
         self._tasks = [
             asyncio.create_task(self._run_all(), name="first cycle"),
             asyncio.create_task(self._watch_clock(), name="clock"),
+            asyncio.create_task(self._run_http(), name="first cycle of HTTP sources"),
         ]
 
     async def wait_for_first_cycle(self) -> None:
-        """Wait until every query and every job has been tried."""
+        """Wait until every query of the database and every job has been tried."""
         await asyncio.wait(self._tasks[:1])
 
     async def finish(self) -> None:
-        """Start no further run, and wait for the current ones; `is_alive` stays true meanwhile."""
+        """Start no further run, and wait for those of the database; `is_alive` stays true."""
         for job in self._scheduler.get_jobs():
             if job.id in self._sources:
                 job.remove()
@@ -176,10 +182,16 @@ class Schedule:
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for query in self._queries.values():
+            for query in self._catalog.queries:
                 group.create_task(self._runner.run(query))
-            for job in self._jobs:
-                group.create_task(self._runner.run_job(job))
+        for job in self._jobs:  # in this order, because the verdict rests on all others
+            await self._runner.run_job(job)
+
+    async def _run_http(self) -> None:
+        await self.wait_for_first_cycle()
+        async with asyncio.TaskGroup() as group:
+            for query in self._catalog.http_queries:
+                group.create_task(self._runner.run(query))
 
     async def _beat(self) -> None:
         self._last_beat = time.monotonic()

@@ -1,9 +1,10 @@
 """The latest snapshot of each query and job, for readers on any thread."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from exporter.catalog import HttpQuery
 from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
 from exporter.collect.source import MetricSource
 from exporter.database.outcome import RunError, State
@@ -20,7 +21,7 @@ class SnapshotStore:
     """
 
     def __init__(
-        self, sources: Iterable[MetricSource], max_age_seconds: Mapping[str, float]
+        self, sources: Sequence[MetricSource], max_age_seconds: Mapping[str, float]
     ) -> None:
         """Begin with an empty snapshot for each query."""
         self._snapshots: dict[str, Snapshot] = {}
@@ -32,6 +33,7 @@ class SnapshotStore:
             for name, metric in source.metrics.items():
                 self._sources.setdefault(name, []).append(source.name)
                 self.metrics.setdefault(name, metric)
+        self._awaited = [each.name for each in sources if not isinstance(each, HttpQuery)]
         self.generation = 0
         """Grows with each change: anything rendered before is current while it stays."""
 
@@ -48,8 +50,8 @@ class SnapshotStore:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every query has been tried."""
-        return all(snapshot.state for snapshot in self._snapshots.values())
+        """Whether every query has been tried, but for those of HTTP sources, which may hang."""
+        return all(self._snapshots[query].state for query in self._awaited)
 
     def publish(self, query: str, state: State, samples: Samples) -> None:
         """Replace the samples of `query`.

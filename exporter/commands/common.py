@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -12,7 +13,7 @@ from exporter import catalog
 from exporter.catalog import Catalog
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings, load_settings
 from exporter.state import StateStore
@@ -71,6 +72,30 @@ async def with_database(settings: Settings, act: Callable[[Database], Awaitable[
     read_conninfo()  # report a malformed one as such
     async with Database(settings.database_name, read_conninfo, max_connections=1) as database:
         return await act(database)
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the moment that `--at` names: `now`, or ISO 8601 with a zone, not in the future.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    now = datetime.now(UTC)
+    if text == "now":
+        return now
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(
+            "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
+        )
+    if moment > now:
+        raise UsageError(
+            f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    return moment.astimezone(UTC)
 
 
 def print_json(value: object) -> None:

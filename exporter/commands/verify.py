@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,10 +15,11 @@ from exporter.commands.common import (
     load_settings_and_catalog,
     note,
     open_state,
+    parse_moment,
 )
 from exporter.deployment.history import write_mark
 from exporter.deployment.sign_offs import SIGN_OFFS, sign
-from exporter.errors import ExitCode, ExporterError, UsageError
+from exporter.errors import ExitCode, ExporterError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
 from exporter.render.junit import verify_junit
@@ -123,7 +123,7 @@ def mark(
     """
     settings, known = load_settings_and_catalog(config, queries)
     configure_logging(settings.log_format, "error")
-    moment = _moment(at)
+    moment = parse_moment(at)
     people = open_state(settings).scope(settings.database_name, known.deployment.name)
     if not write_mark(people, moment.timestamp()):
         raise ExporterError(f"state: {people.store.problem}")
@@ -146,22 +146,3 @@ def _opinion(config: Path | None, queries: Path | None) -> Opinion:
             "see LOOM_EXPORTER_STATE_DIR"
         )
     return opinion
-
-
-def _moment(text: str) -> datetime:
-    now = datetime.now(UTC)
-    if text == "now":
-        return now
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise UsageError(
-            "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
-        )
-    if moment > now:
-        raise UsageError(
-            f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
-        )
-    return moment.astimezone(UTC)

@@ -1,55 +1,10 @@
-"""How a run ended, told apart by SQLSTATE."""
-
-from enum import StrEnum
+"""The state that an error of PostgreSQL stands for, by its SQLSTATE."""
 
 import psycopg
 
-from exporter.errors import ExitCode, ExporterError
+from exporter.run_state import RunError, State
 
-
-class State(StrEnum):
-    """The end of one run of one query; the values are those of the label `state`."""
-
-    OK = "ok"
-    EMPTY = "empty"
-    ABSENT = "absent"
-    DENIED = "denied"
-    LOCKED = "locked"
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-    OUTDATED = "outdated"
-    ERROR = "error"
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the database gave an answer, also where there are no rows."""
-        return self in (State.OK, State.EMPTY)
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether something is wrong; an absent object is a fact about the database."""
-        return not self.is_success and self is not State.ABSENT
-
-    @property
-    def keeps_values(self) -> bool:
-        """Whether what was known before stays the best that is known, until it is too old."""
-        return self in (State.LOCKED, State.TIMEOUT, State.UNREACHABLE)
-
-
-class RunError(ExporterError):
-    """A run that gave no result. `str()` is one line for a log, without data of the database."""
-
-    def __init__(self, state: State, detail: str) -> None:
-        self.state = state
-        if state is State.UNREACHABLE:
-            self.exit_code = ExitCode.UNREACHABLE
-        super().__init__(detail)
-
-    @property
-    def line(self) -> str:
-        """What a command prints."""
-        return f"database: {self}"
-
+__all__ = ["RunError", "State", "describe_error", "state_of"]
 
 _STATES = {
     "55000": State.ABSENT,  # object_not_in_prerequisite_state: a materialized view without data

@@ -28,7 +28,8 @@ UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
 """Seconds; at most a year that the calendar of Python still has."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Validate the words of a person: printable, on one line."""
     if not text.isprintable():
         raise ValueError("must be printable text on one line")
     return text
@@ -44,10 +45,10 @@ class SignOff(BaseModel):
     by: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-        AfterValidator(_printable),
+        AfterValidator(printable),
     ]
     note: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
+        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(printable)
     ] = ""
     at: UnixTime
 
@@ -58,10 +59,10 @@ SIGN_OFFS: Topic[SignOff] = Topic("sign-offs", SignOff)
 
 def signable(deployment: Deployment) -> dict[str, str]:
     """Return the title of everything that people judge, by name."""
-    manual = {name: each.title for name, each in deployment.criteria.items() if each.manual} | {
+    signed = {name: each.title for name, each in deployment.criteria.items() if each.is_signed} | {
         name: each.title for name, each in _checks(deployment).items() if each.manual
     }
-    return manual | {name: each.title for name, each in deployment.sign_offs.items()}
+    return signed | {name: each.title for name, each in deployment.sign_offs.items()}
 
 
 def sign(

@@ -25,6 +25,7 @@ from exporter.learning.document import class_rules_digest
 from exporter.learning.gauges import gauges_of, taken_from
 from exporter.learning.hours import LearnedHour, shown_texts
 from exporter.settings import Settings
+from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_INTERVAL_SECONDS, Poller
 from exporter.statements.tally import PollWindow
@@ -138,7 +139,7 @@ class _Stage:
         self._facts = facts
         wanted = [
             query
-            for query in catalog.queries
+            for query in catalog.all_queries
             if APPLIED in query.metrics or any(each.baseline for each in query.metrics.values())
         ]
         # The history last: what was asked before it is from before.
@@ -146,9 +147,9 @@ class _Stage:
         names = [query.name for query in self._queries]
         self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
         telemetry = Telemetry(database.name, self._queries)
-        self._runner = Runner(
-            database, self._snapshots, store, telemetry, dict.fromkeys(names, 0.0)
-        )
+        intervals = dict.fromkeys(names, 0.0)
+        http = HttpSources(settings.sources)
+        self._runner = Runner(database, self._snapshots, store, telemetry, intervals, http)
         self._history = MigrationHistory(self._people, catalog.deployment, self._clock)
 
     async def look(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from exporter.baseline import artefact
-from exporter.catalog import Catalog, Query
+from exporter.catalog import AnyQuery, Catalog
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.state import Scope, Table, Topic
@@ -35,7 +35,7 @@ class Gauges:
 
     def __init__(self, catalog: Catalog) -> None:
         """Begin without any values; `begin` reads those of a database."""
-        self._queries = catalog.queries
+        self._queries = catalog.all_queries
         self._scope: Scope | None = None
         self._known: dict[str, Taken] = {}
         self._pending: dict[str, Taken] = {}
@@ -84,7 +84,7 @@ class Gauges:
             self._is_written = GAUGES.save(self._scope, self._known, replace=True)
 
 
-def taken_from(snapshot: Snapshot, query: Query) -> Taken | None:
+def taken_from(snapshot: Snapshot, query: AnyQuery) -> Taken | None:
     """Return the gauges of a query that are to be remembered.
 
     None if there are none, or if the last run failed.

@@ -1,8 +1,6 @@
 """A query file as one SQL statement: what it requires is checked first, then its rows are read."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -14,6 +12,7 @@ from exporter.database.database import Database
 from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import is_undefined
 from exporter.database.transaction import Question, begin, end, transact
+from exporter.sources import Rows
 from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
 
 LONGEST_LABEL = 1024
@@ -25,14 +24,6 @@ _LONG_TEXT = (
     " THEN r.\"{0}\" ELSE 'sha256:' || encode(sha256("
     'convert_to(r."{0}", getdatabaseencoding())), \'hex\') END AS "{0}"'
 )
-
-
-class Rows(NamedTuple):
-    """The result of a query: the columns' names, the rows that were kept, how many there were."""
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-    total: int
 
 
 async def fetch(database: Database, query: Query) -> Rows:

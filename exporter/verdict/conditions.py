@@ -8,6 +8,7 @@ from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.deployment.records import Outcome
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, matching, trusted_series
 from exporter.verdict.outcome import verdict_of
+from exporter.verdict.suites import NOTHING_RECORDED, judge_suite
 from exporter.wording import age, listed, moment, number, selector, series_name, share
 
 
@@ -62,7 +63,12 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         outcome, text = _judge_class(condition.class_name, waiting, evidence)
         return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
-        return ConditionResult(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
+        about = condition.metric or f"suite {condition.suite}"
+        return ConditionResult(Outcome.INCONCLUSIVE, f"{about}: {waiting}")
+    if condition.suite is not None:
+        record = evidence.suites.get(condition.suite, NOTHING_RECORDED)
+        outcome, text = judge_suite(condition, record, _applied_at(ALL, evidence))
+        return ConditionResult(outcome, f"suite {condition.suite}: {text}", _blamed(phase))
     return _judge_metric(condition, phase, evidence)
 
 

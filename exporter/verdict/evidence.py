@@ -10,7 +10,9 @@ from exporter.comparison.comparison import ClassResult, ClassRole
 from exporter.comparison.rule import Sums
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
+from exporter.deployment.suite_results import SuiteRecord
 from exporter.redaction import redact
+from exporter.run_state import State
 from exporter.wording import one_line, series_name
 
 SETTLE_SECONDS = 5.0
@@ -45,6 +47,7 @@ class Evidence:
     classes: Mapping[str, ClassResult] = field(default_factory=dict)
     """How each class compares since the deployment."""
     sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
+    suites: Mapping[str, SuiteRecord] = field(default_factory=dict)
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
 
@@ -63,7 +66,7 @@ def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence
 
     Where `wanted` names every label, each of the series that it names has to be there; else there
     has to be one at least, and every query that feeds the metric must have answered, for it could
-    hold more.
+    hold more. Of several sources, those that nobody has configured are left out.
 
     Args:
         metric: its name.
@@ -76,7 +79,9 @@ def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence
         return TrustedSeries((), {}, (f"{metric}: no query feeds it",))
     series: dict[Labels, float] = {}
     unanswered = []
-    for snapshot in evidence.snapshots.of_metric(metric):
+    asked = evidence.snapshots.of_metric(metric)
+    configured = [each for each in asked if each.state is not State.UNCONFIGURED]
+    for snapshot in configured or asked:
         reason = _distrust(snapshot, since, evidence.ticks)
         if reason:
             unanswered.append(f"query {snapshot.query} {reason}")

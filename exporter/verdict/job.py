@@ -21,6 +21,7 @@ from exporter.deployment.history import MigrationHistory, applied_migrations
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS
 from exporter.deployment.sign_offs import SIGN_OFFS
+from exporter.deployment.suite_results import load_suites
 from exporter.learning import metrics as baseline_metrics
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
@@ -85,6 +86,10 @@ class VerdictJob:
         if self._catalog.deployment.tracked == before._catalog.deployment.tracked:
             self.trend = before.trend
 
+    def deployment_start(self) -> float | None:
+        """Return the Unix time at which the deployment began; None if it has not, or is unknown."""
+        return self.assessment.deployed.began_at if self.assessment else None
+
     def job(self, snapshots: SnapshotStore, longest_interval: float | None) -> Job:
         """Return the judging as a job; the operator's `max_interval` may make it more frequent."""
         interval = max(
@@ -139,6 +144,7 @@ class VerdictJob:
             _before(self._lifecycle.status.baseline, self._catalog),
             self._lifecycle.changes(),
             SIGN_OFFS.load(self._people),
+            load_suites(self._people, deployment),
             self._lifecycle.matched(),
         )
         self.trend.record(evidence)

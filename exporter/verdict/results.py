@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.catalog.criteria import ALL, Check, Criterion
+from exporter.catalog.criteria import ALL, Check, Condition, Criterion
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff
+from exporter.run_state import State
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Evidence
+from exporter.verdict.suites import NOTHING_RECORDED
 from exporter.wording import moment
 
 
@@ -43,18 +45,31 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
-    """Judge a criterion by its conditions, or by what a person has said."""
-    if criterion.manual:
-        finding = judge_by_hand(name, criterion.phase, evidence.sign_offs.get(name))
-        findings: tuple[ConditionResult, ...] = (finding,)
-    else:
-        findings = tuple(
-            judge_condition(condition, criterion.phase, evidence)
-            for condition in criterion.conditions
-        )
-    return CriterionResult(
-        name, criterion.title, criterion.phase, findings, criterion.manual, criterion.note or ""
-    )
+    """Judge a criterion by its conditions, or by what a person has said.
+
+    With `or_manual`, a sign-off takes the place of the conditions whose source is not configured.
+    Where all sources are, none is needed; one that is given counts all the same.
+    """
+    sign_off = evidence.sign_offs.get(name)
+    conditions = [
+        condition
+        for condition in criterion.conditions
+        if not criterion.or_manual or _is_configured(condition, evidence)
+    ]
+    findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
+    is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
+    if is_manual or (criterion.or_manual and sign_off):
+        findings.append(judge_by_hand(name, criterion.phase, sign_off))
+    note = criterion.note or ""
+    return CriterionResult(name, criterion.title, criterion.phase, tuple(findings), is_manual, note)
+
+
+def _is_configured(condition: Condition, evidence: Evidence) -> bool:
+    """Return whether anything can answer: a source in the settings, or a result of the suite."""
+    if condition.suite is not None:
+        return bool(evidence.suites.get(condition.suite, NOTHING_RECORDED).results)
+    asked = evidence.snapshots.of_metric(condition.metric) if condition.metric else ()
+    return not asked or any(each.state is not State.UNCONFIGURED for each in asked)
 
 
 def judge_check(

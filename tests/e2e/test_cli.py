@@ -26,6 +26,7 @@ COMMANDS = (
     "check",
     "run",
     "grants",
+    "record",
     "verify",
     "report",
     "sign-off",

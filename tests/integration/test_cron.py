@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from exporter.database.outcome import State
 from tests.support.observers import eventually
-from tests.support.watching import MONITOR, OWNER, deploy, install_grants, look, shipped
+from tests.support.shipped_queries import shipped_query
+from tests.support.watching import MONITOR, OWNER, deploy, install_grants, look
 
 if TYPE_CHECKING:
     from exporter.collect.snapshot import Snapshot
@@ -21,9 +22,7 @@ AT_START = "@reboot"
 
 
 def _seen(loom: LoomDatabase) -> Snapshot:
-    query = shipped().query("mfa_refresh_job")
-    assert query is not None
-    return look(loom, query)["mfa_refresh_job"]
+    return look(loom, shipped_query("mfa_refresh_job"))["mfa_refresh_job"]
 
 
 def _schedule(loom: LoomDatabase, name: str, command: str) -> None:

@@ -33,7 +33,7 @@ AS_FAST = Change(
     expected_seconds=9.0,
 )
 SLOWER = AS_FAST._replace(ratio=3.4, lower=2.9, upper=4.0, z=20.0, z_raw=20.0)
-MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.manual}
+MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.is_signed}
 
 
 async def _before(watch: Watch) -> Before:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from exporter.catalog import Catalog, Query
+    from exporter.catalog import AnyQuery, Catalog
     from exporter.render.status_page import Overview
     from exporter.verdict.assess import Assessment
 
@@ -52,8 +52,9 @@ class Parts(Components):
 
 def assemble(
     folder: Path,
-    queries: Iterable[Query],
+    queries: Iterable[AnyQuery],
     *,
+    settings: Settings | None = None,
     catalog: Catalog | None = None,
     conninfo: str = "host=127.0.0.1 port=1",
 ) -> Parts:
@@ -62,7 +63,7 @@ def assemble(
     database = Database("loom", lambda: conninfo)
     database.is_up = False  # as after the first attempt
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
-    made = assemble_components(Settings(), catalog, database, store)
+    made = assemble_components(settings or Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
     sources = Sources(made.snapshots, database, store, made.interval_seconds, [reloaded])
     registry = build_registry(sources, made.telemetry.registry)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
-MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.manual}
+MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.is_signed}
 """The criteria that only people can judge."""
 
 Answers = dict[str, Told]

@@ -44,7 +44,7 @@ class Prometheus:
         self._program = require_tool("prometheus", "LOOM_TEST_PROMETHEUS")
         self._configuration = configuration
         self._rules = rules
-        self._url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="loom-prometheus-")
@@ -60,7 +60,7 @@ class Prometheus:
                     str(self._program),
                     f"--config.file={folder / 'prometheus.yaml'}",
                     f"--storage.tsdb.path={folder / 'data'}",
-                    f"--web.listen-address={self._url.removeprefix('http://')}",
+                    f"--web.listen-address={self.url.removeprefix('http://')}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -96,7 +96,7 @@ class Prometheus:
         return [Series(each["metric"], float(each["values"][-1][1])) for each in asked]
 
     def _ask(self, path: str, **parameters: object) -> list[dict[str, Any]]:
-        url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=HANG_SECONDS) as response:
                 result: list[dict[str, Any]] = json.load(response)["data"]["result"]
@@ -107,7 +107,7 @@ class Prometheus:
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, (Path(self._folder.name) / "log").read_text()
         try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=HANG_SECONDS):
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=HANG_SECONDS):
                 return True
         except OSError:
             return False

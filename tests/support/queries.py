@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporter.catalog import Catalog, Deployment
+from exporter.catalog import Catalog, Deployment, HttpQuery
+from exporter.catalog.http_query import parse_http_query
 from exporter.catalog.query import parse_query
-from exporter.sources.sql import Rows
+from exporter.sources import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.catalog import Query
+    from exporter.catalog import AnyQuery, Query
 
 QUERY = """\
 /*
@@ -79,9 +80,42 @@ def make_query(
     return parse_query(Path(f"{name}.sql"), query_text(metrics, sql=sql, **header))
 
 
-def make_catalog(*queries: Query) -> Catalog:
+HTTP_QUERY: Mapping[str, Any] = {
+    "description": "Counts things.",
+    "phase": "all",
+    "interval": "1m",
+    "source": "things",
+    "path": "/things",
+    "metrics": {
+        "loom_things": {
+            "type": "gauge",
+            "help": "Things by kind.",
+            "labels": ["kind"],
+            "value": "things",
+        }
+    },
+}
+"""A question to an HTTP source that is right: the answer is a list of kinds and numbers."""
+
+
+def http_query_text(**changed: Any) -> str:
+    """Return a `.http.yaml` file; a key that is changed to None is left out."""
+    whole = {key: value for key, value in {**HTTP_QUERY, **changed}.items() if value is not None}
+    return yaml.safe_dump(whole, sort_keys=False)
+
+
+def make_http_query(name: str = "things_asked", **changed: Any) -> HttpQuery:
+    """Return a question as the catalog would read it; see `http_query_text`."""
+    return parse_http_query(Path(f"{name}.http.yaml"), http_query_text(**changed))
+
+
+def make_catalog(*queries: AnyQuery) -> Catalog:
     """Return a catalog of these queries and the deployment above."""
-    return Catalog(Deployment.model_validate(yaml.safe_load(DEPLOYMENT)), queries)
+    return Catalog(
+        Deployment.model_validate(yaml.safe_load(DEPLOYMENT)),
+        tuple(query for query in queries if not isinstance(query, HttpQuery)),
+        tuple(query for query in queries if isinstance(query, HttpQuery)),
+    )
 
 
 def rows(query: Query, *values: tuple[Any, ...], total: int | None = None) -> Rows:

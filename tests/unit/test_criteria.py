@@ -22,6 +22,8 @@ RIGHT = f"""\
 {DEPLOYMENT}\
 classes:
   quick: {{relations: [public.quick]}}
+suites:
+  nightly: {{title: Every night, planned: 3}}
 criteria:
   things:
     title: There are things
@@ -66,8 +68,17 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
     [
         # The shape.
         ("{metric: loom_number, equal: 1}", "equal", "unknown key; check its spelling"),
-        ("{equals: 1}", "", "give either `metric` or `class`"),
-        ("{metric: loom_number, class: quick, equals: 1}", "", "give either `metric` or `class`"),
+        ("{equals: 1}", "", "give one of `metric`, `class` and `suite`"),
+        (
+            "{metric: loom_number, class: quick, equals: 1}",
+            "",
+            "give one of `metric`, `class` and `suite`",
+        ),
+        ("{suite: nightly, metric: loom_number}", "", "give one of `metric`, `class` and `suite`"),
+        ("{suite: nightly, at_least: 1}", "", "it can only have `planned` and `phase`"),
+        ("{suite: nightly, labels: {kind: a}}", "", "it can only have `planned` and `phase`"),
+        ("{suite: nightly, planned: 0}", "planned", "greater than or equal to 1"),
+        ("{metric: loom_number, equals: 1, planned: 1}", "", "`planned` belongs to a `suite`"),
         ("{metric: loom_number}", "", "give one of equals, at_most, at_least"),
         ("{metric: loom_number, at_least: 1, at_most: 2}", "", "give one of equals, at_most"),
         ("{metric: loom_number, equals: many}", "equals", "must be a valid number"),
@@ -97,6 +108,7 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
         ("{metric: loom_things, labels: {kin: a}, equals: 1}", "labels.kin", "did you mean kind?"),
         ("{metric: loom_number, labels: {a: b}, equals: 1}", "labels.a", "is unknown"),
         ("{class: quik, not_slower_than: baseline}", "class", "did you mean quick?"),
+        ("{suite: nightli}", "suite", "did you mean nightly?"),
         ("{metric: loom_number, phase: ones, equals: 1}", "phase", "did you mean one?"),
         ("{metric: loom_number, not_below: baseline}", "not_below", "write `baseline: true`"),
         ("{metric: loom_things, not_above: loom_nu}", "not_above", "did you mean loom_number?"),
@@ -129,6 +141,15 @@ def test_fault_of_a_condition_is_told(
             "criteria.people",
             "give either `conditions` or `manual: true`",
         ),
+        (
+            "    manual: true\n",
+            "    manual: true\n    or_manual: true\n",
+            "criteria.people",
+            "`or_manual` belongs to `conditions`",
+        ),
+        ("planned: 3", "planned: 0", "suites.nightly.planned", "greater than or equal to 1"),
+        ("planned: 3", "planned: 3, notices: '('", "suites.nightly.notices", "not a regular"),
+        ("planned: 3", "planned: 3, notices: a", "suites.nightly.notices", "the group outcome"),
         ("criteria: [things]", "criteria: [thing]", "again.criteria.0", "did you mean things?"),
         ("criteria: [things]", "criteria: [people]", "again.criteria.0", "people is manual"),
         (", criteria: [things]", "", "first_week.1.checks.again", "or `manual: true`"),

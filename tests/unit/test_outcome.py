@@ -76,9 +76,11 @@ def test_states_are_told_apart_by_what_they_mean() -> None:
         State.OK,
         State.EMPTY,
         State.ABSENT,
+        State.UNCONFIGURED,
     }
     assert {state for state in State if state.keeps_values} == {
         State.LOCKED,
+        State.LIMITED,
         State.TIMEOUT,
         State.UNREACHABLE,
     }

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tests.support.components import Parts
 
 QUERY = make_query("things", {"loom_things": {"value": "things"}}, interval="10s")
-FAILING = [s for s in State if s.is_failure and s not in (State.LOCKED, State.UNREACHABLE)]
+PASSING_BY_ITSELF = (State.LOCKED, State.LIMITED, State.UNREACHABLE)
+FAILING = [s for s in State if s.is_failure and s not in PASSING_BY_ITSELF]
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ async def test_rare_query_is_not_asked_more_often_for_failing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "state", [State.OK, State.EMPTY, State.ABSENT, State.LOCKED, State.UNREACHABLE]
+    "state", [State.OK, State.EMPTY, State.ABSENT, State.UNCONFIGURED, *PASSING_BY_ITSELF]
 )
 async def test_what_is_no_fault_of_the_query_ends_the_pause(parts: Parts, state: State) -> None:
     assert _end(parts, *[State.ERROR] * 5) > 0

@@ -95,6 +95,8 @@ def test_every_setting_can_be_given_in_each_way(
         "listen": "127.0.0.1:9",
         "web_config_file": "/etc/web.yml",
         "queries": "/srv/queries",
+        "sources": {"metrics": {"kind": "prometheus", "url": "https://prometheus.example"}},
+        "suites": "/srv/suites",
         "state_dir": "/srv/state",
         "max_interval": "5s",
         "hour": "1m",
@@ -106,11 +108,13 @@ def test_every_setting_can_be_given_in_each_way(
     config.write_text("".join(f"{key}: {value!r}\n" for key, value in values.items()))
     from_file = load_settings(config)
     for key, value in values.items():
-        monkeypatch.setenv(f"LOOM_EXPORTER_{key.upper()}", value)
+        text = value if isinstance(value, str) else json.dumps(value)
+        monkeypatch.setenv(f"LOOM_EXPORTER_{key.upper()}", text)
     assert load_settings() == from_file == load_settings(None, dict(values))
     assert (from_file.max_interval, from_file.hour) == (5, 60)
     assert from_file.statement_text is False
     assert from_file.state_dir == Path("/srv/state")
+    assert from_file.sources["metrics"].url == "https://prometheus.example"
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

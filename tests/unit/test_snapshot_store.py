@@ -66,7 +66,7 @@ def test_failure_keeps_or_drops_what_was_known(state: State) -> None:
     board.publish("a", State.OK, SAMPLES)
     before = board["a"]
     board.fail("a", state, "why")
-    kept = state in (State.LOCKED, State.TIMEOUT, State.UNREACHABLE)
+    kept = state in (State.LOCKED, State.LIMITED, State.TIMEOUT, State.UNREACHABLE)
     assert _shown(board) == (SAMPLES if kept else {})
     after = board["a"]
     assert (after.state, after.detail) == (state, "why")

@@ -1,0 +1,129 @@
+"""`check`: whether settings and queries are right, by themselves and before who answers them."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from exporter.app.once import ask_sources
+from exporter.catalog import Catalog, CatalogError, load_catalog
+from exporter.commands.common import Config, Format, Queries, note, print_json
+from exporter.database.conninfo import conninfo_reader
+from exporter.errors import ExitCode
+from exporter.redaction import redact
+from exporter.run_state import State
+from exporter.settings import Settings, load_settings
+from exporter.sources.inspection import inspect
+
+app = typer.Typer()
+
+_MOST_ROWS = 10
+
+_EXIT_OF_DATABASE = {State.OK: ExitCode.OK, State.ABSENT: ExitCode.OK}
+_EXIT_OF_SOURCE = {
+    State.OK: ExitCode.OK,
+    State.EMPTY: ExitCode.OK,
+    State.ABSENT: ExitCode.OK,
+    State.UNCONFIGURED: ExitCode.OK,
+    State.LIMITED: ExitCode.INCONCLUSIVE,
+    State.TIMEOUT: ExitCode.UNREACHABLE,
+    State.UNREACHABLE: ExitCode.UNREACHABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The state of one query, what to know about it, and the rows if a source gave any."""
+
+    query: str
+    state: State
+    detail: str
+    exit_code: ExitCode
+    rows: tuple[dict[str, Any], ...] | None = None
+
+    def as_text(self) -> Iterator[str]:
+        """Yield the lines for a person."""
+        yield f"{self.state:<12} {self.query:<32} {self.detail}".rstrip()
+        for row in (self.rows or ())[:_MOST_ROWS]:
+            yield "             " + " ".join(f"{key}={value}" for key, value in row.items())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a machine."""
+        told = {"query": self.query, "state": self.state, "detail": self.detail}
+        return told if self.rows is None else {**told, "rows": self.rows}
+
+
+@app.command(epilog="Example: loom-exporter check --queries ./queries --database --sources")
+def check(
+    config: Config = None,
+    queries: Queries = None,
+    database: Annotated[
+        bool,
+        typer.Option("--database", help="Also have the server parse each query; nothing is run."),
+    ] = False,
+    sources: Annotated[
+        bool,
+        typer.Option("--sources", help="Also ask the HTTP sources each of their questions once."),
+    ] = False,
+    output: Format = "text",
+) -> None:
+    """Validate settings and queries; exit 2 if anything is wrong, 4 if a server is away."""
+    settings = load_settings(config, {"queries": queries})
+    try:
+        known = load_catalog(settings.queries)
+    except CatalogError as error:
+        if output == "json":
+            print_json({"problems": error.problems})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    if not (database or sources):
+        _print_counts(settings, known, output)
+        return
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        if output == "text":
+            print(*finding.as_text(), sep="\n", flush=True)
+
+    if database:
+        for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
+            code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
+            found(Finding(name, state, redact(detail), code))
+    if sources:
+        asyncio.run(_ask_sources(settings, known, found))
+    if output == "json":
+        asked = [*(known.queries if database else ()), *(known.http_queries if sources else ())]
+        print_json({"queries": len(asked), "findings": [each.as_json() for each in findings]})
+    raise typer.Exit(max((each.exit_code for each in findings), default=ExitCode.OK))
+
+
+async def _ask_sources(
+    settings: Settings, known: Catalog, found: Callable[[Finding], None]
+) -> None:
+    asked = {name for query in known.http_queries for name in query.placeholders}
+    if asked & {"deployment_start", "since_deployment"}:
+        note("the questions about a deployment assume here that it began a day ago")
+    async for query, state, answer in ask_sources(settings, known):
+        code = _EXIT_OF_SOURCE.get(state, ExitCode.USAGE)
+        if isinstance(answer, str):
+            found(Finding(query.name, state, redact(answer), code))
+        else:
+            rows = tuple(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+            counted = "1 row" if answer.total == 1 else f"{answer.total} rows"
+            found(Finding(query.name, state, counted, code, rows))
+
+
+def _print_counts(settings: Settings, known: Catalog, output: str) -> None:
+    counts = {
+        "queries": len(known.all_queries),
+        "metrics": len(known.metrics()),
+        "phases": len(known.deployment.phases),
+    }
+    if output == "json":
+        print_json({**counts, "problems": []})
+    else:
+        told = ", ".join(f"{count} {what}" for what, count in counts.items())
+        print(f"{settings.queries}: {told}: no problem found")
