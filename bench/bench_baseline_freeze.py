@@ -77,7 +77,7 @@ def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> Non
     roles = [*catalog.deployment.statement_roles, OTHER]
     known = [
         Known(
-            hashlib.sha256(str(number).encode()).hexdigest(),
+            hashlib.sha256(str(number).encode()).hexdigest()[:16],
             classes[number % len(classes)] if number < OF_CLASSES else OTHER,
             roles[number % len(roles)],
         )
