@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types format schema docs alerts dashboards requirements bench clean
+.PHONY: help venv demo test lint types format schema docs alerts dashboards chart requirements bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ alerts: $(VENV)/.dev ## Write alerts/rules/ and alerts/prometheusrule.yaml from 
 
 dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
 	@$(BIN)/python -m grafana.build
+
+chart: $(VENV)/.dev ## Copy rules, dashboards and names of settings into deploy/helm/.
+	@$(BIN)/python -m deploy.helm.build
 
 bench: $(VENV)/.dev ## Run the benchmarks.
 	@for benchmark in bench/bench_*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done

@@ -8,12 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from exporter.render.alert_rules import render_alert_rules
+from exporter.render.alert_rules import as_prometheus_rule, render_alert_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 
@@ -28,37 +26,8 @@ def generated_files() -> Mapping[str, str]:
     rules = render_alert_rules()
     return {
         **{f"rules/{name}": text for name, text in rules.items()},
-        "prometheusrule.yaml": _prometheus_rule(rules.values()),
+        "prometheusrule.yaml": HEADER + as_prometheus_rule(rules.values()),
     }
-
-
-def _prometheus_rule(rules: Iterable[str]) -> str:
-    """Return the groups of all files of rules as one resource of Kubernetes."""
-    resource = {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {
-            "name": "loom-exporter",
-            "labels": {
-                "app.kubernetes.io/name": "loom-exporter",
-                "app.kubernetes.io/component": "alerts",
-            },
-        },
-        "spec": {"groups": [group for text in rules for group in yaml.safe_load(text)["groups"]]},
-    }
-    return HEADER + yaml.dump(resource, Dumper=_Dumper, sort_keys=False, width=1000)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Keeps expressions of several lines as they were written."""
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def main() -> None:

@@ -1,5 +1,22 @@
-"""`python -m exporter` is `loom-exporter`."""
+"""`loom-exporter`, also as `python -m exporter`.
 
-from exporter.cli import main
+A health check runs every few seconds for as long as a container lives, so it must not pay for the
+imports of the other commands.
+"""
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    if sys.argv[1:] == ["healthcheck"]:
+        from exporter.app import healthcheck
+
+        healthcheck.run_from_environment()
+    from exporter import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -155,6 +155,11 @@ def load_settings(
     return settings
 
 
+def libpq_service_file() -> Path:
+    """Return the file in which libpq looks for the services of connection strings."""
+    return Path(os.environ.get("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
+
+
 def interactive() -> bool:
     """Return whether standard error is a terminal and NO_COLOR is not set."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -1,9 +1,34 @@
-"""Asks the daemon on this machine whether it is alive, for a container's HEALTHCHECK."""
+"""Asks the daemon on this machine whether it is alive, for a container's HEALTHCHECK.
+
+Imports `http.client` and `ssl` alone: with the other commands' imports a check took 0.8 s of CPU
+and 70 MiB, and containers run it every 15 s.
+"""
 
 import http.client
+import os
 import ssl
+import sys
+
+DEFAULT_LISTEN = ":10187"
+"""The default of the setting `listen`, whose module is too expensive to import."""
 
 _TIMEOUT_SECONDS = 3.0
+
+
+def run_from_environment() -> None:
+    """Ask /-/healthy and exit 0 or 1, if environment variables alone say where the daemon listens.
+
+    Return without a word if a config file may say it, or if the address is malformed: then the
+    command of the CLI reads all settings, and explains what is wrong with them.
+    """
+    variables = {name.upper(): value for name, value in os.environ.items() if value}
+    listen = variables.get("LOOM_EXPORTER_LISTEN", DEFAULT_LISTEN)
+    if "LOOM_EXPORTER_CONFIG" in variables or not listen.rpartition(":")[2].isdecimal():
+        return
+    reason = ask_health(listen)
+    if reason:
+        print(f"loom-exporter: healthcheck: {listen}: {reason}", file=sys.stderr)
+    sys.exit(1 if reason else 0)
 
 
 def ask_health(listen: str) -> str | None:

@@ -53,7 +53,9 @@ class QueryMetric(Metric):
         description="change_timestamp only: column of the exact Unix time, if the server knows it",
     )
     null: Literal["skip", "error"] = Field(
-        "skip", description="what a NULL value means: no sample, or a failed run; never 0"
+        "skip",
+        description="what a value that is not known (NULL, NaN, infinite) means: no sample, or a "
+        "failed run; never 0",
     )
     baseline: bool = Field(False, description="remember this gauge as it was before the deployment")
 

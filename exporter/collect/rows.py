@@ -1,5 +1,6 @@
 """The rows of one run as samples: pure functions, no clock, no network."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,10 +8,8 @@ from typing import Any
 from exporter.catalog import AnyQuery, QueryMetric
 from exporter.database.outcome import RunError, State
 from exporter.sources import Rows
+from exporter.sources.sql import LONGEST_LABEL
 from exporter.state import Observation
-
-LONGEST_LABEL = 1024
-"""A longer value is no label but a document; Prometheus may refuse the whole page for it."""
 
 NO_ROWS = Rows((), (), 0)
 
@@ -28,8 +27,11 @@ def read_rows(query: AnyQuery, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:
-        RunError: `error`, two rows have the same labels, a label is NULL or endless, or a value is
-            NULL where the header says that this is an error.
+        RunError: `error`, two rows have the same labels, a label is NULL or too long, or a value is
+            not known where the header says that this is an error.
+
+    NULL, NaN and the infinities are values that are not known: no sum, no baseline and no condition
+    can be made with them.
     """
     result = Result()
     for name, metric in query.metrics.items():
@@ -41,9 +43,10 @@ def read_rows(query: AnyQuery, rows: Rows) -> Result:
         values = dict(zip(rows.columns, row, strict=True))
         for name, metric in query.metrics.items():
             value = 1.0 if metric.value is None else values[metric.value]
-            if value is None:
+            if not _is_known(value):
                 if metric.null == "error":
-                    raise RunError(State.ERROR, f"{name}: column `{metric.value}` is NULL")
+                    told = "NULL" if value is None else "not a finite number"
+                    raise RunError(State.ERROR, f"{name}: column `{metric.value}` is {told}")
                 continue
             if kept == query.header.series_limit:
                 dropped += 1
@@ -51,6 +54,10 @@ def read_rows(query: AnyQuery, rows: Rows) -> Result:
             _add(result, name, metric, _labels(name, metric, values), value, values)
             kept += 1
     return Result(result.samples, result.tokens, dropped)
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _labels(name: str, metric: QueryMetric, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -77,7 +84,8 @@ def _add(
         tokens = result.tokens[name]
         if labels in tokens:
             raise _duplicate(name, metric)
-        tokens[labels] = Observation(labels, value, values[metric.at] if metric.at else None)
+        at = values[metric.at] if metric.at else None
+        tokens[labels] = Observation(labels, value, at if _is_known(at) else None)
         return
     series = result.samples.setdefault(name, {})
     if labels in series:

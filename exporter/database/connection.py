@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import select
 import socket
+import time
 import traceback
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, BaseConnection
 from psycopg.rows import TupleRow
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from exporter.database.hosts import Server, candidates, servers_of
 
 CONNECT_SECONDS = 5.0
-"""The longest that one attempt to connect may take, name resolution and log-in included."""
+"""The longest that an attempt to connect to the only, or the last, address may take."""
+
+NEXT_ADDRESS_SECONDS = 3.0
+"""The longest that an attempt may take where another address is left to be tried."""
 
 CONNECTION_PARAMETERS: dict[str, Any] = {
     "application_name": "loom-exporter",
@@ -24,9 +27,8 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
     # A transaction pooler gives each transaction another server connection.
     "prepare_threshold": None,
     "client_encoding": "UTF8",
-    # For each address: a second one must get its turn within CONNECT_SECONDS, and a distant pooler
-    # the time for its handshakes.
-    "connect_timeout": 3,
+    # Enforced for each address by psycopg; the deadline of `connect` covers name resolution too.
+    "connect_timeout": round(CONNECT_SECONDS),
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -35,37 +37,11 @@ CONNECTION_PARAMETERS: dict[str, Any] = {
 
 
 class MonitorConnection(AsyncConnection[TupleRow]):
-    """A connection that neither connects nor waits for ever."""
+    """A connection that knows its server and its age, and can be looked at without a query."""
 
-    @classmethod
-    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Connect within `CONNECT_SECONDS`.
-
-        libpq's connect_timeout counts for each address and does not cover name resolution.
-
-        Args:
-            conninfo: as for psycopg.
-            kwargs: as for psycopg, and `tell`, a function that is told the error, or None if it
-                went well: the pool, which calls this, keeps that to itself.
-
-        Raises:
-            psycopg.OperationalError: no connection could be made.
-        """
-        tell: Callable[[psycopg.Error | None], None] = kwargs.pop("tell")
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                connection = await super().connect(conninfo, **kwargs)
-        except TimeoutError as error:
-            _let_go(error)
-            late = psycopg.OperationalError(f"no answer within {CONNECT_SECONDS:g} s")
-            tell(late)
-            raise late from None
-        except psycopg.Error as error:
-            _let_go(error)
-            tell(error)
-            raise
-        tell(None)
-        return connection
+    server = Server()
+    connected_at = float("inf")
+    """`time.monotonic()` when it was made."""
 
     async def check(self) -> None:
         """Raise if the server has ended this connection; costs no round trip.
@@ -86,10 +62,60 @@ class MonitorConnection(AsyncConnection[TupleRow]):
             raise psycopg.OperationalError("the server has closed the connection") from None
 
 
-def hang_up(connection: BaseConnection[Any]) -> None:
-    """End `connection` at once, also in the middle of a query; whoever waits gets an error.
+async def connect(conninfo: str, last_good: Server | None = None) -> MonitorConnection:
+    """Connect to the first server that answers, beginning with the last good one.
 
-    The descriptor stays open until whoever waits on it has seen the end of file, so that no other
+    Args:
+        conninfo: as for libpq; it may name several hosts, or a service.
+        last_good: the server of an earlier connection.
+
+    Raises:
+        psycopg.errors.ConnectionTimeout: one gave no answer, and may still be busy with us.
+        psycopg.OperationalError: no connection could be made.
+    """
+    failures: list[psycopg.Error] = []
+    async for server, is_last in candidates(servers_of(conninfo), last_good):
+        if not isinstance(server, Server):
+            failures.append(server)
+            continue
+        try:
+            return await _connect_to(server, conninfo, is_last=is_last)
+        except psycopg.Error as error:
+            failures.append(error)
+    raise _union(failures)
+
+
+async def _connect_to(server: Server, conninfo: str, *, is_last: bool) -> MonitorConnection:
+    longest = CONNECT_SECONDS if is_last else NEXT_ADDRESS_SECONDS
+    parameters = CONNECTION_PARAMETERS | server.parameters
+    try:
+        async with asyncio.timeout(longest):
+            connection = await MonitorConnection.connect(conninfo, **parameters)
+    except TimeoutError as error:
+        _let_go(error)
+        raise psycopg.errors.ConnectionTimeout(f"no answer within {longest:g} s") from None
+    except psycopg.Error as error:
+        _let_go(error)
+        raise
+    connection.server = server
+    connection.connected_at = time.monotonic()
+    return connection
+
+
+def _union(failures: list[psycopg.Error]) -> psycopg.Error:
+    """Return one error for all attempts; a timeout if one of them was."""
+    if len(failures) == 1:
+        return failures[0]
+    text = "; ".join(dict.fromkeys(" ".join(str(each).split()) for each in failures))
+    if any(isinstance(each, psycopg.errors.ConnectionTimeout) for each in failures):
+        return psycopg.errors.ConnectionTimeout(text)
+    return psycopg.OperationalError(text)
+
+
+def hang_up(connection: BaseConnection[Any]) -> None:
+    """End `connection` at once, also in the middle of a query; what waits for it gets an error.
+
+    The descriptor stays open until the waiting task has seen the end of file, so that no other
     socket can get its number meanwhile.
     """
     if connection.closed:
@@ -106,8 +132,8 @@ def _let_go(error: BaseException | None) -> None:
     """Close the socket of an attempt to connect that ended with `error`.
 
     psycopg leaves it in a local variable of a frame that the error refers to and that refers to
-    the error, so that it would stay open until the garbage collector comes by. Meanwhile the
-    attempts of the pool go on, and to the server they would be more than it was promised.
+    the error, so that it would stay open until the next garbage collection. Meanwhile later
+    attempts go on, and to the server they would be more connections than we promise.
     """
     while error:
         traceback.clear_frames(error.__traceback__)

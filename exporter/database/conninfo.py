@@ -1,4 +1,4 @@
-"""Reads the connection string anew for each connection."""
+"""The connection string, read again for each connection."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +23,7 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
 
         def from_file() -> str:
             try:
-                return check_dsn(path.read_text(encoding="utf-8").strip())
+                return check_dsn(path.read_text(encoding="utf-8-sig").strip())
             except OSError as error:
                 raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
             except UnicodeDecodeError:
@@ -43,7 +43,7 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
 
 
 def reloaded_conninfo(settings: Settings) -> Reloaded[str]:
-    """Return the connection string, for those who connect again and again.
+    """Return the connection string as it is at each connect.
 
     A file that is broken later leaves in force what it held before.
 

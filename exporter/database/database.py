@@ -6,21 +6,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from exporter.database.connection import (
-    CONNECT_SECONDS,
-    CONNECTION_PARAMETERS,
-    MonitorConnection,
-    hang_up,
-)
+from exporter.database.connection import CONNECT_SECONDS, MonitorConnection, connect, hang_up
 from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.pool import ConnectionPool
 from exporter.database.transaction import Question, ask
 from exporter.errors import UsageError
 from exporter.redaction import redact
+
+if TYPE_CHECKING:
+    from exporter.database.hosts import Server
 
 MAX_CONNECTIONS = 2
 """What we take of the server's connections at the very most, however slow it is."""
@@ -28,7 +26,12 @@ MAX_CONNECTIONS = 2
 _GRACE_SECONDS = 1.0
 """A server that is silent this long after statement_timeout is taken for dead."""
 
-_LONGEST_PAUSE_SECONDS = 60.0
+_HANGING_PAUSE_SECONDS = 45.0
+"""The pause after a second attempt that got no answer.
+
+The server ends a log-in that hangs after authentication_timeout (60 s), so with this pause no more
+than two of our attempts are there at once.
+"""
 
 _Result = TypeVar("_Result")
 
@@ -44,8 +47,9 @@ class PoolStatus:
 class Database:
     """One PostgreSQL database, watched over at most two connections.
 
-    Opening it does not connect: the daemon starts while the database is down, and the pool
-    connects when the first query asks for a connection.
+    Opening it does not connect: the daemon starts while the database is down, and the first query
+    that needs a connection makes it. `is_up` is false only where no connection of ours works: one
+    that is refused, or hangs, is not the server.
     """
 
     def __init__(
@@ -66,29 +70,15 @@ class Database:
         self._failure = "not connected yet"
         self._next_try = float("-inf")
         self._pause_seconds = CONNECT_SECONDS
+        self._last_good: Server | None = None
+        self._silent: set[MonitorConnection] = set()
         self._is_probing = False
         self._is_closing = False
         self._conninfo = conninfo
-        self._max_connections = max_connections
-        self._busy: set[MonitorConnection] = set()
         # Waiting for one of our own queries to end is not waiting for the server: with a slot,
         # a connection that is not to be had can only mean that the server is away.
         self._slots = asyncio.Semaphore(max_connections)
-        self._pool = AsyncConnectionPool(
-            self._read_conninfo,
-            connection_class=MonitorConnection,
-            kwargs={**CONNECTION_PARAMETERS, "tell": self._on_connect},
-            min_size=0,
-            max_size=max_connections,
-            open=False,
-            name=f"loom-exporter-{name}",
-            check=MonitorConnection.check,
-            max_idle=120,
-            max_lifetime=1800,
-            # Attempts of the pool's own, backing off from 1 s; after that the next query asks anew.
-            reconnect_timeout=10,
-            num_workers=2,
-        )
+        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -98,20 +88,20 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Start the pool."""
-        await self._pool.open(wait=False)
+        """Start the pool; nothing is connected."""
+        await self._pool.open()
 
     async def close(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection; a query that still runs is cut off."""
-        for connection in tuple(self._busy):
+        self._is_closing = True
+        for connection in tuple(self._pool.busy):
             hang_up(connection)
-        await self._pool.close(timeout=timeout_seconds)
+        await self._pool.close(timeout_seconds)
 
     @property
     def status(self) -> PoolStatus:
         """How the connections are used now."""
-        idle = self._pool.get_stats().get("pool_available", 0)
-        return PoolStatus(busy=len(self._busy), idle=idle)
+        return PoolStatus(busy=len(self._pool.busy), idle=self._pool.idle)
 
     async def ask(self, question: Question) -> Sequence[tuple[Any, ...]]:
         """Return the rows of `question`, which is asked as a query is.
@@ -135,8 +125,8 @@ class Database:
         except psycopg.Error as error:
             state = state_of(error)
             if state is State.UNREACHABLE:
-                # The query is not sent again, it may be what ended the connection. Whether the
-                # server is gone with it, somebody else has to find out.
+                # The query is not sent again: it may be what ended the connection. Whether the
+                # server is gone with it, a ping finds out.
                 await self.ping()
             raise RunError(state, describe_error(error)) from None
 
@@ -151,31 +141,31 @@ class Database:
             async with self._connection(deadline_seconds=2 * _GRACE_SECONDS) as connection:
                 await connection.execute("SELECT 1")
         except psycopg.Error as error:
-            self._unreachable(describe_error(error))
+            if state_of(error) is State.UNREACHABLE and not self._pool.is_open:
+                self._unreachable(describe_error(error))
         except RunError:
             pass  # is_up says it
 
     async def cancel_running(self) -> None:
         """Let no further query begin, and ask the server to stop those that run."""
         self._is_closing = True
-        cancels = (connection.cancel_safe(timeout=2.0) for connection in tuple(self._busy))
+        cancels = (connection.cancel_safe(timeout=2.0) for connection in tuple(self._pool.busy))
         await asyncio.gather(*cancels, return_exceptions=True)
 
     @asynccontextmanager
     async def _connection(self, deadline_seconds: float) -> AsyncIterator[MonitorConnection]:
-        """Lend a connection; whatever still waits for it at the deadline ends with an error."""
+        """Lend a connection; what still waits for it at the deadline ends with an error."""
         self._fail_fast()
         async with self._slots:
             self._fail_fast()
             is_probing = self.is_up is False
             self._is_probing |= is_probing
             try:
-                connection = await self._acquire()
+                connection = await self._pool.acquire()
+                deadline = asyncio.get_running_loop().call_later(
+                    deadline_seconds, self._give_up, connection
+                )
                 try:
-                    self._busy.add(connection)
-                    deadline = asyncio.get_running_loop().call_later(
-                        deadline_seconds, self._give_up, connection
-                    )
                     yield connection
                     self._answered()
                 except RunError:
@@ -187,18 +177,32 @@ class Database:
                     raise
                 finally:
                     deadline.cancel()
-                    self._busy.discard(connection)
-                    await self._pool.putconn(connection)
+                    self._silent.discard(connection)
+                    await self._pool.release(connection)
             finally:
                 self._is_probing &= not is_probing
 
-    async def _acquire(self) -> MonitorConnection:
+    async def _connect(self) -> MonitorConnection:
+        """Connect once, for the pool.
+
+        Raises:
+            RunError: `unreachable`; the server is down only if no other connection is open.
+        """
+        if self._is_closing:
+            raise RunError(State.UNREACHABLE, "the exporter is stopping")
+        if self.is_up is False and time.monotonic() < self._next_try:
+            raise RunError(State.UNREACHABLE, self._failure)
         try:
-            return await self._pool.getconn(timeout=CONNECT_SECONDS + 1)
-        except (PoolTimeout, PoolClosed):
-            if self._busy:  # the server serves the other connection, only not this one
-                raise RunError(State.UNREACHABLE, self._failure) from None
-            raise self._unreachable(self._failure) from None
+            connection = await connect(self._conninfo(), self._last_good)
+        except (psycopg.Error, UsageError) as error:
+            reason = describe_error(error) if isinstance(error, psycopg.Error) else str(error)
+            if self._pool.is_open:
+                raise RunError(State.UNREACHABLE, redact(reason)) from None
+            if isinstance(error, psycopg.errors.ConnectionTimeout):
+                self._pause()
+            raise self._unreachable(reason) from None
+        self._last_good = connection.server
+        return connection
 
     def _fail_fast(self) -> None:
         # While the server is known to be down, one query at a time finds out whether it is back:
@@ -208,30 +212,20 @@ class Database:
         if self.is_up is False and (self._is_probing or time.monotonic() < self._next_try):
             raise RunError(State.UNREACHABLE, self._failure)
 
-    def _read_conninfo(self) -> str:
-        try:
-            return self._conninfo()
-        except UsageError as error:
-            self._unreachable(str(error))
-            raise
-
-    def _on_connect(self, error: psycopg.Error | None) -> None:
-        # A connection that was made proves little: the server may hang all the same.
-        if error is None:
-            return
-        if self._busy:
-            # One more may be refused (the role's CONNECTION LIMIT) while another is served. If the
-            # server is away, whoever uses that other one will find out.
-            self._failure = redact(describe_error(error))
-        else:
-            self._unreachable(describe_error(error))
-
     def _give_up(self, connection: MonitorConnection) -> None:
-        self._unreachable("no answer, not even that the statement timed out")
+        """Hang up on a server process that is silent; a ping on another one says if all are."""
+        self._silent.add(connection)
+        if self._pool.busy <= self._silent and not self._pool.idle:
+            self._pause()
+            self._unreachable("no answer, not even that the statement timed out")
+        else:
+            self._pool.put_off_growth()  # the process may stay on the server, and so may the next
+        hang_up(connection)
+
+    def _pause(self) -> None:
         # The server may still be at it: each attempt could leave one more session behind.
         self._next_try = time.monotonic() + self._pause_seconds
-        self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
-        hang_up(connection)
+        self._pause_seconds = _HANGING_PAUSE_SECONDS
 
     def _answered(self) -> None:
         self.is_up = True

@@ -7,10 +7,6 @@ from exporter.run_state import RunError, State
 __all__ = ["RunError", "State", "describe_error", "state_of"]
 
 _STATES = {
-    "42P01": State.ABSENT,  # undefined_table
-    "42883": State.ABSENT,  # undefined_function
-    "3F000": State.ABSENT,  # invalid_schema_name
-    "42704": State.ABSENT,  # undefined_object
     "55000": State.ABSENT,  # object_not_in_prerequisite_state: a materialized view without data
     "42501": State.DENIED,  # insufficient_privilege, and what row_security = off refuses
     "55P03": State.LOCKED,  # lock_not_available
@@ -19,6 +15,13 @@ _STATES = {
     "57014": State.TIMEOUT,  # query_canceled
     "53300": State.UNREACHABLE,  # too_many_connections
 }
+
+_UNDEFINED = ("42P01", "42883", "3F000", "42704")
+"""undefined_table, undefined_function (operators too), invalid_schema_name, undefined_object.
+
+A name that does not exist is a mistake, not an absent object, unless a header announces that it may
+be missing: `cuont(*)` and a dropped table look the same to the server.
+"""
 
 _CONNECTION_LOST = ("08", "57P")  # connection exceptions; operator intervention, such as a shutdown
 
@@ -40,6 +43,11 @@ def state_of(error: psycopg.Error) -> State:
     return _STATES.get(code, State.ERROR)
 
 
+def is_undefined(error: psycopg.Error) -> bool:
+    """Return whether the server does not know a name of the statement."""
+    return error.sqlstate in _UNDEFINED
+
+
 def describe_error(error: psycopg.Error) -> str:
     """Return what happened, without values of the database.
 
@@ -54,4 +62,5 @@ def describe_error(error: psycopg.Error) -> str:
         return (
             f"{type(error).__name__} ({code}); the message is withheld, because it may quote data"
         )
-    return f"{error.diag.message_primary} ({code})"
+    hint = "; if it may be missing, name it under `requires`" if code == "42P01" else ""
+    return f"{error.diag.message_primary} ({code}){hint}"

@@ -11,25 +11,58 @@ from psycopg.pq import TransactionStatus
 from exporter.database.connection import MonitorConnection
 
 LOCK_TIMEOUT_SECONDS = 0.25
-"""How long a query of ours may stand in a lock queue, in front of a migration."""
+"""The longest that a query of ours waits in a lock queue, in front of a migration."""
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE"
+"""The isolation level is said, because a default of `serializable` fails on a hot standby."""
+
+SEARCH_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
+"""pg_temp is last: where it is not named, a temporary table is found before a catalog."""
+
+# What changes the answer of a query or its text form, as pg_dump pins it, at the default of
+# PostgreSQL; the rest of pg_dump's list is in GUARD. Each exists in every supported version.
+PINNED = {
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "quote_all_identifiers": "off",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "synchronize_seqscans": "off",
+    "gin_fuzzy_search_limit": "0",
+}
+"""Settings of a session that would make one query answer differently on two servers."""
 
 # row_security = off: a policy that would hide rows raises an error instead of a false zero.
 # jit, parallel workers: no query of ours is worth a second of somebody else's CPU.
-GUARD = """
+# lock_timeout: a deadlock check that fires while we wait could abort the other transaction, so we
+# give up at half of deadlock_timeout at the latest.
+GUARD = f"""
 SELECT set_config('statement_timeout', %(statement_timeout)s, true),
-       set_config('lock_timeout', %(lock_timeout)s, true),
+       set_config('lock_timeout', greatest(1, least(%(lock_timeout)s,
+           extract(epoch FROM current_setting('deadlock_timeout')::interval) * 500
+       )::integer)::text, true),
        set_config('idle_in_transaction_session_timeout', '5s', true),
        set_config('row_security', 'off', true),
-       set_config('search_path', 'pg_catalog', true),
        set_config('jit', 'off', true),
-       set_config('max_parallel_workers_per_gather', '0', true)
+       set_config('max_parallel_workers_per_gather', '0', true),
+       {", ".join(f"set_config('{name}', '{value}', true)" for name, value in PINNED.items())}
 """
-"""Sets limits for the transaction alone: a pooler would hand a session's on to somebody else."""
+"""Sets limits for the transaction alone: a pooler gives the session to another client after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """SQL that no file of a query holds, made by code. Binary rows are cheaper where many come."""
+    """SQL that code makes, not a file. `binary` rows cost less where there are many."""
 
     text: str | sql.Composed
     timeout_seconds: float
@@ -38,7 +71,7 @@ class Question:
 
 
 async def ask(connection: MonitorConnection, question: Question) -> Sequence[tuple[Any, ...]]:
-    """Return the rows of `question`, asked in a transaction of its own.
+    """Return the rows of `question`, in a transaction of its own.
 
     Raises:
         psycopg.Error: as the server or the network has it.
@@ -49,11 +82,11 @@ async def ask(connection: MonitorConnection, question: Question) -> Sequence[tup
         await end(connection)
 
 
-def guard_parameters(timeout_seconds: float) -> dict[str, str]:
-    """Return the parameters of `GUARD` for a question that may take so long."""
+def guard_parameters(timeout_seconds: float) -> dict[str, str | int]:
+    """Return the parameters of `GUARD` for a question with this statement timeout."""
     return {
         "statement_timeout": f"{timeout_seconds * 1000:.0f}ms",
-        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000:.0f}ms",
+        "lock_timeout": round(LOCK_TIMEOUT_SECONDS * 1000),
     }
 
 
@@ -78,15 +111,16 @@ async def transact(
 
 async def begin(connection: MonitorConnection, timeout_seconds: float) -> None:
     """Begin a read-only transaction under the guard."""
-    await connection.execute("BEGIN READ ONLY")
+    await connection.execute(BEGIN)
+    await connection.execute(SEARCH_PATH)
     await connection.execute(GUARD, guard_parameters(timeout_seconds))
 
 
 async def end(connection: MonitorConnection) -> None:
     """End what is still open; a connection that cannot even do that is closed.
 
-    By a COMMIT, which after an error the server makes a rollback: where there was none, a rollback
-    would count among those of the application.
+    COMMIT rolls back after an error. Without an error, a ROLLBACK would count among those of the
+    application.
     """
     if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
         return

@@ -214,12 +214,17 @@ def _users(database: DemoDatabase) -> list[str]:
 @contextlib.contextmanager
 def _sigterm_is_ctrl_c() -> Iterator[None]:
     # By way of SIGINT, which asyncio turns into a cancellation. An exception raised here would come
-    # up in whatever task is running.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # up in any task that is running. A shell's `demo &` ignores SIGINT, and asyncio leaves it so.
+    handlers = {
+        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
+        signal.SIGINT: signal.default_int_handler,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _short_folder() -> str | None:

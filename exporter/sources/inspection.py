@@ -1,26 +1,48 @@
-"""Holds each query against a real server without running it: `loom-exporter check --database`."""
+"""What a server says of each query without running it: `loom-exporter check --database`."""
 
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import psycopg
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.rows import dict_row
 
 from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import FUNCTION_SCHEMA, ROLE
 from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import GUARD, guard_parameters
+from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
 from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
+from exporter.sources.sql import statement
 
-_NUMBERS = {20, 21, 23, 26, 700, 701, 1700}
-"""Type OIDs of bigint, smallint, integer, oid, real, double precision and numeric."""
+_CONVERTED = {
+    19: "name",
+    25: "text",
+    1042: "character",
+    1043: "character varying",
+    3802: "jsonb",
+}
+"""Types, by OID, whose values become numbers one by one, or fail one by one."""
+
+# A type outside pg_catalog that turns into one of pg_catalog by itself: with our search_path its
+# own operators are not found, and those of the other type answer: text = text for citext.
+_FOREIGN_OPERANDS = """
+SELECT a.attname, format_type(a.atttypid, NULL), min(quote_ident(s.nspname))
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type AS t ON t.oid = a.atttypid
+JOIN pg_cast AS k ON k.castsource IN (t.oid, t.typbasetype) AND k.castcontext = 'i'
+JOIN pg_operator AS o ON o.oprleft = k.castsource
+JOIN pg_namespace AS s ON s.oid = o.oprnamespace AND s.nspname <> 'pg_catalog'
+WHERE c.relname = ANY (%(words)s) AND a.attname = ANY (%(words)s)
+GROUP BY a.attname, a.atttypid
+"""
 
 
 _DEADLINE_SECONDS = 10.0
-"""A server that says nothing for so long is taken for dead."""
+"""A server that is silent for this long is taken for dead."""
 
 
 class Inspection(NamedTuple):
@@ -32,9 +54,10 @@ class Inspection(NamedTuple):
 
 
 def inspect(conninfo: str, queries: Iterable[Query]) -> Iterator[Inspection]:
-    """Have the server parse each query, and compare the columns of its result with the header.
+    """Have the server plan each query as a run would, and compare its columns with the header.
 
-    Nothing is executed but a look at the catalogs, so neither load nor locks come of it.
+    Only questions to the catalogs are executed. What depends on values (a text that is no number, a
+    division by zero) is found by a run alone.
 
     Raises:
         RunError: `unreachable`, the database cannot be reached.
@@ -63,17 +86,40 @@ def _inspect_in_time(connection: psycopg.Connection, query: Query) -> Inspection
 
 
 def _inspect(connection: psycopg.Connection, query: Query) -> str:
-    with connection.transaction(force_rollback=True):
-        connection.execute("SET TRANSACTION READ ONLY")
+    connection.execute(BEGIN)
+    try:
+        connection.execute(SEARCH_PATH)
         connection.execute(GUARD, guard_parameters(query.header.timeout))
         cursor = connection.cursor(row_factory=dict_row)
         (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
         if decide(query, found):
-            return _inspect_function(connection, query)
-        _compare(query, _result_columns(connection.pgconn, query.text))
-    if query.header.access == "definer":
-        return "no function installed; the text runs with the rights of this role"
-    return ""
+            notes = [_inspect_function(connection, query), *_inspect_body(connection, query)]
+        else:
+            columns = _result_columns(connection.pgconn, query.text)
+            _compare(query, columns)
+            # Planned as a run is planned, with its casts and its rights, and not executed.
+            connection.execute(sql.SQL("EXPLAIN {}").format(statement(query, call=False)))
+            notes = [*_doubts(query, columns), *_foreign_operands(connection, query)]
+            if query.header.access == "definer":
+                notes.append("no function installed; the text runs with the rights of this role")
+    finally:
+        connection.rollback()
+    return "; ".join(notes)
+
+
+def _inspect_body(connection: psycopg.Connection, query: Query) -> list[str]:
+    """Look at the text of an installed function, as far as the rights of this role let us.
+
+    Raises:
+        psycopg.Error: the text has a fault, which a call would meet.
+    """
+    try:
+        columns = _result_columns(connection.pgconn, query.text)
+        _compare(query, columns)
+        _result_columns(connection.pgconn, query.select)
+    except psycopg.errors.InsufficientPrivilege:
+        return []  # the rights of the function's owner are wider than ours
+    return [*_doubts(query, columns), *_foreign_operands(connection, query)]
 
 
 def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
@@ -103,11 +149,32 @@ def _result_columns(pgconn: pq.abc.PGconn, text: str) -> dict[str, int]:
 
 
 def _compare(query: Query, columns: dict[str, int]) -> None:
-    for column, sql_type in query.columns.items():
+    for column in query.columns:
         if column not in columns:
             raise RunError(
                 State.ERROR,
                 f"no column `{column}` in the result; it has {', '.join(columns) or 'none'}",
             )
-        if sql_type == "double precision" and columns[column] not in _NUMBERS:
-            raise RunError(State.ERROR, f"column `{column}` is not a number; cast it in the query")
+
+
+def _doubts(query: Query, columns: dict[str, int]) -> list[str]:
+    """Return what only the values can tell: whether each of them is a number."""
+    return [
+        f"column `{column}` is {_CONVERTED[columns[column]]}, and a run fails at a value that is"
+        " no number; cast it in the query"
+        for column, sql_type in query.columns.items()
+        if sql_type == "double precision" and columns[column] in _CONVERTED
+    ]
+
+
+def _foreign_operands(connection: psycopg.Connection, query: Query) -> list[str]:
+    """Return a warning for each column whose own operators the query does not find."""
+    if "OPERATOR(" in query.text.upper().replace(" ", ""):
+        return []
+    words = re.findall(r"\w+", f"{query.text} {query.text.lower()}")
+    found = connection.execute(_FOREIGN_OPERANDS, {"words": words}).fetchall()
+    return [
+        f"column `{column}` is of type {kind}, whose operators are outside pg_catalog;"
+        f" write OPERATOR({schema}.=) instead of =, and so on"
+        for column, kind, schema in found
+    ]

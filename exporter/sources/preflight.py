@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.catalog.query import Query
 from exporter.catalog.requirement import parse_version
-from exporter.database.grants import FUNCTION_SCHEMA, function_body
+from exporter.database.grants import FUNCTION_SCHEMA, FUNCTION_SETTINGS, ROLE, function_body
 from exporter.database.outcome import RunError, State
 
 PREFLIGHT = f"""
@@ -24,12 +24,23 @@ SELECT current_setting('server_version_num')::integer / 10000 AS server,
        (SELECT jsonb_object_agg(e.extname, e.extversion)
         FROM pg_extension AS e
         WHERE e.extname = ANY (%(extensions)s::text[])) AS extensions,
-       (SELECT p.prosrc
-        FROM pg_proc AS p
-        JOIN pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE n.nspname = '{FUNCTION_SCHEMA}'
-          AND p.proname = %(function)s AND p.pronargs = 0) AS body
+       f.prosrc AS body,
+       f.is_ours
+FROM (VALUES (1)) AS one
+LEFT JOIN (
+    SELECT p.prosrc,
+           p.prosecdef AND l.lanname = 'sql'
+               AND p.proconfig IS NOT DISTINCT FROM %(settings)s::text[]
+               AND (p.proowner = n.nspowner OR r.rolsuper)
+               AND r.rolname <> '{ROLE}' AS is_ours
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    JOIN pg_language AS l ON l.oid = p.prolang
+    JOIN pg_roles AS r ON r.oid = p.proowner
+    WHERE n.nspname = '{FUNCTION_SCHEMA}' AND p.proname = %(function)s AND p.pronargs = 0
+) AS f ON true
 """
+"""`is_ours`: the same text says something else with another search_path, or another's rights."""
 
 
 def needs_preflight(query: Query) -> bool:
@@ -50,6 +61,7 @@ def preflight_parameters(query: Query) -> dict[str, Any]:
         "relations": list(requires.relations),
         "extensions": [extension.name for extension in requires.extensions],
         "function": query.name if query.header.access == "definer" else "",
+        "settings": list(FUNCTION_SETTINGS),
     }
 
 
@@ -62,7 +74,7 @@ def decide(query: Query, found: Mapping[str, Any]) -> bool:
 
     Raises:
         RunError: `absent`, something required is not there; `outdated`, the installed function is
-            not made from the file's text.
+            not as `grants` would make it from the file.
     """
     requires = query.header.requires
     if requires.server and found["server"] < requires.server:
@@ -85,5 +97,11 @@ def decide(query: Query, found: Mapping[str, Any]) -> bool:
             State.OUTDATED,
             f"{FUNCTION_SCHEMA}.{query.name}() was made from another text; "
             "run `loom-exporter grants` again",
+        )
+    if not found["is_ours"]:
+        raise RunError(
+            State.OUTDATED,
+            f"{FUNCTION_SCHEMA}.{query.name}() has another owner, search_path or right than"
+            " `loom-exporter grants` gives it; find out who changed it, and run grants again",
         )
     return True

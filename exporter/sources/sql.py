@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -9,9 +10,20 @@ from exporter.catalog.query import Query
 from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
 from exporter.database.grants import FUNCTION_SCHEMA
+from exporter.database.outcome import is_undefined
 from exporter.database.transaction import Question, begin, end, transact
 from exporter.sources import Rows
 from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
+
+LONGEST_LABEL = 1024
+"""A longer value is no label but a document; Prometheus may refuse the whole page for it."""
+
+_LABEL_TEXT = f'left(r."{{0}}", {LONGEST_LABEL + 1}) AS "{{0}}"'
+_LONG_TEXT = (
+    f'CASE WHEN length(r."{{0}}") <= {LONGEST_LABEL}'
+    " THEN r.\"{0}\" ELSE 'sha256:' || encode(sha256("
+    'convert_to(r."{0}", getdatabaseencoding())), \'hex\') END AS "{0}"'
+)
 
 
 async def fetch(database: Database, query: Query) -> Rows:
@@ -36,6 +48,12 @@ async def _run(connection: MonitorConnection, query: Query) -> Rows:
         call = await _preflight(connection, query) if asks_first else False
         question = Question(statement(query, call=call), query.header.timeout)
         rows = await transact(connection, question, has_begun=asks_first)
+    except psycopg.Error as error:
+        if is_undefined(error) and needs_preflight(query):
+            # What is required may have been dropped after the first look; then it is absent.
+            await end(connection)
+            await _preflight(connection, query)
+        raise
     finally:
         await end(connection)
     return Rows(tuple(query.columns), [row[:-1] for row in rows], rows[0][-1] if rows else 0)
@@ -44,12 +62,21 @@ async def _run(connection: MonitorConnection, query: Query) -> Rows:
 def statement(query: Query, *, call: bool) -> sql.Composed:
     """Return what is sent for `query`: its text, or a call of the function made from it.
 
-    The last column counts the rows before the limit, so that what is cut off is known.
+    The last column counts the rows before the limit, so that what is cut off is known. Long texts
+    are cut on the server: a label that is too long is an error whatever its length, and of a long
+    token only whether it changes matters.
     """
     source = f"{FUNCTION_SCHEMA}.{query.name}()" if call else f"({query.select})"
-    # A query's file is code, written by whoever runs the exporter: as trusted as a literal.
-    return sql.SQL("SELECT r.*, count(*) OVER () FROM {} AS r LIMIT {}").format(
-        sql.SQL(source), sql.Literal(query.header.series_limit)
+    labels = {label for metric in query.metrics.values() for label in metric.labels}
+    columns = ", ".join(
+        _LABEL_TEXT.format(column)
+        if column in labels
+        else (_LONG_TEXT if sql_type == "text" else 'r."{0}"').format(column)
+        for column, sql_type in query.columns.items()
+    )
+    # A query's file is code, written by the one who runs the exporter: as trusted as a literal.
+    return sql.SQL("SELECT {}, count(*) OVER () FROM {} AS r LIMIT {}").format(
+        sql.SQL(columns), sql.SQL(source), sql.Literal(query.header.series_limit)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,17 @@ from tests.support.observers import HANG_SECONDS
 from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+RELATIVE = {
+    "runbook_url": "/alerts/runbooks/LoomDatabaseDown.md",
+    "dashboard_url": "/d/loom-exporter",
+}
+ABSOLUTE = {
+    "runbook_url": "https://runbooks.example.com/LoomDatabaseDown.md",
+    "dashboard_url": "https://boards.example.com/d/loom-exporter",
+}
 
 
 def run_tool(name: str, *arguments: object) -> str:
@@ -61,3 +72,25 @@ def test_alert_reaches_its_receiver(labels: str, receiver: str) -> None:
         f"--verify.receivers={receiver}",
         *labels.split(),
     )
+
+
+@pytest.mark.parametrize("annotations", [RELATIVE, ABSOLUTE], ids=["as shipped", "with addresses"])
+def test_links_of_a_message_are_absolute_whichever_rules_it_is_of(
+    annotations: Mapping[str, str], tmp_path: Path
+) -> None:
+    (data := tmp_path / "data.json").write_text(
+        json.dumps({"alerts": [{"annotations": annotations}]})
+    )
+    text = run_tool(
+        "amtool",
+        *("template", "render", "--template.glob=loom.tmpl", f"--template.data={data}"),
+        '--template.text={{ template "loom.text" . }}',
+    )
+    links = [line.partition(": ")[2] for line in text.splitlines() if ": " in line]
+    if annotations is ABSOLUTE:
+        assert links == list(ABSOLUTE.values())
+    else:
+        assert [link.partition("example.org")[2] for link in links] == [
+            "/loom-exporter/blob/main/alerts/runbooks/LoomDatabaseDown.md",
+            "/d/loom-exporter",
+        ]

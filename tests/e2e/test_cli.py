@@ -30,6 +30,9 @@ COMMANDS = (
     "verify",
     "report",
     "sign-off",
+    "rules",
+    "runbooks",
+    "dashboards",
     "healthcheck",
     "demo",
 )

@@ -199,7 +199,14 @@ def _is_slower(found: Change, window: AlertWindow) -> bool:
 def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Path) -> None:
     claims = [claim for name, traffic in scenarios.items() for claim in _agreements(name, traffic)]
     assert len(claims) == len(scenarios) * len(ALERT_WINDOWS) * 4
-    path = write_test(tmp_path, _series(scenarios), claims, step_minutes=1, at_minutes=MINUTES)
+    path = write_test(
+        tmp_path,
+        _series(scenarios),
+        claims,
+        step_minutes=1,
+        at_minutes=MINUTES,
+        edges={MINUTES - round(window.hours * 60) for window in ALERT_WINDOWS},
+    )
     run_tool("promtool", "test", "rules", path)
 
 

@@ -116,9 +116,9 @@ def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, P
 
 @plays_the_demo
 def test_interrupted_demo_leaves_nothing() -> None:
-    """By Ctrl-C or by SIGTERM, under load; and by Ctrl-C while it still makes its database."""
+    """By Ctrl-C, or by SIGTERM in the background, under load; and while it makes its database."""
     require_postgres(18)
-    with Demo() as at_keyboard, Demo() as by_system, Demo() as impatient:
+    with Demo() as at_keyboard, Demo(in_background=True) as by_system, Demo() as impatient:
         impatient.until_told("making the database")
         impatient.note_processes()
         impatient.process.send_signal(signal.SIGINT)

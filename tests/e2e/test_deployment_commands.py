@@ -134,7 +134,7 @@ def test_baseline_goes_from_capture_to_file_to_another_state(
             application.execute("SELECT count(*) FROM public.resource_collections")
     done = command("baseline", "capture", "--since-reset", env=watched)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "since_reset: all that pg_stat_statements held" in done.stdout
+    assert "since_reset: everything in pg_stat_statements" in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if "resource_library" in line]
     assert row[:3] == ["resource_library", "service_role", "7"]
     assert command("baseline", "show", env=watched).stdout == done.stdout

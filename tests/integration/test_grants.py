@@ -145,7 +145,10 @@ def test_grants_by_an_owner_who_may_not_give_statistics_away_say_so_and_install_
         f" GRANT USAGE ON SCHEMA extensions TO {MONITOR};"
     )
     # Before 16, CREATEROLE is enough to give pg_read_all_stats away.
+    public = notices.pop()
     assert notices == ([warning, usage] if bare.server.version >= 16 else [usage])
+    assert public.startswith(f"WARNING: {MONITOR} may execute ")
+    assert "SECURITY DEFINER functions, as everybody may: public." in public
     assert len(functions) == len(DEFINERS)
 
 

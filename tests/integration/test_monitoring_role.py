@@ -130,3 +130,21 @@ def test_role_begins_with_a_net_below_the_limits_of_each_transaction(
         "lock_timeout": "1s",
         "idle_in_transaction_session_timeout": "15s",
     }
+
+
+def test_password_of_the_role_gives_what_the_operations_page_says(
+    installed: LoomDatabase, monitor: psycopg.Connection[Any]
+) -> None:
+    with installed.connect() as superuser:
+        superuser.execute(
+            "CREATE FUNCTION public.note() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+            " SET search_path = '' AS 'SELECT count(*) FROM public.users'"
+        )
+    assert ask(monitor, "SELECT public.note()") == [(200,)]
+    monitor.execute("CREATE TEMPORARY TABLE mine ()")
+    monitor.execute("SET idle_in_transaction_session_timeout = 0")
+    password = installed.server.password
+    monitor.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(MONITOR), sql.Literal(password))
+    )
+    assert ask(monitor, "SELECT query <> '<insufficient privilege>' FROM pg_stat_activity")

@@ -58,7 +58,7 @@ GUARDS = {
     "lock_timeout": "250ms",
     "idle_in_transaction_session_timeout": "5s",
     "row_security": "off",
-    "search_path": "pg_catalog",
+    "search_path": "pg_catalog, pg_temp",
     "transaction_read_only": "on",
     "jit": "off",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -100,13 +101,36 @@ def test_what_the_header_requires_and_is_missing_is_absent_without_an_error_in_t
         "SELECT count(*) AS value FROM nowhere.nothing",
         "SELECT public.nothing() AS value",
         "SELECT 'nowhere'::regrole::oid::bigint AS value",
+        "SELECT round(1.5::double precision, 1) AS value",
+        "SELECT cuont(*) AS value FROM public.users",
+        "SELECT '5'::integerr AS value",
+        "SELECT count(*) AS value FROM public.users WHERE lower(email) = 5",
     ],
-    ids=["relation", "schema", "function", "object"],
 )
-def test_what_no_header_requires_and_is_missing_is_absent_all_the_same(
+def test_name_that_no_header_announces_as_missing_is_a_mistake(
     loom: LoomDatabase, text: str
 ) -> None:
-    assert look(loom, one_query(text), user=OWNER)["probe"].state is State.ABSENT
+    assert look(loom, one_query(text), user=OWNER)["probe"].state is State.ERROR
+    announced = one_query(text, "requires: {relations: [public.users]}")
+    assert look(loom, announced, user=OWNER)["probe"].state is State.ERROR
+
+
+async def test_required_table_that_goes_between_the_look_and_the_query_is_absent(
+    loom: LoomDatabase, owner: psycopg.Connection[Any]
+) -> None:
+    # The query waits for the lock of the DROP, within its 250 ms, and then the table is gone.
+    query = one_query("SELECT value FROM public.probe", "requires: {relations: [public.probe]}")
+    async with watching(loom.dsn(OWNER), query) as watch:
+        for _ in range(20):
+            owner.execute("CREATE TABLE IF NOT EXISTS public.probe (value float8)")
+            owner.execute("BEGIN; DROP TABLE public.probe")
+            run = asyncio.create_task(watch.look())
+            await asyncio.sleep(0.1)
+            owner.execute("COMMIT")
+            assert (await run).state in (State.ABSENT, State.LOCKED), watch.board["probe"].detail
+            if watch.board["probe"].state is State.ABSENT:
+                return
+    raise AssertionError("each time it was locked")
 
 
 async def test_object_that_goes_away_takes_its_values_with_it(

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.database.database import Database
 from exporter.database.outcome import State
+from exporter.sources.sql import LONGEST_LABEL, fetch
 from tests.support.marks import only_18
 from tests.support.probes import LABELLED, USERS
 from tests.support.watching import OWNER, look, one_query, watching
@@ -38,6 +40,41 @@ def test_null_is_no_sample_or_a_failure_but_never_zero(loom: LoomDatabase) -> No
     for name in ("strict", "label"):
         assert (seen[name].state, dict(seen[name].samples)) == (State.ERROR, {})
         assert "is NULL" in seen[name].detail
+
+
+def test_value_that_is_not_finite_is_no_sample_and_no_zero(loom: LoomDatabase) -> None:
+    text = (
+        "SELECT * FROM (VALUES ('a', 'NaN'::float8), ('b', extract(epoch FROM"
+        " 'infinity'::timestamptz)), ('c', '-Infinity'::numeric), ('d', 0)) AS v (kind, value)"
+    )
+    seen = look(loom, one_query(text, LABELLED), user=OWNER)["probe"]
+    assert (seen.state, seen.samples) == (State.OK, {"probe": {("d",): 0.0}})
+
+
+async def test_long_texts_are_cut_on_the_server(loom: LoomDatabase) -> None:
+    label = one_query(
+        "SELECT repeat('é', 1000000) || n AS kind, n AS value FROM generate_series(1, 50) AS n",
+        LABELLED,
+        name="label",
+    )
+    token = one_query(
+        "SELECT repeat('é', 1000000) || random() AS token, 'x' AS kind",
+        "metrics: {probe_timestamp_seconds: {type: change_timestamp, help: A probe.,"
+        " labels: [kind], value: token}}",
+        name="token",
+    )
+    async with Database("loom", lambda: loom.dsn(OWNER)) as database:
+        read = await fetch(database, label)
+        assert {len(kind) for kind, _ in read.rows} == {LONGEST_LABEL + 1}
+        first, second = [(await fetch(database, token)).rows for _ in range(2)]
+    assert len(first[0][1]) < 100
+    assert first != second, "a change of a long token is still seen"
+    async with watching(loom.dsn(OWNER), label) as watch:
+        seen = await watch.look()
+    assert (seen.state, seen.detail) == (
+        State.ERROR,
+        "probe: a label has more than 1024 characters",
+    )
 
 
 async def test_label_set_that_vanishes_is_gone_the_next_time(

@@ -57,16 +57,18 @@ class Operator:
 
 
 class Demo:
-    """`loom-exporter demo` on a free port, as a process."""
+    """`loom-exporter demo` on a free port, as a process; `in_background` as a script's `demo &`."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, in_background: bool = False) -> None:
         self._arguments = arguments
+        # A shell without job control has what it starts in the background ignore Ctrl-C.
+        self._shell = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh") if in_background else ()
         self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed by __exit__
         self._processes: dict[int, list[str]] = {}
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [*COMMAND, "demo", "--port", "0", *self._arguments],
+            [*self._shell, *COMMAND, "demo", "--port", "0", *self._arguments],
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=self._output,

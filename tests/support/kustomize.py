@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import yaml
 from tests.support.tools import require_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -47,6 +48,14 @@ def compose(folder: Path, components: Sequence[str], root: Path = KUBERNETES) ->
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return render(folder)
+
+
+def assert_published(objects: Iterable[Manifest]) -> None:
+    """Fail if an object of another project has a field that the project's own types do not have."""
+    tool = require_tool("custom_resources", "LOOM_TEST_CUSTOM_RESOURCES")
+    lines = "".join(f"{json.dumps(each)}\n" for each in objects)
+    done = subprocess.run([tool], input=lines, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def of_kind(objects: Sequence[Manifest], kind: str) -> list[Manifest]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.support.alert_rules import RULE_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -28,6 +28,7 @@ def write_test(
     step_minutes: int,
     at_minutes: int,
     evaluate_minutes: int | None = None,
+    edges: Collection[int] = (),
 ) -> Path:
     """Write a test of rules in a folder, and return the file.
 
@@ -39,13 +40,21 @@ def write_test(
         step_minutes: time between two values.
         at_minutes: the time of the claims.
         evaluate_minutes: time between two evaluations of the rules; as between two values, if None.
+        edges: numbers of values that are scraped a second time, 10 s later. Prometheus 3 leaves out
+            the scrape at the left edge of a window, which Prometheus 2 counts.
     """
+    between = step_minutes * 6 - 2  # scrapes every 10 s, most of which are missing
+    texts = {
+        name: " ".join(
+            f"{shown} {shown if number in edges else '_'} _x{between}"
+            for number, value in enumerate(values)
+            for shown in ["_" if value is None else repr(value)]
+        )
+        for name, values in series.items()
+    }
     test = {
-        "interval": f"{step_minutes}m",
-        "input_series": [
-            {"series": name, "values": " ".join("_" if v is None else repr(v) for v in values)}
-            for name, values in series.items()
-        ],
+        "interval": "10s",
+        "input_series": [{"series": name, "values": text} for name, text in texts.items()],
         "promql_expr_test": [
             {
                 "expr": claim.expression,

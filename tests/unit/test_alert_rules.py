@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHIPPED = render_alert_rules()
 REHEARSED = render_alert_rules(HOUR_SECONDS)
-_LENGTHS = re.compile(r"(?<=\[)[\dsmhd]+(?=\])|(?<=offset )[\dsmhd]+|\b\d+(\.\d+)?\b(?![mhd]\b)")
+_LENGTHS = re.compile(r"(?<=\[)[\dsmhd]+(?=:?\])|(?<=offset )[\dsmhd]+|\b\d+(\.\d+)?\b(?![mhd]\b)")
 
 
 class _Parts(NamedTuple):
@@ -50,7 +50,8 @@ def _nodes(expression: str) -> list[Any]:
 def _parts(expression: str) -> _Parts:
     durations, numbers = [], []
     for node in _nodes(expression):
-        if isinstance(node, promql_parser.MatrixSelector):
+        if isinstance(node, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
+            assert node.range
             durations.append(node.range)
         elif isinstance(node, promql_parser.VectorSelector) and node.offset:
             durations.append(node.offset)

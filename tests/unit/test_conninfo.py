@@ -181,8 +181,48 @@ def test_complaint_is_the_same_whatever_the_password(template: str, password: st
     forget_secrets()
     message = _complaint(template.format(password))
     # A word of the sentence that is also the password is hidden there, and here.
-    same = [_complaint(conninfo) for conninfo in ("postgresql://u:A@B@h", "=", " ")]
+    same = [
+        _complaint(conninfo)
+        for conninfo in ("postgresql://u:A@B@h", "=", " ", "postgresql://h:x", "'x'", "X=y")
+    ]
     assert message is None or message in same
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "says"),
+    [
+        ("postgresql://u:Xq7@h/db?pgbouncer=true", "libpq has no parameter `pgbouncer`; remove it"),
+        ("postgresql://u:Xq7@h/db?schema=public", "libpq has no parameter `schema`; remove it"),
+        ("postgresql://u:Xq7@h/db?sslmode=require&connection_limit=1", "`connection_limit`"),
+        ("host=h password=Xq7 currentSchema=public", "`currentSchema`"),
+        ("postgresql://u:Xq7@h/db?ssl=1", "`ssl`; write sslmode=verify-full or sslmode=require"),
+        ("postgresql+psycopg://u:Xq7@h/db", "begin it with postgresql://"),
+        ("postgres+asyncpg://u:Xq7@h/db", "begin it with postgresql://"),
+        ("jdbc:postgresql://h/db?user=u&password=Xq7", "is a JDBC URL; remove `jdbc:`"),
+        ('"postgresql://u:Xq7@h/db"', "stands in quotes"),
+        ("'postgresql://u:Xq7@h/db'", "stands in quotes"),
+        ("DATABASE_URL=postgresql://u:Xq7@h/db", "leave only what follows"),
+        ("export DATABASE_URL='postgresql://u:Xq7@h/db'", "leave only what follows"),
+        ("postgresql://u:Xq7@h:5432x/db", "the port is not a number from 1 to 65535"),
+        ("postgresql://u:Xq7@h:99999/db", "the port is not a number from 1 to 65535"),
+        ("postgresql://h:5432x/db", "the port is not a number from 1 to 65535"),
+        ("host=h port=5432x password=Xq7", "the port is not a number from 1 to 65535"),
+    ],
+)
+def test_string_that_is_right_elsewhere_is_told_what_to_change(conninfo: str, says: str) -> None:
+    forget_secrets()
+    message = _complaint(conninfo)
+    assert message is not None, "accepted"
+    assert says in message
+    assert "percent-encode" not in message
+    assert "Xq7" not in message
+
+
+def test_mark_of_an_editor_at_the_beginning_of_the_file_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_bytes(b"\xef\xbb\xbfpostgresql://u:p@h/db\r\n")
+    read = conninfo_reader(load_settings(None, {"database_url_file": path}))
+    assert read() == "postgresql://u:p@h/db"
 
 
 def test_empty_string_or_file_is_told(tmp_path: Path) -> None:

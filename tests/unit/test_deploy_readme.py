@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 import exporter
+from exporter.state import StateStore
+from tests.support.commands import run
+from tests.support.helm import CHART, helm
 from tests.support.kustomize import KUBERNETES, of_kind, pod_templates, render_overlay
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +29,7 @@ NAMED = {
 
 def _commands(heading: str) -> list[str]:
     """Return the commands of the first block under a heading."""
-    block = re.search(rf"^### {heading}\n.*?^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    block = re.search(rf"^##+ {heading}\n.*?^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert block, heading
     return block[1].replace("\\\n", "").splitlines()
 
@@ -39,7 +46,7 @@ def test_image_that_is_run_and_pushed_is_the_one_that_is_built() -> None:
 
 @pytest.mark.parametrize("overlay", NAMED)
 def test_all_that_the_five_commands_need_is_made_before(overlay: str) -> None:
-    before = README[: README.index(f"### {NAMED[overlay]}\n")]
+    before = README[: README.index(f"# {NAMED[overlay]}\n")]
     assert "docker push" in before
     assert "cat > url)" in before
 
@@ -89,3 +96,46 @@ def test_compose_services_that_are_named_exist() -> None:
     for port in ("10187", "9090", "9093", "3000"):
         assert f"127.0.0.1:{port}:{port}" in ports
         assert f":{port}" in README
+
+
+def test_five_commands_of_helm_bring_a_release_that_is_scraped() -> None:
+    (helm_part,) = re.findall(r"^## Helm\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```\n(.*?)^```", helm_part, re.MULTILINE | re.DOTALL)
+    (commands,) = (b.replace("\\\n", "").splitlines() for b in blocks if "helm install" in b)
+    assert len(commands) == 5
+    pushed = re.search(r"docker push (\S+)", README)
+    secret = re.search(r"create secret generic (\S+) --from-file=url", commands[3])
+    install = shlex.split(commands[4].replace("deploy/helm/loom-exporter", str(CHART)))
+    assert pushed
+    assert secret
+    code, said = helm("template", *[word for word in install[2:] if word != "--wait"])
+    assert code == 0, said
+    objects = [each for each in yaml.safe_load_all(said) if each]
+    (deployment,) = of_kind(objects, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == pushed[1]
+    assert secret[1] in [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
+    (service,) = of_kind(objects, "Service")
+    assert service["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+
+
+def test_every_command_of_the_exporter_exists() -> None:
+    named = set(re.findall(r"(?:-- |`)loom-exporter ((?:[a-z][a-z-]*(?: (?=[a-z]))?)+)", README))
+    assert {"healthcheck", "rules", "dashboards", "deploy mark", "baseline export"} <= named
+    for each in named:
+        assert run(*each.split(), "--help").exit_code == 0, each
+
+
+def test_copy_of_the_state_is_whole(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.sqlite3", owner=True)
+    assert store.problem is None
+    (code,) = re.findall(r"<<'PYTHON'\n(.*?)^PYTHON", README, re.MULTILINE | re.DOTALL)
+    code = code.replace("/var/lib/loom-exporter", str(tmp_path))
+    done = subprocess.run([sys.executable, "-"], input=code.encode(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (copy := tmp_path / "copy.sqlite3").write_bytes(done.stdout)
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        assert tables.fetchall()
+    store.close()

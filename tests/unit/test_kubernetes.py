@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` sends: valid, safe, and fitting together."""
+"""What kustomize and Helm render: valid, safe, and fitting together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import yaml
 
 import exporter
 from exporter.settings import load_settings
+from tests.support import helm
 from tests.support.kustomize import (
     KUBERNETES,
+    assert_published,
     compose,
     of_kind,
     pod_templates,
@@ -39,7 +41,8 @@ ALL_COMPONENTS = (
     "own-queries",
     "web-config",
 )
-CUSTOM = {"ServiceMonitor", "PrometheusRule"}
+PUBLISHED = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute"}
+CUSTOM = {*PUBLISHED, "VMServiceScrape"}
 SECRETS = {
     "loom-exporter-database": {"url"},
     "loom-exporter-ca": {"ca.crt"},
@@ -58,11 +61,17 @@ RESTRICTED_VOLUMES = {
 }
 
 
-@pytest.fixture(params=[*OVERLAYS, "everything"])
+@pytest.fixture(params=[*OVERLAYS, "everything", "chart", "chart with everything"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> list[Manifest]:
-    """Return the objects of each overlay in turn, and of all components that need no other file."""
-    if request.param == "everything":
-        return compose(tmp_path, ALL_COMPONENTS)
+    """Return the objects of each overlay in turn, of all components that need no other file, and of
+    the chart, with nothing and with everything enabled."""
+    match request.param:
+        case "everything":
+            return compose(tmp_path, ALL_COMPONENTS)
+        case "chart":
+            return helm.render(helm.SECRET)
+        case "chart with everything":
+            return helm.render(helm.EVERYTHING)
     return render_overlay(request.param)
 
 
@@ -81,6 +90,12 @@ def test_every_object_is_valid(objects: list[Manifest], version: str, tmp_path: 
     assert done.returncode == 0, said
     # What it does not know, it only warns of.
     assert said.count(" passed for resource ") == len(known), said
+
+
+def test_resources_of_other_projects_have_the_fields_that_those_publish(
+    objects: list[Manifest],
+) -> None:
+    assert_published(each for each in objects if each["kind"] in PUBLISHED)
 
 
 def test_pods_meet_the_restricted_standard(objects: list[Manifest]) -> None:
@@ -204,18 +219,23 @@ def test_jobs_run_beside_the_exporter_whose_volume_they_need(objects: list[Manif
 def test_network_policy_lets_prometheus_in_and_names_and_the_database_out(
     objects: list[Manifest],
 ) -> None:
-    (policy,) = of_kind(objects, "NetworkPolicy")
+    policies = of_kind(objects, "NetworkPolicy")
+    if not policies:
+        return  # of the chart, which has it only if it is enabled
+    (policy,) = policies
     for _, template in pod_templates(objects):
         assert selects(policy["spec"]["podSelector"]["matchLabels"], template)
     assert sorted(policy["spec"]["policyTypes"]) == ["Egress", "Ingress"]
     (incoming,) = policy["spec"]["ingress"]
-    (peer,) = incoming["from"]
+    peer, *own = incoming["from"]
     assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
-    assert incoming["ports"] == [{"port": 10187, "protocol": "TCP"}]
+    assert own in ([], [{"podSelector": policy["spec"]["podSelector"]}])
+    assert incoming["ports"][0]["port"] in (10187, "http")
     outgoing = {
         (port["port"], port["protocol"])
         for rule in policy["spec"]["egress"]
         for port in rule["ports"]
+        if not (own and "to" in rule)
     }
     assert outgoing == {(53, "UDP"), (53, "TCP"), (5432, "TCP"), (6543, "TCP")}
 

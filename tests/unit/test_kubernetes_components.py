@@ -70,8 +70,12 @@ def test_verify_job_fails_at_once_on_no_go_and_on_inconclusive_as_configured(
     fail_at_once = spec["podFailurePolicy"]["rules"][0]
     assert fail_at_once["action"] == "FailJob"
     assert fail_at_once["onExitCodes"]["containerName"] == container["name"]
-    # 4, unreachable, is tried again.
+    # 4, unreachable, is tried again: for longer than a capture holds a connection of the role.
     assert fail_at_once["onExitCodes"]["values"] == [1, 2, 3]
+    tried_seconds = sum(10 * 2**each for each in range(spec["backoffLimit"]))
+    assert 10 * 60 < tried_seconds < spec["activeDeadlineSeconds"]
+    # What failed is an alarm for as long as it exists; the next one starts after a day.
+    assert 0 < spec["ttlSecondsAfterFinished"] < 86400
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 

@@ -20,10 +20,10 @@ def _error(sqlstate: str | None) -> psycopg.Error:
 @pytest.mark.parametrize(
     ("sqlstate", "state"),
     [
-        ("42P01", State.ABSENT),
-        ("42883", State.ABSENT),
-        ("3F000", State.ABSENT),
-        ("42704", State.ABSENT),
+        ("42P01", State.ERROR),
+        ("42883", State.ERROR),
+        ("3F000", State.ERROR),
+        ("42704", State.ERROR),
         ("55000", State.ABSENT),
         ("42501", State.DENIED),
         ("55P03", State.LOCKED),

@@ -29,16 +29,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_wheel_carries_queries_rules_demo_and_types(built: Path) -> None:
+def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> None:
     (wheel,) = built.glob(f"loom_exporter-{exporter.__version__}-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     queries = {path.relative_to(ROOT) for path in (ROOT / "queries").iterdir()}
     demo = {path.relative_to(ROOT) for path in (ROOT / "exporter" / "demo").rglob("*.sql")}
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
-    rules = {path.relative_to(ROOT) for path in (ROOT / "alerts" / "rule-templates").iterdir()}
-    assert rules
-    assert {f"exporter/{path}" for path in rules} <= names
+    for folder in ("alerts/rule-templates/*", "alerts/runbooks/*", "grafana/dashboards/*.json"):
+        shipped = {f"exporter/{path.relative_to(ROOT)}" for path in ROOT.glob(folder)}
+        assert shipped
+        assert shipped <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
     templates = {path.relative_to(ROOT) for path in (ROOT / "exporter").glob("*/templates/*")}
     assert {path.suffix for path in templates} == {".css", ".html", ".js", ".md"}

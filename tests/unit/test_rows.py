@@ -56,6 +56,18 @@ def test_null_value_is_no_sample_and_not_zero() -> None:
     assert result.samples == {"loom_things": {("b",): 0.0}}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_value_that_is_not_finite_is_not_known(value: float) -> None:
+    lax = read_rows(_by_kind(), rows(_by_kind(), ("a", value), ("b", 0.0)))
+    assert lax.samples == {"loom_things": {("b",): 0.0}}
+    query = make_query("things", {"loom_things": {**BY_KIND, "null": "error"}})
+    assert _failure(query, ("a", value)) == "loom_things: column `things` is not a finite number"
+    metric = {"type": "change_timestamp", "labels": ["kind"], "value": "token", "at": "exact"}
+    query = make_query("things", {CHANGED: metric})
+    tokens = read_rows(query, rows(query, ("a", value, "t"))).tokens
+    assert tokens == {CHANGED: {("a",): Observation(("a",), "t", None)}}
+
+
 def test_null_of_one_metric_leaves_the_others_of_the_row() -> None:
     query = make_query("things", {"loom_a": {"value": "a"}, "loom_b": {"value": "b"}})
     assert read_rows(query, rows(query, (None, 2.0))).samples == {"loom_b": {(): 2.0}}
@@ -158,7 +170,9 @@ def test_null_does_not_use_up_the_limit() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.text(max_size=3), st.none() | st.floats(allow_nan=False)),
+        st.tuples(
+            st.text(max_size=3), st.none() | st.floats(allow_nan=False, allow_infinity=False)
+        ),
         unique_by=lambda row: row[0],
     ),
     st.integers(1, 10),

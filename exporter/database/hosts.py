@@ -1,0 +1,138 @@
+"""The servers that a connection string names, one address at a time.
+
+libpq enforces connect_timeout for each host only where it may block, and a service file's hosts are
+known to libpq alone. So the list is made here, and each address gets its own time.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from psycopg import OperationalError, pq
+from psycopg.conninfo import conninfo_to_dict
+
+from exporter.settings import libpq_service_file
+
+_KEYS = ("host", "hostaddr", "port")
+
+
+class Server(NamedTuple):
+    """One server as the connection string names it; what is empty is left to libpq."""
+
+    host: str = ""
+    hostaddr: str = ""
+    port: str = ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of libpq that name this server."""
+        return {key: value for key, value in self._asdict().items() if value}
+
+
+def servers_of(conninfo: str) -> list[Server]:
+    """Return the servers of a connection string, of its service and of the environment, in order.
+
+    The list has one `Server` without a host where libpq's default (a local socket) is meant.
+    """
+    given = _place(conninfo)
+    hosts, addresses, ports = (given[key].split(",") for key in _KEYS)
+    count = max(len(hosts), len(addresses))
+    both = given["host"] and given["hostaddr"]
+    if (both and len(hosts) != len(addresses)) or len(ports) not in (1, count):
+        return [Server(**given)]  # the numbers do not match; libpq has the words for it
+    hosts, addresses, ports = (
+        list(values) * (count if len(values) == 1 else 1) for values in (hosts, addresses, ports)
+    )
+    return [Server(*server) for server in zip(hosts, addresses, ports, strict=True)]
+
+
+async def addresses_of(server: Server) -> list[Server]:
+    """Return `server` once for each address that its name has.
+
+    Raises:
+        OperationalError: the name has no address.
+    """
+    if not _is_name(server):
+        return [server]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(server.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise OperationalError(f"no address for {server.host}: {error}") from None
+    addresses = dict.fromkeys(str(address[4][0]) for address in found)
+    return [server._replace(hostaddr=address) for address in addresses]
+
+
+async def candidates(
+    servers: list[Server], last_good: Server | None
+) -> AsyncIterator[tuple[Server | OperationalError, bool]]:
+    """Yield each address, the last good one first, and whether it is the last of all.
+
+    A name is resolved at each connect, because a failover may move it. Where a name has no address,
+    the error is yielded in its place.
+    """
+    servers = sorted(servers, key=lambda server: not _is_same(server, last_good))
+    for number, server in enumerate(servers):
+        is_last = number == len(servers) - 1
+        try:
+            addresses = await addresses_of(server)
+        except OperationalError as error:
+            yield error, is_last
+            continue
+        addresses.sort(key=lambda address: address != last_good)
+        for place, address in enumerate(addresses):
+            yield address, is_last and place == len(addresses) - 1
+
+
+def _is_same(server: Server, last_good: Server | None) -> bool:
+    """Return whether `last_good` is an address of `server`."""
+    if last_good is None:
+        return False
+    return server == last_good or (_is_name(server) and server == last_good._replace(hostaddr=""))
+
+
+def _is_name(server: Server) -> bool:
+    if server.hostaddr or not server.host or server.host.startswith(("/", "@")):
+        return False
+    try:
+        ipaddress.ip_address(server.host)
+    except ValueError:
+        return True
+    return False
+
+
+def _place(conninfo: str) -> dict[str, str]:
+    """Return host, hostaddr and port, in the order of libpq: the string, its service, defaults."""
+    given = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value}
+    defaults = _defaults()
+    of_service = _read_service(libpq_service_file(), given.get("service", ""))
+    return {key: given.get(key) or of_service.get(key) or defaults.get(key) or "" for key in _KEYS}
+
+
+def _defaults() -> Mapping[str, str]:
+    """Return what libpq takes from the environment, with the service that PGSERVICE names."""
+    try:
+        options = pq.Conninfo.get_defaults()
+    except MemoryError:  # how psycopg puts it that PGSERVICE names no service
+        return {}
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val}
+
+
+def _read_service(path: Path, service: str) -> Mapping[str, str]:
+    """Return the parameters of a service; none where there is none, which libpq reports."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if service else []
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    section = None
+    for line in map(str.strip, lines):
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif section == service and "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found.setdefault(key.strip(), value.strip())
+    return found

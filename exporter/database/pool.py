@@ -1,0 +1,154 @@
+"""The pool of psycopg_pool, with a say in when it may connect.
+
+By itself the pool tries again and again in the background. Each try that hangs may leave a session
+on the server, so here a try is made only when a query needs it and nothing speaks against it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, cast
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from exporter.database.connection import MonitorConnection
+from exporter.database.outcome import RunError, State
+
+MAX_IDLE_SECONDS = 30.0
+"""A connection that rests this long is closed: it stops CREATE DATABASE … TEMPLATE and RENAME."""
+
+MAX_LIFETIME_SECONDS = 1800.0
+"""An older connection is replaced, so that it follows a name that has moved."""
+
+SECOND_TRY_SECONDS = 60.0
+"""After a further connection was refused, the ones that work serve all for this long."""
+
+_LONGEST_WAIT_SECONDS = 120.0
+"""Longer than any query that a waiting one waits for; it only ends a hang."""
+
+
+class ConnectionPool:
+    """Connections for as many borrowers at once as the caller lets in.
+
+    One attempt to connect at a time. A borrower waits for a busy connection where no further one
+    can be made, and fails at once where there is none at all.
+    """
+
+    def __init__(
+        self, name: str, most: int, connect: Callable[[], Awaitable[MonitorConnection]]
+    ) -> None:
+        """Prepare; `connect` raises RunError where no connection can be made."""
+        self.busy: set[MonitorConnection] = set()
+        self._alive: set[MonitorConnection] = set()
+        self._connect = connect
+        self._connecting = asyncio.Lock()
+        self._no_growth_before = float("-inf")
+        self._refusal: RunError | None = None
+        self._attempt_ended = asyncio.Event()
+        self._pool: AsyncConnectionPool[MonitorConnection] = AsyncConnectionPool(
+            connection_class=_Made,
+            kwargs={"make": self._made},
+            min_size=0,
+            max_size=most,
+            open=False,
+            name=name,
+            check=MonitorConnection.check,
+            max_idle=MAX_IDLE_SECONDS,
+            max_lifetime=MAX_LIFETIME_SECONDS,
+            reconnect_timeout=0.001,  # no second attempt of its own
+            num_workers=2,
+        )
+
+    @property
+    def idle(self) -> int:
+        """The number of connections that rest."""
+        return self._pool.get_stats().get("pool_available", 0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection: busy, resting, or on its way to a borrower."""
+        self._alive = {each for each in self._alive if not each.closed}
+        return bool(self._alive)
+
+    async def open(self) -> None:
+        """Start the pool; nothing is connected."""
+        await self._pool.open(wait=False)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Close what rests; what is busy is closed when it comes back."""
+        await self._pool.close(timeout=timeout_seconds)
+
+    def put_off_growth(self) -> None:
+        """Try no further connection for a while: the server refused one, or keeps a dead one."""
+        self._no_growth_before = time.monotonic() + SECOND_TRY_SECONDS
+
+    async def acquire(self) -> MonitorConnection:
+        """Return a connection; where no further one may be made, wait for one that is busy.
+
+        Raises:
+            RunError: `unreachable`, there is none and none can be made.
+        """
+        self._refusal = None
+        waiting = asyncio.create_task(self._pool.getconn(timeout=_LONGEST_WAIT_SECONDS))
+        try:
+            while not waiting.done():
+                self._attempt_ended.clear()
+                ended = asyncio.create_task(self._attempt_ended.wait())
+                await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                refusal = self._refusal_of_all()
+                if refusal and not waiting.done():
+                    raise refusal
+            connection = await waiting
+        except (PoolTimeout, PoolClosed):
+            raise RunError(State.UNREACHABLE, "the exporter is stopping") from None
+        finally:
+            await self._stop_waiting(waiting)
+        self.busy.add(connection)
+        return connection
+
+    async def release(self, connection: MonitorConnection) -> None:
+        """Take a connection back: the longest waiting borrower gets it, or it rests."""
+        self.busy.discard(connection)
+        await self._pool.putconn(connection)
+        self._attempt_ended.set()  # one that was lost may have been the last
+
+    def _refusal_of_all(self) -> RunError | None:
+        """Return why the last attempt failed, if no connection is left to be waited for."""
+        return None if self.is_open else self._refusal
+
+    async def _stop_waiting(self, waiting: "asyncio.Task[MonitorConnection]") -> None:
+        if waiting.done():
+            return
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        if not waiting.cancelled() and not waiting.exception():
+            await self._pool.putconn(waiting.result())
+
+    async def _made(self) -> MonitorConnection:
+        """Connect for the pool, unless that was put off."""
+        try:
+            async with self._connecting:
+                if self.is_open and time.monotonic() < self._no_growth_before:
+                    raise RunError(State.UNREACHABLE, "further connections are put off")
+                connection = await self._connect()
+                self._alive.add(connection)
+                return connection
+        except RunError as error:
+            if self.is_open:
+                self.put_off_growth()
+            self._refusal = error
+            raise psycopg.OperationalError(str(error)) from None
+        finally:
+            self._attempt_ended.set()
+
+
+class _Made(MonitorConnection):
+    """What the pool calls to connect."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Return what `make` makes; the host and its deadline are its matter."""
+        del conninfo
+        return cast("Self", await kwargs["make"]())

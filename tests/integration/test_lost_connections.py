@@ -1,0 +1,251 @@
+"""Connections that vanish, hang or are refused: few are left behind, and what works is used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psutil
+import psycopg
+import pytest
+
+from exporter.database import pool
+from exporter.database.connection import NEXT_ADDRESS_SECONDS, connect
+from exporter.database.database import MAX_CONNECTIONS
+from exporter.database.outcome import State
+from tests.support.marks import only_18
+from tests.support.network import Gateway, hanging_port, silent_port
+from tests.support.outages import OUR_SESSIONS
+from tests.support.probes import slow_query
+from tests.support.watching import MONITOR, OWNER, install_grants, one_query, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Watch
+
+DROPS = 4
+QUICK = [
+    one_query(
+        "SELECT 1 AS value",
+        f"timeout: 200ms\nmetrics: {{quick_{number}: {{type: gauge, help: A., value: value}}}}",
+        name=f"quick_{number}",
+    )
+    for number in range(4)
+]
+
+
+def _sessions(superuser: psycopg.Connection[Any]) -> int:
+    ((count,),) = superuser.execute(OUR_SESSIONS).fetchall()
+    return int(count)
+
+
+def _clients(server: psutil.Process) -> int:
+    """Return how many server processes serve a client, or hang before they do."""
+    count = 0
+    for process in server.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            count += "127.0.0.1(" in " ".join(process.cmdline())
+    return count
+
+
+async def _until(claim: str, condition: Callable[[], bool], within_seconds: float) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        assert time.monotonic() < deadline, claim
+        await asyncio.sleep(0.1)
+
+
+async def _look_until_all_answer(watch: Watch, within_seconds: float) -> None:
+    deadline = time.monotonic() + within_seconds
+    while True:
+        await watch.look()
+        if set(watch.states().values()) == {State.OK}:
+            return
+        assert time.monotonic() < deadline, watch.states()
+        await asyncio.sleep(0.2)
+
+
+@only_18
+async def test_connections_that_vanish_leave_no_sessions_behind(loom: LoomDatabase) -> None:
+    install_grants(loom)
+    with Gateway(loom.server.port) as gateway, loom.connect() as superuser:
+        dsn = loom.dsn(MONITOR).replace(f":{loom.server.port}/", f":{gateway.port}/")
+        async with watching(dsn, *QUICK) as watch:
+            await watch.look()
+            for _ in range(DROPS):
+                gateway.drop()
+                await _look_until_all_answer(watch, 60.0)
+            assert watch.database.is_up
+            assert _sessions(superuser) > MAX_CONNECTIONS, "the server knows of no drop yet"
+            await _until(
+                "only sessions that are in use are left",
+                lambda: _sessions(superuser) <= MAX_CONNECTIONS,
+                90.0,
+            )
+
+
+@only_18
+async def test_server_that_lets_one_session_in_serves_every_query(loom: LoomDatabase) -> None:
+    install_grants(loom)
+    queries = [
+        one_query(
+            f"SELECT length(pg_sleep({0.01 * number})::text) AS value",
+            f"timeout: 2s\nmetrics: {{turn_{number}: {{type: gauge, help: A., value: value}}}}",
+            name=f"turn_{number}",
+        )
+        for number in range(7)
+    ]
+    began = loom.server.log.stat().st_size
+    with loom.connect() as superuser:
+        superuser.execute(f"ALTER ROLE {MONITOR} CONNECTION LIMIT 1".encode())
+        async with watching(loom.dsn(MONITOR), *queries) as watch:
+            for _ in range(15):
+                await watch.look()
+                assert set(watch.states().values()) == {State.OK}
+                assert watch.database.is_up
+    refused = loom.server.log.read_text()[began:].count("too many connections for role")
+    assert refused == 1, "one attempt a minute"
+
+
+async def test_frozen_session_of_two_is_not_the_server(new_loom: LoomDatabase) -> None:
+    queries = [slow_query(f"slow_{number}", 0.1) for number in range(2)]
+    with new_loom.connect() as superuser:
+        async with watching(new_loom.dsn(OWNER), *queries, *QUICK) as watch:
+            await watch.look()
+            pids = superuser.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+            ).fetchall()
+            assert len(pids) == MAX_CONNECTIONS
+            (frozen,) = pids[0]
+            os.kill(frozen, signal.SIGSTOP)
+            try:
+                names = [query.name for query in QUICK]
+                seen = []
+                for _ in range(40):
+                    await watch.look(*names)
+                    seen.append([watch.board[name].state for name in names])
+                    assert watch.database.is_up, seen
+                    await asyncio.sleep(0.05)
+                assert sum(states.count(State.UNREACHABLE) for states in seen) == 1, seen
+            finally:
+                os.kill(frozen, signal.SIGCONT)
+
+
+async def test_log_ins_that_hang_do_not_pile_up(new_loom: LoomDatabase) -> None:
+    server = psutil.Process(new_loom.server.pid)
+    with new_loom.connect() as superuser, superuser.transaction():
+        async with watching(new_loom.dsn(OWNER), *QUICK) as watch:
+            await watch.look()
+            superuser.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'loom-exporter'"
+            )
+            most = 0
+            deadline = time.monotonic() + 58.0
+            while time.monotonic() < deadline:
+                await watch.look()
+                most = max(most, _clients(server) - 1)  # without the one that locks
+                await asyncio.sleep(0.2)
+            assert watch.database.is_up is False
+    assert 0 < most <= MAX_CONNECTIONS
+
+
+def _hosts(loom: LoomDatabase, ports: list[int]) -> str:
+    password = quote(loom.server.password, safe="")
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return f"postgresql://{OWNER}:{password}@{hosts}/loom"
+
+
+@only_18
+async def test_good_server_behind_three_silent_ones_is_reached_and_then_comes_first(
+    loom: LoomDatabase,
+) -> None:
+    with silent_port() as one, hanging_port() as two, silent_port() as three:
+        dsn = _hosts(loom, [one, two, three, loom.server.port])
+        async with watching(dsn, *QUICK) as watch:
+            await watch.look()
+            assert set(watch.states().values()) == {State.OK}
+        connection = await connect(dsn)
+        good = connection.server
+        await connection.close()
+        began = time.monotonic()
+        await (await connect(dsn, good)).close()
+        assert time.monotonic() - began < NEXT_ADDRESS_SECONDS
+
+
+@only_18
+async def test_silent_server_of_a_service_file_is_passed_over(
+    loom: LoomDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with silent_port() as silent:
+        services = tmp_path / "services"
+        services.write_text(
+            "# written by an administrator\n[other]\nhost=nowhere.invalid\n\n[loom]\n"
+            f"host=127.0.0.1,127.0.0.1\nport={silent},{loom.server.port}\n"
+            f"user={OWNER}\npassword={loom.server.password}\ndbname=loom\n"
+        )
+        monkeypatch.setenv("PGSERVICEFILE", str(services))
+        for conninfo in ("service=loom", "postgresql://?service=loom"):
+            connection = await connect(conninfo)
+            assert connection.info.port == loom.server.port
+            await connection.close()
+        monkeypatch.setenv("PGSERVICE", "loom")
+        await (await connect("")).close()
+
+
+@only_18
+async def test_server_that_refuses_is_told_with_every_reason(loom: LoomDatabase) -> None:
+    with contextlib.closing(await asyncio.start_server(lambda _, w: w.close(), "127.0.0.1")) as s:
+        port = s.sockets[0].getsockname()[1]
+        dsn = _hosts(loom, [port, loom.server.port]).replace("/loom", "/nowhere")
+        async with watching(dsn, *QUICK[:1]) as watch:
+            seen = await watch.look()
+    assert seen.state is State.UNREACHABLE
+    assert "server closed the connection" in seen.detail
+    assert 'database "nowhere" does not exist' in seen.detail
+
+
+@only_18
+async def test_connections_that_rest_are_let_go_so_that_the_database_can_be_copied(
+    loom: LoomDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_IDLE_SECONDS", 0.5)
+    with loom.connect() as superuser:
+        async with watching(loom.dsn(OWNER), *QUICK) as watch:
+            await watch.look()
+            ours = "SELECT FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
+            assert superuser.execute(ours).fetchall()
+            await _until("none is left", lambda: not superuser.execute(ours).fetchall(), 5.0)
+            await watch.look()
+            assert set(watch.states().values()) == {State.OK}
+
+
+@only_18
+async def test_database_can_be_copied_while_the_role_may_not_log_in(loom: LoomDatabase) -> None:
+    install_grants(loom)
+    admin_dsn = loom.server.dsn()
+    async with watching(loom.dsn(MONITOR), *QUICK) as watch:
+        await watch.look()
+        with psycopg.connect(admin_dsn, autocommit=True) as superuser:
+            with pytest.raises(psycopg.errors.ObjectInUse):
+                superuser.execute("CREATE DATABASE copy TEMPLATE loom")
+            superuser.execute(f"ALTER ROLE {MONITOR} NOLOGIN".encode())
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s",
+                [MONITOR],
+            )
+            await watch.look()
+            assert watch.database.is_up is False
+            superuser.execute("CREATE DATABASE copy TEMPLATE loom")
+            superuser.execute("DROP DATABASE copy")
+            superuser.execute(f"ALTER ROLE {MONITOR} LOGIN".encode())
+        await _look_until_all_answer(watch, 30.0)
