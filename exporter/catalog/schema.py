@@ -11,7 +11,7 @@ HEADERS: dict[str, type[BaseHeader]] = {"sql": Header, "http": HttpHeader}
 """By kind of query."""
 
 
-def header_schema(kind: str = "sql") -> dict[str, Any]:
+def header_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema of the header of a kind of query."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -20,7 +20,7 @@ def header_schema(kind: str = "sql") -> dict[str, Any]:
     }
 
 
-def schema_text(kind: str = "sql") -> str:
+def schema_text(kind: str) -> str:
     """Return the schema as its file in `queries/` holds it."""
     return json.dumps(header_schema(kind), indent=2, sort_keys=True) + "\n"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from exporter.database.grants import ROLE
-from tests.support.daemon import Daemon, command
+from tests.support.daemon import COMMAND, Daemon, command, environment
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.observers import FAST_SECONDS, Scraper, eventually
 from tests.support.queries import DEPLOYMENT, http_query_text, make_folder, query_text
@@ -150,6 +151,22 @@ def test_token_is_used_rotated_and_told_nowhere(monitored: LoomDatabase, tmp_pat
     for text in shown:
         for token in TOKENS:
             assert token[:8] not in text
+
+
+def test_suite_is_recorded_through_a_pipe(tmp_path: Path) -> None:
+    """As a pipeline does it, by `kubectl exec --stdin`."""
+    arguments = (*COMMAND, "record", "rls", "/dev/stdin", "--queries", str(_folder(tmp_path)))
+    done = subprocess.run(
+        arguments,
+        env=environment({"LOOM_EXPORTER_STATE_DIR": str(tmp_path / "state")}),
+        input="1..2\nok 1\nok 2\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    told = (done.returncode, done.stdout, done.stderr)
+    assert told == (0, "rls: 2 passed, 0 failed, 0 skipped, 2 planned\n", "")
 
 
 def test_suite_in_the_folder_is_recorded_and_shown(monitored: LoomDatabase, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Watch:
 
     async def look(self, *names: str) -> Snapshot:
         """Run all queries, or those that are named, and return the snapshot of the last one."""
-        queries = [query for query in self.catalog.queries if not names or query.name in names]
+        queries = [query for query in self.catalog.all_queries if not names or query.name in names]
         await asyncio.gather(*(self.runner.run(query) for query in queries))
         return self.board[queries[-1].name]
 

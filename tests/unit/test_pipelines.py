@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from exporter.database.grants import ROLE
 from exporter.verdict.assess import Verdict
 from tests.support.helm import render
 from tests.support.kustomize import ROOT, of_kind
+from tests.support.shipped_queries import DEPLOYMENT
 
 PIPELINES = ROOT / "deploy" / "pipelines"
 
@@ -23,6 +25,7 @@ PIPELINES = ROOT / "deploy" / "pipelines"
     [
         ("github-actions.yaml", "vendor.github-workflows"),
         ("gitlab-ci.yaml", "vendor.gitlab-ci"),
+        ("pgtap.yaml", "vendor.github-workflows"),
     ],
 )
 def test_pipeline_is_valid(file: str, schema: str) -> None:
@@ -55,6 +58,13 @@ def test_migrations_run_between_ready_and_verify() -> None:
     assert stages == gitlab["stages"]
     # Only "it cannot be told yet" is no failure.
     assert gitlab["verify"]["allow_failure"] == {"exit_codes": 3}
+
+
+def test_suites_that_a_pipeline_records_are_those_of_the_pack() -> None:
+    pipeline = (PIPELINES / "pgtap.yaml").read_text(encoding="utf-8")
+    suites = re.findall(r"\$RECORD (\w+)", pipeline)
+    assert suites == ["rls", "security_regression"]
+    assert set(suites) <= set(DEPLOYMENT.suites)
 
 
 def test_rollout_stops_at_no_go_and_at_no_other_verdict() -> None:

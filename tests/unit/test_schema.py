@@ -1,4 +1,4 @@
-"""The published JSON Schema of a query's header is current, and says what the code says."""
+"""The published JSON Schemas of headers are current, and say what the code says."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from exporter import catalog
+from exporter.catalog import HttpQuery
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
 from exporter.settings import packaged_queries
 from exporter.yaml_source import parse_document
 from tests.support.queries import QUERY
 
-FILE = packaged_queries() / "header.schema.json"
-SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).queries}
+FILES = {
+    "sql": packaged_queries() / "header.schema.json",
+    "http": packaged_queries() / "http.schema.json",
+}
+SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).all_queries}
+
+each_kind = pytest.mark.parametrize("kind", FILES)
+
+
+def _validator(kind: str) -> Draft202012Validator:
+    schema = json.loads(FILES[kind].read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
 
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    schema = json.loads(FILE.read_text(encoding="utf-8"))
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
+    return _validator("sql")
 
 
 def _header() -> dict[str, Any]:
@@ -32,12 +42,14 @@ def _header() -> dict[str, Any]:
     return header
 
 
-def test_schema_is_current() -> None:
-    assert FILE.read_text(encoding="utf-8") == schema_text(), "run `make schema`"
+@each_kind
+def test_schema_is_current(kind: str) -> None:
+    assert FILES[kind].read_text(encoding="utf-8") == schema_text(kind), "run `make schema`"
 
 
-def test_every_key_is_explained(validator: Draft202012Validator) -> None:
-    schema = validator.schema
+@each_kind
+def test_every_key_is_explained(kind: str) -> None:
+    schema = _validator(kind).schema
     assert isinstance(schema, dict)
     for model in (schema, *schema["$defs"].values()):
         for key, content in model["properties"].items():
@@ -45,8 +57,10 @@ def test_every_key_is_explained(validator: Draft202012Validator) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_header_of_a_shipped_query_is_valid(validator: Draft202012Validator, name: str) -> None:
-    validator.validate(SHIPPED[name].document.data)
+def test_header_of_a_shipped_query_is_valid(name: str) -> None:
+    query = SHIPPED[name]
+    kind = "http" if isinstance(query, HttpQuery) else "sql"
+    _validator(kind).validate(query.document.data)
 
 
 @pytest.mark.parametrize(
