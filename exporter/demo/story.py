@@ -87,12 +87,25 @@ def totals(page: str, watched: Sequence[Watched]) -> list[StoryTotals]:
 
 
 def runs(page: str) -> dict[str, float]:
-    """Return how often each query has run, as a page of /metrics says."""
+    """Return how often each query has run, as a page of /metrics says.
+
+    Those of HTTP sources that are not configured are left out: they run rarely, and ask nobody.
+    """
+    samples = [
+        sample for family in text_string_to_metric_families(page) for sample in family.samples
+    ]
+    unconfigured = {
+        sample.labels["query"]
+        for sample in samples
+        if sample.name == "loom_exporter_query_state"
+        and sample.labels["state"] == "unconfigured"
+        and sample.value
+    }
     return {
-        sample.labels["query"]: sample.value
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
+        query: sample.value
+        for sample in samples
         if sample.name == "loom_exporter_query_runs_total"
+        and (query := sample.labels["query"]) not in unconfigured
     }
 
 
