@@ -41,7 +41,7 @@ def _head(assessment: Assessment) -> Iterator[str]:
         for finding in judged.findings:
             if finding.outcome is Outcome.FAIL:
                 # The words of a sign-off do not name the criterion; those of a metric do.
-                of = f"{judged.title}: " if judged.is_manual else ""
+                of = f"{judged.title}: " if finding.is_signed else ""
                 yield f"  {OUTCOME_MARKS[finding.outcome]} {of}{finding.evidence}"
     for blamed in assessment.blamed:
         yield f"Phase {blamed.phase} ({blamed.title}): rollback risk {blamed.risk}. {blamed.advice}"

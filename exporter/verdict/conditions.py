@@ -20,6 +20,8 @@ class ConditionResult:
     evidence: str
     phases: tuple[str, ...] = ()
     """The phases to blame if it fails."""
+    is_signed: bool = False
+    """Whether it is the word of a person, or waits for one."""
 
 
 class _Bound(NamedTuple):

@@ -22,6 +22,7 @@ class CriterionResult:
     phase: str
     findings: tuple[ConditionResult, ...]
     is_manual: bool = False
+    """Whether nothing but the word of a person can settle it."""
     note: str = ""
 
     @property
@@ -57,11 +58,18 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
         if not criterion.or_manual or _is_configured(condition, evidence)
     ]
     findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
+    is_open = any(each.outcome is Outcome.INCONCLUSIVE for each in findings)
     is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
     if is_manual or (criterion.or_manual and sign_off):
         findings.append(judge_by_hand(name, criterion.phase, sign_off))
-    note = criterion.note or ""
-    return CriterionResult(name, criterion.title, criterion.phase, tuple(findings), is_manual, note)
+    return CriterionResult(
+        name,
+        criterion.title,
+        criterion.phase,
+        tuple(findings),
+        is_manual and not is_open,
+        criterion.note or "",
+    )
 
 
 def _is_configured(condition: Condition, evidence: Evidence) -> bool:
@@ -88,11 +96,14 @@ def judge_by_hand(name: str, phase: str, sign_off: SignOff | None) -> ConditionR
     """Return what a person has said, or that it is not signed yet."""
     if sign_off is None:
         return ConditionResult(
-            Outcome.INCONCLUSIVE, f"not signed yet: loom-exporter sign-off {name} --by NAME"
+            Outcome.INCONCLUSIVE,
+            f"not signed yet: loom-exporter sign-off {name} --by NAME",
+            is_signed=True,
         )
     said = "approved" if sign_off.approved else "rejected"
     text = f"{said} by {sign_off.by}, {moment(sign_off.at)}"
     if sign_off.note:
         text += f": {sign_off.note}"
     blamed = () if phase == ALL else (phase,)
-    return ConditionResult(Outcome.PASS if sign_off.approved else Outcome.FAIL, text, blamed)
+    outcome = Outcome.PASS if sign_off.approved else Outcome.FAIL
+    return ConditionResult(outcome, text, blamed, is_signed=True)

@@ -39,7 +39,7 @@ def test_demo_ends_well_and_never_has_an_error(
     states = set(
         re.findall(r'^loom_exporter_query_state\{.*state="(\w+)".*\} 1', shown, re.MULTILINE)
     )
-    assert {"ok", "absent"} <= states <= {"ok", "empty", "absent", "locked"}
+    assert {"ok", "absent"} <= states <= {"ok", "empty", "absent", "unconfigured", "locked"}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

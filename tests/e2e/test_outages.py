@@ -27,7 +27,9 @@ def test_server_that_is_down_at_the_start_and_then_killed_five_times(
     with watching_outages(new_loom) as outages:
         outages.until_up(False)
         outages.daemon.wait_until_ready()
-        assert set(outages.daemon.page().states.values()) == {"unreachable"}
+        states = outages.daemon.page().states
+        assert states.pop("suites") == "empty", "which asks no database"
+        assert set(states.values()) == {"unreachable", "unconfigured"}
         server.start()
         outages.until_up(True)
         outages.until_all_is_well()

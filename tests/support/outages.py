@@ -59,7 +59,8 @@ class Outages:
             page = self.daemon.page()
             intervals = page.series("loom_exporter_query_interval_seconds")
             successes = page.series("loom_exporter_query_last_success_timestamp_seconds")
-            return set(page.states.values()) == {"ok", "empty", "absent"} and all(
+            states = set(page.states.values())
+            return states == {"ok", "empty", "absent", "unconfigured"} and all(
                 success > now
                 for labels, success in successes.items()
                 if intervals[labels] == INTERVAL_SECONDS

@@ -95,6 +95,11 @@ def test_part_that_is_configured_is_judged_and_the_rest_is_signed() -> None:
     assert _judge(ROUND, approved=True).outcome is PASS
 
 
+def test_signature_alone_does_not_settle_what_is_open_for_another_reason() -> None:
+    found = _judge(State.UNREACHABLE)
+    assert (found.outcome, found.is_manual, len(found.findings)) == (INCONCLUSIVE, False, 2)
+
+
 def test_of_two_sources_the_one_that_is_configured_counts() -> None:
     for sources in ((ROUND, State.UNCONFIGURED), (State.UNCONFIGURED, ROUND)):
         assert _judge(*sources, results=(RESTORED,)).outcome is PASS
