@@ -101,7 +101,7 @@ def loom_database(folder: Path, catalog: Catalog) -> Iterator[DemoDatabase]:
     with PostgresServer(
         embedded_bin_dir(), folder / "postgres", settings=SETTINGS, superuser=SUPERUSER
     ) as server:
-        loom = DemoDatabase(server)
+        loom = DemoDatabase.create(server)
         loom.install_grants(grants_sql(catalog.queries))
         loom.run("SELECT extensions.pg_stat_statements_reset()")
         yield loom

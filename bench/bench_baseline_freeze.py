@@ -32,6 +32,7 @@ from exporter.clock import Clock
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
 from exporter.database.grants import ROLE
+from exporter.demo.database import migrations
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.learning.hours import KEPT, LearnedHours
@@ -76,7 +77,7 @@ def four_weeks(store: StateStore, of: DatabaseIdentity, catalog: Catalog) -> Non
     roles = [*catalog.deployment.statement_roles, OTHER]
     known = [
         Known(
-            hashlib.sha256(str(number).encode()).hexdigest(),
+            hashlib.sha256(str(number).encode()).hexdigest()[:16],
             classes[number % len(classes)] if number < OF_CLASSES else OTHER,
             roles[number % len(roles)],
         )
@@ -149,7 +150,7 @@ def main() -> int:
                 with asking(exporter) as idle:
                     time.sleep(IDLE_SECONDS)
                 before = time_spent(exporter)
-                for path in loom.migrations("healthy"):
+                for path in migrations("healthy"):
                     loom.run_file(path)
                 with asking(exporter) as busy:
                     wait(exporter, 1, "loom_baseline_state", state="frozen")

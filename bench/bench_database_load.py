@@ -19,7 +19,7 @@ import psycopg
 
 from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE, grants_sql
-from exporter.demo.database import FILES, OWNER, DemoDatabase
+from exporter.demo.database import FILES, OWNER, DemoDatabase, migrations
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
@@ -54,9 +54,9 @@ async def main() -> int:
         folder.chmod(0o711)  # noqa: ASYNC240
         settings = {"shared_preload_libraries": "pg_stat_statements"}
         with PostgresServer(embedded_bin_dir(), folder / "postgres", settings=settings) as server:
-            database = DemoDatabase(server)
+            database = DemoDatabase.create(server)
             database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
-            for path in database.migrations("healthy"):
+            for path in migrations("healthy"):
                 database.run_file(path)
             with psycopg.connect(database.dsn(OWNER)) as connection:
                 users = [str(user) for (user,) in connection.execute("SELECT id FROM auth.users")]

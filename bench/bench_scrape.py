@@ -63,13 +63,13 @@ SELECT 'a' AS "table", 'b' AS "check", 1 AS n
     )
 
 
-def publish(board: SnapshotStore, query: Query, count: int) -> None:
-    """Put `count` series on the board."""
+def publish(snapshots: SnapshotStore, query: Query, count: int) -> None:
+    """Publish `count` series."""
     (metric,) = query.metrics
     series: dict[tuple[str, ...], float] = {
         (f"table_{n % 20}", f"check_number_{n}"): n * 1.1 for n in range(count)
     }
-    board.publish(query.name, State.OK, {metric: series})
+    snapshots.publish(query.name, State.OK, {metric: series})
 
 
 def time_requests(ports_path: list[tuple[int, str]], rounds: int) -> list[list[float]]:
@@ -92,11 +92,11 @@ async def main() -> int:
     database = Database("bench", lambda: "")
     settings = Settings()
     parts = assemble(settings, catalog, database, StateStore(Path("unused"), read_only=True))
-    board = parts.snapshots
+    snapshots = parts.snapshots
     for query in queries:
-        publish(board, query, SERIES // QUERIES)
-    sources = Sources(board, database, parts.store, parts.interval_seconds)
-    exposition = Exposition(build_registry(sources, parts.telemetry.registry), board)
+        publish(snapshots, query, SERIES // QUERIES)
+    sources = Sources(snapshots, database, parts.store, parts.interval_seconds)
+    exposition = Exposition(build_registry(sources, parts.telemetry.registry), snapshots)
     pages = Pages(parts.snapshots, partial(overview_of, parts))
     app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")
@@ -114,7 +114,7 @@ async def main() -> int:
             constant_s, metrics_s = await asyncio.to_thread(time_requests, paths, ROUNDS)
             fresh: list[float] = []
             for _ in range(20):
-                publish(board, queries[0], SERIES // QUERIES)
+                publish(snapshots, queries[0], SERIES // QUERIES)
                 ((first,),) = await asyncio.to_thread(time_requests, paths[1:], 1)
                 fresh.append(first)
     ratio = statistics.median(metrics_s) / statistics.median(constant_s)

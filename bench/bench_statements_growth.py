@@ -27,6 +27,7 @@ from exporter.app.components import Components, assemble
 from exporter.catalog import load_catalog
 from exporter.database.database import Database
 from exporter.database.grants import ROLE
+from exporter.demo.database import migrations
 from exporter.deployment.history import APPLIED
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
@@ -124,7 +125,7 @@ async def main() -> int:
                         flush=True,
                     )
                     if doing == "collecting":
-                        for path in loom.migrations("healthy"):
+                        for path in migrations("healthy"):
                             loom.run_file(path)
             store.close()
     holds = claim(f"less than {LIMIT_MIB:g} MiB more ({grown:+.2f})", holds=grown < LIMIT_MIB)

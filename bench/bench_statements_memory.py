@@ -16,6 +16,7 @@ from bench.exporting import memory, wait, wait_for_polls
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE
+from exporter.demo.database import migrations
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.settings import packaged_queries
@@ -59,7 +60,7 @@ def main() -> int:
                 peaks.append(memory(old, "all texts are known"))
                 wait(old, 6 * HOUR_SECONDS, "loom_baseline_collected_seconds")
                 peaks.append(memory(old, "collecting the baseline"))
-                for path in loom.migrations("healthy"):
+                for path in migrations("healthy"):
                     loom.run_file(path)
                 wait(old, 1, "loom_baseline_state", state="frozen")
                 peaks.append(memory(old, "freezing it"))

@@ -39,7 +39,10 @@ def generated_files() -> Mapping[str, str]:
 def _schema(schema: dict[str, Any]) -> str:
     """Return the schema of the values, with the settings of this version; the rest is by hand."""
     schema["properties"]["settings"]["properties"] = {
-        name: {"type": ["string", "number", "boolean"], "description": field.description}
+        name: {
+            "type": "object" if field.default_factory is dict else ["string", "number", "boolean"],
+            "description": field.description,
+        }
         for name, field in sorted(Settings.model_fields.items())
         if name not in SET_BY_THE_CHART
     }

@@ -1,1 +1,1 @@
-"""How the database was before its deployment, and how what is now compares with it."""
+"""The baseline as one document with a checksum, and whether it fits the watched database."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NoReturn
 
@@ -51,8 +52,13 @@ class RefusedError(ExporterError):
 
 def dumps(baseline: Baseline) -> str:
     """Return the document, one line with its line break."""
-    body = {"schema": BASELINE_SCHEMA, **baseline.model_dump(mode="json")}
-    return _canonical({**body, _SHA256: _digest(body)}) + "\n"
+    body = {"schema": BASELINE_SCHEMA, **baseline.model_dump(mode="json", exclude={"statements"})}
+    parts = {key: _canonical(value) for key, value in body.items()}
+    # One statement at a time: all of them as Python objects take several times their text.
+    statements = [_canonical(each.model_dump(mode="json")) for each in baseline.statements]
+    parts["statements"] = f"[{','.join(statements)}]"
+    digest = hashlib.sha256(_object(parts).encode()).hexdigest()
+    return _object({**parts, _SHA256: _canonical(digest)}) + "\n"
 
 
 def loads(text: str) -> Baseline:
@@ -130,10 +136,15 @@ def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(_canonical(body).encode()).hexdigest()
 
 
-def _canonical(body: dict[str, Any]) -> str:
+def _canonical(value: Any) -> str:
     return json.dumps(
-        body, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
     )
+
+
+def _object(parts: Mapping[str, str]) -> str:
+    """Return the JSON object of values that are JSON, in the order of `_canonical`."""
+    return "{" + ",".join(f'"{key}":{parts[key]}' for key in sorted(parts)) + "}"
 
 
 def _place(loc: tuple[str | int, ...]) -> str:

@@ -1,1 +1,1 @@
-"""PostgreSQL: connections, guarded runs, how they end, and the monitoring role."""
+"""PostgreSQL reached safely, the identity of a database, and the role that watches it."""

@@ -102,7 +102,9 @@ class ConnectionPool:
                     raise refusal
             connection = await waiting
         except (PoolTimeout, PoolClosed):
-            raise RunError(State.UNREACHABLE, "the exporter is stopping") from None
+            raise RunError(
+                State.UNREACHABLE, "not connected: the exporter is starting or stopping"
+            ) from None
         finally:
             await self._stop_waiting(waiting)
         self.busy.add(connection)

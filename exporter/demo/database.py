@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from psycopg import sql
@@ -16,52 +17,63 @@ DATABASE_NAME = "loom"
 OWNER = "postgres"
 
 
+@dataclass(frozen=True)
 class DemoDatabase:
-    """A database as it is before its deployment, on a server that has no other.
+    """A database of a server; every role that can log in has the password of the superuser."""
 
-    Every role that can log in gets the password of the server's superuser.
-    """
+    server: PostgresServer
+    name: str = DATABASE_NAME
 
-    def __init__(self, server: PostgresServer) -> None:
-        self._server = server
+    @classmethod
+    def create(cls, server: PostgresServer, name: str = DATABASE_NAME) -> Self:
+        """Create the roles and a database as it is before its deployment, and return it."""
+        database = cls(server, name)
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE_NAME)))
-        self.run_file(FILES / "roles.sql", user=server.superuser)
-        self._set_passwords()
-        for name in ("schema.sql", "seed.sql"):
-            self.run_file(FILES / name)
-        self.run("ANALYZE")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        database.run_file(FILES / "roles.sql", user=server.superuser)
+        database.set_passwords()
+        for file in ("schema.sql", "seed.sql"):
+            database.run_file(FILES / file)
+        database.run("ANALYZE")
+        return database
 
-    def dsn(self, user: str) -> str:
-        """Return the URL for a role."""
-        return self._server.dsn(DATABASE_NAME, user, self._server.password)
+    def dsn(self, user: str | None = None, password: str | None = None) -> str:
+        """Return the URL for a role; without `user`, for the superuser."""
+        server = self.server
+        return server.dsn(self.name, user or server.superuser, password or server.password)
+
+    def connect(self, user: str | None = None, **options: Any) -> psycopg.Connection[Any]:
+        """Open a connection in autocommit; use it as a context manager, which closes it."""
+        return psycopg.connect(self.dsn(user), autocommit=True, **options)
 
     def run(self, text: str, user: str = OWNER) -> None:
         """Run SQL, of any number of statements, as psql would."""
-        with psycopg.connect(self.dsn(user), autocommit=True) as connection:
+        with self.connect(user) as connection:
             connection.execute(text.encode())
 
     def run_file(self, path: Path, user: str = OWNER) -> None:
-        """Run an SQL file."""
+        """Run an SQL file, such as a migration."""
         self.run(path.read_text(encoding="utf-8"), user)
 
     def install_grants(self, grants: str) -> None:
         """Install the monitoring role as `loom-exporter grants` prints it, and let it log in."""
         self.run(grants)
-        self._set_passwords()
+        self.set_passwords()
 
-    def migrations(self, edition: str) -> list[Path]:
-        """Return the migrations of an edition, in the order in which they are applied."""
-        return sorted((FILES / "migrations" / edition).glob("*.sql"))
-
-    def _set_passwords(self) -> None:
-        with psycopg.connect(self.dsn(self._server.superuser), autocommit=True) as connection:
+    def set_passwords(self) -> None:
+        """Give every role that can log in the password of the superuser."""
+        with self.connect() as connection:
             roles = connection.execute(
                 "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
             ).fetchall()
             for (role,) in roles:
                 connection.execute(
                     sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                        sql.Identifier(role), sql.Literal(self._server.password)
+                        sql.Identifier(role), sql.Literal(self.server.password)
                     )
                 )
+
+
+def migrations(edition: str) -> list[Path]:
+    """Return the migrations of an edition, in the order in which they are applied."""
+    return sorted((FILES / "migrations" / edition).glob("*.sql"))

@@ -15,7 +15,7 @@ import psycopg
 
 from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE, grants_sql
-from exporter.demo.database import FILES, OWNER, DemoDatabase
+from exporter.demo.database import FILES, OWNER, DemoDatabase, migrations
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
@@ -107,7 +107,7 @@ class _Stage:
                 embedded_bin_dir(), folder / "postgres", settings=_SERVER_SETTINGS
             ) as server:
                 self._tell(f"PostgreSQL {server.version} is up; making the database")
-                database = DemoDatabase(server)
+                database = DemoDatabase.create(server)
                 database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
                 self._tell(f"starting the exporter as the role {ROLE}")
                 port = self._plan.port or free_port()
@@ -155,7 +155,7 @@ class _Stage:
 
     async def _deploy(self, database: DemoDatabase) -> None:
         edition = "published" if self._plan.scenario == "published" else "healthy"
-        for path in database.migrations(edition):
+        for path in migrations(edition):
             self._tell(f"applying {path.stem}")
             await asyncio.to_thread(database.run_file, path)
             await asyncio.sleep(1.0)
@@ -205,7 +205,7 @@ class _Stage:
 
 
 def _users(database: DemoDatabase) -> list[str]:
-    with psycopg.connect(database.dsn(OWNER)) as connection:
+    with database.connect(OWNER) as connection:
         return [
             str(user) for (user,) in connection.execute("SELECT id FROM auth.users ORDER BY id")
         ]

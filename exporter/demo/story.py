@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.run_state import State
 from exporter.yaml_source import read_document
 
 if TYPE_CHECKING:
@@ -89,24 +90,17 @@ def totals(page: str, watched: Sequence[Watched]) -> list[StoryTotals]:
 def runs(page: str) -> dict[str, float]:
     """Return how often each query has run, as a page of /metrics says.
 
-    Those of HTTP sources that are not configured are left out: they run rarely, and ask nobody.
+    A query whose source is not configured has nothing to ask, and is left out.
     """
-    samples = [
-        sample for family in text_string_to_metric_families(page) for sample in family.samples
-    ]
-    unconfigured = {
-        sample.labels["query"]
-        for sample in samples
-        if sample.name == "loom_exporter_query_state"
-        and sample.labels["state"] == "unconfigured"
-        and sample.value
-    }
-    return {
-        query: sample.value
-        for sample in samples
-        if sample.name == "loom_exporter_query_runs_total"
-        and (query := sample.labels["query"]) not in unconfigured
-    }
+    counts: dict[str, float] = {}
+    unconfigured: set[str] = set()
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.name == "loom_exporter_query_runs_total":
+                counts[sample.labels["query"]] = sample.value
+            elif sample.labels.get("state") == State.UNCONFIGURED and sample.value:
+                unconfigured.add(sample.labels["query"])
+    return {query: count for query, count in counts.items() if query not in unconfigured}
 
 
 def is_open(verdict: str) -> bool:

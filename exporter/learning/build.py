@@ -15,7 +15,7 @@ from exporter.comparison.backtest import backtest
 from exporter.comparison.expectations import by_hour
 from exporter.comparison.noise import Profile, noise, profile
 from exporter.comparison.rule import EXCESS_FLOOR_SECONDS, Noise, Sums, contribution, pooled
-from exporter.learning.hours import LearnedHour
+from exporter.learning.hours import RecordedHour
 from exporter.learning.survey import Hours, StatementRole, Survey, hours_of, survey_of, utc
 from exporter.statements.counters import Delta, combine
 
@@ -28,7 +28,7 @@ ENOUGH_CALLS = 30
 """An hour of the week or day has expectations of its own if the baseline has at least 3 such hours
 with at least 30 calls each."""
 
-_AT_ONCE = 250
+_AT_ONCE = 125
 """Statements that are worked on at once; all of their hours are in memory."""
 
 Source = Literal["automatic", "captured", "since_reset"]
@@ -45,7 +45,7 @@ class _Known:
 
 
 def build(
-    buckets: Callable[[], Iterable[LearnedHour]],
+    buckets: Callable[[], Iterable[tuple[float, RecordedHour]]],
     deployment: Deployment,
     *,
     bucket_seconds: float,
@@ -58,7 +58,8 @@ def build(
     """Return the baseline; it is empty if no hour counts.
 
     Args:
-        buckets: yields the hours in their order; called once, and again for every 250 statements.
+        buckets: yields the hours in their order, each with the Unix time at which it began; called
+            once, and again for every 125 statements.
         deployment: the one that the baseline is made for.
         bucket_seconds: length of each of these hours.
         clock: with the length of an hour.

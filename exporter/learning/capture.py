@@ -198,8 +198,8 @@ class _Stage:
 
     def build(self, collector: _Collector) -> Baseline:
         """Make the baseline of what was collected."""
-        buckets = [collector.buckets[start] for start in sorted(collector.buckets)]
-        whole_seconds = collector.ended_at - buckets[0].start if buckets else 1.0
+        buckets = [(start, hour.recorded()) for start, hour in sorted(collector.buckets.items())]
+        whole_seconds = collector.ended_at - buckets[0][0] if buckets else 1.0
         taken = (taken_from(self._snapshots[query.name], query) for query in self._queries)
         return build(
             lambda: buckets,

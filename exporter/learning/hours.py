@@ -42,6 +42,17 @@ class StatementKey(NamedTuple):
     class_name: str
 
 
+class RecordedHour(NamedTuple):
+    """An hour as it is written: in rows, which take a third of the space of JSON objects."""
+
+    watched_seconds: float
+    excluded: str | None
+    """Why the hour is not a usual one; None if it is."""
+    evictions: int
+    statements: list[tuple[str, str, str, int, float, float]]
+    """Identity, role and class; calls, seconds and squared deviation."""
+
+
 @dataclass(slots=True)
 class LearnedHour:
     """One hour, from the Unix time `start`; of `watched_seconds` of it the calls are known."""
@@ -70,17 +81,16 @@ class LearnedHour:
             ):
                 self.statements[statement] = combine((before or NOTHING, delta))
 
+    def recorded(self) -> RecordedHour:
+        """Return the hour as it is written."""
+        rows = [
+            (*statement, delta.calls, delta.seconds, delta.squared_deviation)
+            for statement, delta in self.statements.items()
+        ]
+        return RecordedHour(self.watched_seconds, self.excluded, self.evictions, rows)
 
-class _Row(NamedTuple):
-    """An hour as it is written: in rows, which take a third of the space of JSON objects."""
 
-    watched_seconds: float
-    excluded: str | None
-    evictions: int
-    statements: list[tuple[str, str, str, int, float, float]]
-
-
-HOURS: Topic[_Row] = Topic(f"baseline hours, statements named by {ALGORITHM}", _Row)
+HOURS: Topic[RecordedHour] = Topic(f"baseline hours, statements named by {ALGORITHM}", RecordedHour)
 """Hours under another naming of statements are left where they are, and never mixed with these."""
 
 
@@ -104,7 +114,7 @@ class LearnedHours:
         self._unwritten, self._disturbed = {}, None
         self._list(scope)
         if self._starts:
-            self._now = self._read(scope, self._starts[-1])
+            self._now = self._kept(self._starts[-1])
 
     def add(self, window: PollWindow) -> None:
         """Add a window to the hour in which it began, and write that down.
@@ -116,7 +126,7 @@ class LearnedHours:
             return
         start = self._clock.start_of_hour(window.started_at.timestamp())
         if self._now is None or self._now.start != start:
-            self._now = self._hour(start)
+            self._now = self._begun(start)
         self._now.add(window)
         self._write(self._now)
 
@@ -133,25 +143,28 @@ class LearnedHours:
                 hour.excluded = reason
                 self._write(hour)
 
-    def reader(self, end: float) -> Callable[[], Iterator[LearnedHour]]:
+    def reader(self, end: float) -> Callable[[], Iterator[tuple[float, RecordedHour]]]:
         """Return what yields the hours that were over at a Unix time, on any thread but the worker.
 
-        One after the other, to save memory; each is read on the worker, between other work.
+        With the Unix time at which each began; one after the other, to save memory. Each is read on
+        the worker, between other work.
 
         Raises:
-            UnreadableError: by what is returned: nothing is known of an hour for now.
+            UnreadableError: by what is returned: the state cannot be read now, or is closed.
         """
-        scope = self._scope
+        scope, unwritten = self._scope, dict(self._unwritten)
         starts = [start for start in self._starts if start + self._clock.hour_seconds <= end]
 
-        def read() -> Iterator[LearnedHour]:
+        def read() -> Iterator[tuple[float, RecordedHour]]:
             for start in starts:
+                if scope is None:
+                    return
                 try:
-                    hour = scope.store.wait_for(self._read, scope, start) if scope else None
+                    content = unwritten.get(start) or scope.store.wait_for(_content, scope, start)
                 except RuntimeError:
-                    raise UnreadableError from None  # the store is closed
-                if hour:
-                    yield hour
+                    raise UnreadableError from None
+                if hour := _recorded(scope, start, content):
+                    yield start, hour
 
         return read
 
@@ -172,7 +185,7 @@ class LearnedHours:
             return 0.0
         return (len(self._starts) - 1) * self._clock.hour_seconds + self._now.watched_seconds
 
-    def _hour(self, start: float) -> LearnedHour:
+    def _begun(self, start: float) -> LearnedHour:
         """Return an hour to add to; one that was there before, if the clock was set back."""
         if start in self._starts and (hour := self._kept(start)):
             return hour
@@ -182,30 +195,22 @@ class LearnedHours:
         return LearnedHour(start, excluded=excluded)
 
     def _kept(self, start: float) -> LearnedHour | None:
-        return self._read(self._scope, start) if self._scope else None
-
-    def _read(self, scope: Scope, start: float) -> LearnedHour | None:
-        key, unwritten = _key(start), self._unwritten.get(start)
-        row = HOURS.decoded(scope, key, unwritten) if unwritten else HOURS.read(scope, key)
-        if row is None:
-            if HOURS.version(scope) is None:
-                raise UnreadableError
+        if self._scope is None:
+            return None
+        content = self._unwritten.get(start) or _content(self._scope, start)
+        hour = _recorded(self._scope, start, content)
+        if hour is None:
             return None
         statements = {
             StatementKey(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
-            for identity, role, class_name, calls, seconds, squared in row.statements
+            for identity, role, class_name, calls, seconds, squared in hour.statements
         }
-        return LearnedHour(start, row.watched_seconds, statements, row.excluded, row.evictions)
+        return LearnedHour(start, hour.watched_seconds, statements, hour.excluded, hour.evictions)
 
     def _write(self, hour: LearnedHour) -> None:
         if self._scope is None:
             return
-        rows = [
-            (*statement, delta.calls, delta.seconds, delta.squared_deviation)
-            for statement, delta in hour.statements.items()
-        ]
-        row = _Row(hour.watched_seconds, hour.excluded, hour.evictions, rows)
-        self._unwritten[hour.start] = HOURS.encoded(row)
+        self._unwritten[hour.start] = HOURS.encoded(hour.recorded())
         if not self._is_listed:
             self._list(self._scope)
         changed: dict[str, bytes | None] = {_key(old): None for old in self._starts[:-KEPT]}
@@ -244,6 +249,23 @@ def _disturbance(window: PollWindow) -> str | None:
     if window.resets:
         return "statistics were reset"
     return "entries of statements were thrown out" if window.lost - {OTHER} else None
+
+
+def _content(scope: Scope, start: float) -> bytes | None:
+    """Read an hour as it is written.
+
+    Raises:
+        UnreadableError: the state cannot be read now.
+    """
+    content = scope.store.read(scope, HOURS.name, _key(start))
+    if content is None and HOURS.version(scope) is None:
+        raise UnreadableError
+    return content
+
+
+def _recorded(scope: Scope, start: float, content: bytes | None) -> RecordedHour | None:
+    """Return an hour that is written; None if it is missing or damaged."""
+    return None if content is None else HOURS.decoded(scope, _key(start), content)
 
 
 def _key(start: float) -> str:

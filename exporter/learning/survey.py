@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from exporter.baseline import artefact
 from exporter.catalog.deployment import OTHER
-from exporter.learning.hours import LearnedHour
+from exporter.learning.hours import RecordedHour
 from exporter.statements.counters import Delta
 
 MOST_STATEMENTS_KEPT = 1_000
@@ -59,9 +59,9 @@ class Hours:
 
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
 
-    def append(self, start: float, delta: Delta) -> None:
+    def append(self, start: float, calls: int, seconds: float, squared: float) -> None:
         """Add the calls of the hour that began at a Unix time."""
-        self.numbers.extend((start, delta.calls, delta.seconds, delta.squared_deviation))
+        self.numbers.extend((start, calls, seconds, squared))
 
     def __iter__(self) -> Iterator[tuple[float, Delta]]:
         numbers = iter(self.numbers)
@@ -69,21 +69,22 @@ class Hours:
             yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
 
 
-def survey_of(buckets: Iterable[LearnedHour], bucket_seconds: float) -> Survey:
+def survey_of(hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float) -> Survey:
     """Return which time is covered, and which statements are kept."""
     survey = Survey()
-    for bucket in buckets:
-        survey.evictions += bucket.evictions
-        if bucket.excluded:
-            start, end = (utc(bucket.start), utc(bucket.start + bucket_seconds))
-            excluded = artefact.Excluded(start=start, end=end, reason=bucket.excluded)
+    for start, hour in hours:
+        survey.evictions += hour.evictions
+        if hour.excluded:
+            excluded = artefact.Excluded(
+                start=utc(start), end=utc(start + hour_seconds), reason=hour.excluded
+            )
             survey.excluded.append(excluded)
             continue
-        survey.starts.append(bucket.start)
-        for statement, delta in bucket.statements.items():
-            name = StatementRole(statement.identity, statement.role)
-            survey.seconds[name] += delta.seconds
-            survey.classes[name] = statement.class_name
+        survey.starts.append(start)
+        for identity, role, class_name, _, seconds, _ in hour.statements:
+            name = StatementRole(identity, role)
+            survey.seconds[name] += seconds
+            survey.classes[name] = class_name
         if len(survey.seconds) > _SURVEYED:
             survey.keep(_SURVEYED // 2)
     survey.keep(MOST_STATEMENTS_KEPT)
@@ -91,17 +92,16 @@ def survey_of(buckets: Iterable[LearnedHour], bucket_seconds: float) -> Survey:
 
 
 def hours_of(
-    buckets: Iterable[LearnedHour], names: Iterable[StatementRole]
+    hours: Iterable[tuple[float, RecordedHour]], names: Iterable[StatementRole]
 ) -> dict[StatementRole, Hours]:
     """Return the hours of these statements."""
-    hours = {name: Hours() for name in names}
-    for bucket in buckets:
-        if not bucket.excluded:
-            for statement, delta in bucket.statements.items():
-                name = StatementRole(statement.identity, statement.role)
-                if name in hours:
-                    hours[name].append(bucket.start, delta)
-    return {name: each for name, each in hours.items() if each.numbers}
+    found: dict[tuple[str, str], Hours] = {name: Hours() for name in names}
+    for start, hour in hours:
+        if not hour.excluded:
+            for identity, role, _, calls, seconds, squared in hour.statements:
+                if numbers := found.get((identity, role)):
+                    numbers.append(start, calls, seconds, squared)
+    return {StatementRole(*name): each for name, each in found.items() if each.numbers}
 
 
 def utc(at: float) -> datetime:

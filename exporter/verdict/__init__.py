@@ -1,1 +1,1 @@
-"""Whether the deployment is a success: criteria, the first week, sign-offs, and the report."""
+"""Criteria, the first week and sign-offs, judged: go, no-go or inconclusive."""

@@ -24,7 +24,7 @@ from exporter.state import StateStore
 class Sources:
     """What /metrics is made of."""
 
-    board: SnapshotStore
+    snapshots: SnapshotStore
     database: Database
     store: StateStore
     interval_seconds: Mapping[str, float]
@@ -33,7 +33,7 @@ class Sources:
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
     """Add to the counts of the runs all else that is served; collecting touches memory only."""
-    telemetry.register(QueryCollector(sources.board, sources.database.name))
+    telemetry.register(QueryCollector(sources.snapshots, sources.database.name))
     telemetry.register(_StatusCollector(sources))
     for library in (ProcessCollector, PlatformCollector, GCCollector):
         library(registry=telemetry)
@@ -43,22 +43,22 @@ def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorR
 class QueryCollector(Collector):
     """The fresh samples of all snapshots: each family is made from nothing at every scrape."""
 
-    def __init__(self, board: SnapshotStore, database: str) -> None:
-        self._board = board
+    def __init__(self, snapshots: SnapshotStore, database: str) -> None:
+        self._snapshots = snapshots
         self._database = database
 
     def describe(self) -> Iterator[Family]:
         """Yield the families without samples."""
-        for name, metric in self._board.metrics.items():
+        for name, metric in self._snapshots.metrics.items():
             yield _family(name, metric, ())
 
     def collect(self) -> Iterator[Family]:
         """Yield the families with the samples that are fresh now."""
         now = time.monotonic()
-        for name, metric in self._board.metrics.items():
+        for name, metric in self._snapshots.metrics.items():
             series = [
                 snapshot.fresh_samples(now).get(name, {})
-                for snapshot in self._board.of_metric(name)
+                for snapshot in self._snapshots.of_metric(name)
             ]
             yield _family(name, metric, series, self._database)
 
@@ -102,7 +102,7 @@ class _StatusCollector(Collector):
 
     def _of_queries(self) -> Samples:
         now = time.monotonic()
-        snapshots = self._sources.board.latest()
+        snapshots = self._sources.snapshots.latest()
         states: dict[tuple[str, ...], float] = {}
         for each in snapshots:
             states |= one_hot("loom_exporter_query_state", each.state, each.query)

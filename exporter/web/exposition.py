@@ -33,13 +33,13 @@ class Page:
 class Exposition:
     """Renders the registry, once for all clients that ask for the same."""
 
-    def __init__(self, registry: CollectorRegistry, board: SnapshotStore) -> None:
-        self.show(registry, board)
+    def __init__(self, registry: CollectorRegistry, snapshots: SnapshotStore) -> None:
+        self.show(registry, snapshots)
 
-    def show(self, registry: CollectorRegistry, board: SnapshotStore) -> None:
-        """Show this registry from now on; it changes when a snapshot of `board` does."""
+    def show(self, registry: CollectorRegistry, snapshots: SnapshotStore) -> None:
+        """Show this registry from now on; it changes with `snapshots`."""
         self._registry = registry
-        self._rendered = RenderCache[Page](board)
+        self._rendered = RenderCache[Page](snapshots)
 
     async def page(self, accept: str, accept_encoding: str, names: Sequence[str] = ()) -> Page:
         """Return /metrics in the format and encoding that the headers ask for.

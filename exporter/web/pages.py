@@ -14,13 +14,13 @@ from exporter.web.render_cache import RenderCache
 class Pages:
     """Renders once for all clients that ask for the same while nothing changes."""
 
-    def __init__(self, board: SnapshotStore, overview: Callable[[], Overview]) -> None:
-        self.show(board, overview)
+    def __init__(self, snapshots: SnapshotStore, overview: Callable[[], Overview]) -> None:
+        self.show(snapshots, overview)
 
-    def show(self, board: SnapshotStore, overview: Callable[[], Overview]) -> None:
-        """Show what `overview` returns from now on; it changes when a snapshot of `board` does."""
+    def show(self, snapshots: SnapshotStore, overview: Callable[[], Overview]) -> None:
+        """Show what `overview` returns from now on; it changes with `snapshots`."""
         self._overview = overview
-        self._rendered = RenderCache[bytes](board)
+        self._rendered = RenderCache[bytes](snapshots)
 
     async def status(self) -> bytes:
         """Return the status page; before the first verdict it says that there is none."""

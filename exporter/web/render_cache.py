@@ -29,8 +29,8 @@ class RenderCache(Generic[T]):
     Rendering runs in a thread, once for all clients that ask for the same, and one at a time.
     """
 
-    def __init__(self, board: SnapshotStore) -> None:
-        self._board = board
+    def __init__(self, snapshots: SnapshotStore) -> None:
+        self._snapshots = snapshots
         self._rendering = asyncio.Lock()
         self._kept: dict[Hashable, _Kept[T]] = {}
 
@@ -41,7 +41,7 @@ class RenderCache(Generic[T]):
         async with self._rendering:
             if kept := self._current(key):  # rendered while we waited
                 return kept.content
-            generation, expires = self._board.generation, self._next_expiry()
+            generation, expires = self._snapshots.generation, self._next_expiry()
             content = await asyncio.to_thread(render)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
@@ -56,12 +56,14 @@ class RenderCache(Generic[T]):
     def _current(self, key: Hashable) -> _Kept[T] | None:
         kept = self._kept.get(key)
         is_current = (
-            kept and kept.generation == self._board.generation and time.monotonic() < kept.expires
+            kept
+            and kept.generation == self._snapshots.generation
+            and time.monotonic() < kept.expires
         )
         return kept if is_current else None
 
     def _next_expiry(self) -> float:
         """Return when the first snapshot becomes too old to be shown (`time.monotonic()`)."""
         now = time.monotonic()
-        expiries = [each.expires for each in self._board.latest() if each.expires > now]
+        expiries = [each.expires for each in self._snapshots.latest() if each.expires > now]
         return min([now + KEPT_SECONDS, *expiries])

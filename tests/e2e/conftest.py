@@ -11,6 +11,7 @@ import pytest
 from tests.support.lives import Lives
 from tests.support.outages import freeze_for_a_minute
 from tests.support.plays import play_all
+from tests.support.queries import make_folder, query_text
 from tests.support.tools import require_postgres
 from tests.support.watching import install_grants
 
@@ -37,6 +38,14 @@ def monitored(loom: LoomDatabase) -> LoomDatabase:
     """Return a database `loom` on the shared server, with the monitoring role installed."""
     install_grants(loom)
     return loom
+
+
+@pytest.fixture
+def queries(tmp_path: Path) -> Path:
+    """Return a folder with one query."""
+    return make_folder(
+        tmp_path / "queries", {"one.sql": query_text({"loom_one": {"value": "things"}})}
+    )
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 import yaml
 
+from exporter.demo.database import FILES
 from tests.support.daemon import Daemon, command
-from tests.support.loom_database import LOOM
 from tests.support.observers import eventually
 from tests.support.tools import require_tool
 
@@ -52,7 +52,7 @@ def _environment(server: PostgresServer, service: str = "database") -> dict[str,
 
 def _run_script(name: str, *arguments: str, environment: dict[str, str]) -> None:
     """Run a script that finds the demo's files in /loom."""
-    text = (DEPLOY / "compose" / name).read_text().replace("/loom/", f"{LOOM}/")
+    text = (DEPLOY / "compose" / name).read_text().replace("/loom/", f"{FILES}/")
     done = subprocess.run(
         ["sh", "-c", text, name, *arguments],
         env=environment,

@@ -12,11 +12,11 @@ from psycopg import sql
 from exporter.catalog.own_metrics import own_metrics
 from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
+from exporter.demo.database import FILES
 from exporter.learning.capture import CaptureError, capture
 from exporter.learning.metrics import BaselineState
 from exporter.settings import Settings
 from exporter.statements.text import identity
-from tests.support.loom_database import LOOM
 from tests.support.marks import only_18
 from tests.support.statements import find_extension, reset
 from tests.support.watching import MONITOR, deploy, roll_back, watching
@@ -114,7 +114,7 @@ def deploy_again(loom: LoomDatabase) -> None:
     """Apply the third migration once more; that it stands in the history is no matter."""
     with loom.connect() as superuser:
         superuser.execute("DELETE FROM supabase_migrations.schema_migrations WHERE name ~ 'mfa'")
-    (third,) = (LOOM / "migrations" / "healthy").glob("*mfa*.sql")
+    (third,) = (FILES / "migrations" / "healthy").glob("*mfa*.sql")
     loom.run_file(third)
     _open_views(loom)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import sql
 
+from exporter.demo.database import FILES
 from exporter.demo.workload import WorkloadStatement
 from exporter.statements.text import identity
-from tests.support.loom_database import LOOM
 from tests.support.marks import only_18
+from tests.support.watching import deploy
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,7 +33,7 @@ NEW = "mfa_status_function"
 
 
 def test_new_check_takes_at_most_seventy_percent_of_the_old_ones_time(loom: LoomDatabase) -> None:
-    _deploy(loom)
+    deploy(loom, "healthy")
     ratios = [_mean(loom, NEW) / _mean(loom, OLD) for _ in range(ROUNDS)]
     assert 0.1 < statistics.median(ratios) < 0.7, ratios
 
@@ -40,16 +41,11 @@ def test_new_check_takes_at_most_seventy_percent_of_the_old_ones_time(loom: Loom
 def test_lost_index_makes_the_check_at_least_three_times_slower_than_the_old_one(
     loom: LoomDatabase,
 ) -> None:
-    _deploy(loom)
+    deploy(loom, "healthy")
     before = statistics.median(_mean(loom, OLD) for _ in range(ROUNDS))
-    loom.run_file(LOOM / "lose_index.sql")
+    loom.run_file(FILES / "lose_index.sql")
     after = statistics.median(_mean(loom, NEW) for _ in range(ROUNDS))
     assert after > 3 * before
-
-
-def _deploy(loom: LoomDatabase) -> None:
-    for path in sorted((LOOM / "migrations" / "healthy").glob("*.sql")):
-        loom.run_file(path)
 
 
 def _mean(loom: LoomDatabase, name: str) -> float:
@@ -58,7 +54,7 @@ def _mean(loom: LoomDatabase, name: str) -> float:
     A new connection compiles functions and plans them anew for a few calls; the application's
     connections stay.
     """
-    statement = WorkloadStatement.parse((LOOM / "workload" / f"{name}.sql").read_text())
+    statement = WorkloadStatement.parse((FILES / "workload" / f"{name}.sql").read_text())
     with loom.connect() as counting, loom.connect("authenticator") as connection:
         users = counting.execute(
             "SELECT id FROM public.users ORDER BY id LIMIT %s", [CALLS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.comparison.comparison import ClassResult
@@ -18,6 +19,8 @@ from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy, roll_back, watching
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.collect.snapshot import Samples
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
@@ -33,6 +36,7 @@ AS_FAST = Change(
     expected_seconds=9.0,
 )
 SLOWER = AS_FAST._replace(ratio=3.4, lower=2.9, upper=4.0, z=20.0, z_raw=20.0)
+HEALTHY, PUBLISHED = (partial(deploy, edition=edition) for edition in ("healthy", "published"))
 MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.is_signed}
 
 
@@ -55,6 +59,17 @@ async def _after(watch: Watch, before: Before, change: Change = AS_FAST) -> Evid
     classes = {name: ClassResult(AS_FAST, 0.97) for name in DEPLOYMENT.classes}
     classes["mfa_status"] = ClassResult(change, 0.97)
     return Evidence(time.time(), time.monotonic(), watch.board, deployed, before, classes)
+
+
+async def _seen(
+    loom: LoomDatabase, *steps: Callable[[LoomDatabase], None], change: Change = AS_FAST
+) -> Evidence:
+    """Look before and after these steps."""
+    async with watching(loom.dsn(MONITOR)) as watch:
+        before = await _before(watch)
+        for step in steps:
+            step(loom)
+        return await _after(watch, before, change)
 
 
 def _assess(evidence: Evidence) -> Assessment:
@@ -89,20 +104,17 @@ async def test_nothing_passes_before_the_deployment_and_nothing_fails(
 
 
 async def test_healthy_deployment_is_a_go_once_people_have_signed(watched: LoomDatabase) -> None:
-    async with watching(watched.dsn(MONITOR)) as watch:
-        before = await _before(watch)
-        deploy(watched, "healthy")
-        evidence = await _after(watch, before)
-        unsigned = _assess(evidence)
-        assert _failures(unsigned) == []
-        assert _names(unsigned, Outcome.INCONCLUSIVE) == MANUAL
-        assert unsigned.verdict is Verdict.INCONCLUSIVE
-        signed = {
-            name: sign(DEPLOYMENT, name, by="Ada", at=time.time())
-            for name in signable(DEPLOYMENT)
-            if name in MANUAL
-        }
-        assert _assess(replace(evidence, sign_offs=signed)).verdict is Verdict.GO
+    evidence = await _seen(watched, HEALTHY)
+    unsigned = _assess(evidence)
+    assert _failures(unsigned) == []
+    assert _names(unsigned, Outcome.INCONCLUSIVE) == MANUAL
+    assert unsigned.verdict is Verdict.INCONCLUSIVE
+    signed = {
+        name: sign(DEPLOYMENT, name, by="Ada", at=time.time())
+        for name in signable(DEPLOYMENT)
+        if name in MANUAL
+    }
+    assert _assess(replace(evidence, sign_offs=signed)).verdict is Verdict.GO
     rows = {row.title: (row.before, row.after) for row in unsigned.tracked}
     assert [title for title, row in rows.items() if None in row] == []
     assert (rows["Vulnerable functions"], rows["MFA discrepancies"]) == ((20, 0), (14, 0))
@@ -111,10 +123,7 @@ async def test_healthy_deployment_is_a_go_once_people_have_signed(watched: LoomD
 async def test_published_deployment_is_a_no_go_that_names_its_defects(
     watched: LoomDatabase,
 ) -> None:
-    async with watching(watched.dsn(MONITOR)) as watch:
-        before = await _before(watch)
-        deploy(watched, "published")
-        assessment = _assess(await _after(watch, before))
+    assessment = _assess(await _seen(watched, PUBLISHED))
     assert assessment.verdict is Verdict.NO_GO
     assert [(each.phase, each.risk) for each in assessment.blamed] == [
         ("mfa", "low"),
@@ -133,10 +142,7 @@ async def test_published_deployment_is_a_no_go_that_names_its_defects(
 
 @only_18
 async def test_slower_class_is_a_no_go_that_blames_its_phase_alone(watched: LoomDatabase) -> None:
-    async with watching(watched.dsn(MONITOR)) as watch:
-        before = await _before(watch)
-        deploy(watched, "healthy")
-        assessment = _assess(await _after(watch, before, SLOWER))
+    assessment = _assess(await _seen(watched, HEALTHY, change=SLOWER))
     assert assessment.verdict is Verdict.NO_GO
     assert _names(assessment, Outcome.FAIL) == {"performance"}
     (failure,) = _failures(assessment)
@@ -149,11 +155,7 @@ async def test_slower_class_is_a_no_go_that_blames_its_phase_alone(watched: Loom
 async def test_phase_that_was_rolled_back_is_a_no_go_although_the_history_has_it(
     watched: LoomDatabase,
 ) -> None:
-    async with watching(watched.dsn(MONITOR)) as watch:
-        before = await _before(watch)
-        deploy(watched, "healthy")
-        roll_back(watched)
-        assessment = _assess(await _after(watch, before))
+    assessment = _assess(await _seen(watched, HEALTHY, roll_back))
     assert assessment.verdict is Verdict.NO_GO
     assert _names(assessment, Outcome.FAIL) == {"migrations_applied"}
     assert [each.phase for each in assessment.blamed] == ["mfa"]
@@ -165,13 +167,11 @@ async def test_phase_that_was_rolled_back_is_a_no_go_although_the_history_has_it
 async def test_view_that_says_zero_does_not_make_up_for_live_discrepancies(
     watched: LoomDatabase,
 ) -> None:
-    async with watching(watched.dsn(MONITOR)) as watch:
-        before = await _before(watch)
-        deploy(watched, "healthy")
-        with watched.connect() as connection:
-            connection.execute(
-                "UPDATE public.users SET mfa_enabled = NOT mfa_enabled"
-                " WHERE email = 'coach5@loom.example'"
-            )
-        assessment = _assess(await _after(watch, before))
+    def change_a_flag(loom: LoomDatabase) -> None:
+        loom.run(
+            "UPDATE public.users SET mfa_enabled = NOT mfa_enabled"
+            " WHERE email = 'coach5@loom.example'"
+        )
+
+    assessment = _assess(await _seen(watched, HEALTHY, change_a_flag))
     assert _failures(assessment) == ['loom_mfa_discrepancies{source="live"} is 1, expected 0']

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from exporter.catalog import Deployment
+from exporter.catalog.criteria import Condition
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.rule import Change
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.deployment.records import Outcome
+from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Before, Evidence
 from tests.support.queries import make_query
 
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Series = Mapping[Any, float]
+
+PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+
+ZERO = {"metric": "loom_number", "equals": 0}
+"""A condition."""
 
 APPLIED_AT = time.time() - 7200
 MAX_AGE_SECONDS = 60.0
@@ -108,6 +116,25 @@ def make_evidence(
         ),
         **changes,
     )
+
+
+def number_is(value: float, **changes: Any) -> Evidence:
+    """Return evidence of one series without labels, `loom_number`."""
+    return make_evidence(make_board(number={"loom_number": {(): value}}), **changes)
+
+
+def things_are(**changes: Any) -> Evidence:
+    """Return evidence of three series, of `loom_things`, from two queries."""
+    things = {("round",): 3.0, ("square",): 5.0}
+    return make_evidence(
+        make_board(things={"loom_things": things}, more_things={"loom_things": {("odd",): 1.0}}),
+        **changes,
+    )
+
+
+def judge(condition: Mapping[str, Any], evidence: Evidence, phase: str = "all") -> ConditionResult:
+    """Return what a condition of a criterion of this phase comes to."""
+    return judge_condition(Condition.model_validate(condition), phase, evidence)
 
 
 def before(**gauges: Series) -> Before:

@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-import exporter.demo
+from exporter.demo.database import DATABASE_NAME, DemoDatabase
 from tests.support.observers import eventually
 
 if TYPE_CHECKING:
     from exporter.demo.postgres import PostgresServer
 
-LOOM = Path(exporter.demo.__file__).parent / "loom"
-NAME = "loom"
 TEMPLATE = "loom_template"
 
 
 @dataclass(frozen=True)
-class LoomDatabase:
-    """The database `loom` of one server; all roles that can log in share the server's password."""
-
-    server: PostgresServer
-
-    def dsn(self, user: str | None = None, password: str | None = None) -> str:
-        """Return the URL for a role; without `user`, for the superuser."""
-        return _dsn(self.server, NAME, user, password)
-
-    def connect(self, user: str | None = None, **options: Any) -> psycopg.Connection[Any]:
-        """Open a connection in autocommit; use it as a context manager, which closes it."""
-        return psycopg.connect(self.dsn(user), autocommit=True, **options)
-
-    def run_file(self, path: Path, user: str = "postgres") -> None:
-        """Run an SQL file, such as a migration, as its role would with psql."""
-        _run_file(self.server, NAME, path, user)
+class LoomDatabase(DemoDatabase):
+    """The database `loom` of one server."""
 
     def allow_login(self, role: str) -> None:
-        """Give a role that a test has made the password that all others have."""
+        """Let a role that a test has made log in with the password that all others have."""
         with self.connect() as connection:
-            _set_password(connection, role, self.server.password)
+            connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(role)))
+        self.set_passwords()
 
 
 def make_template(server: PostgresServer) -> None:
     """Make the roles and the database that `make_database` clones; once for each server."""
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-        _fill(server, TEMPLATE, connection)
+    LoomDatabase.create(server, TEMPLATE)
 
 
 def make_database(server: PostgresServer) -> LoomDatabase:
-    """Make `loom` anew from the template, with all that was in the old one gone."""
-    name, template = sql.Identifier(NAME), sql.Identifier(TEMPLATE)
+    """Make `loom` from the template; all that was in the old one is gone."""
+    name, template = sql.Identifier(DATABASE_NAME), sql.Identifier(TEMPLATE)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         connection.execute(
@@ -82,47 +64,15 @@ def make_database_with_cron(server: PostgresServer) -> LoomDatabase:
 
     pg_cron lives in one database of a server, and does not survive its DROP.
     """
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
-        _fill(server, NAME, connection)
-        loom = LoomDatabase(server)
-        with loom.connect() as inside:
-            # As Supabase gives it to the owner of everything.
-            inside.execute(
-                "CREATE EXTENSION pg_cron;"
-                " GRANT USAGE ON SCHEMA cron TO postgres WITH GRANT OPTION;"
-                " GRANT SELECT ON cron.job TO postgres WITH GRANT OPTION;"
-                " GRANT ALL ON cron.job_run_details TO postgres WITH GRANT OPTION"
-            )
-        launcher = (
-            "SELECT FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = %s"
+    loom = LoomDatabase.create(server)
+    with loom.connect() as superuser:
+        # As Supabase gives it to the owner of everything.
+        superuser.execute(
+            "CREATE EXTENSION pg_cron;"
+            " GRANT USAGE ON SCHEMA cron TO postgres WITH GRANT OPTION;"
+            " GRANT SELECT ON cron.job TO postgres WITH GRANT OPTION;"
+            " GRANT ALL ON cron.job_run_details TO postgres WITH GRANT OPTION"
         )
-        eventually("pg_cron is at work", lambda: connection.execute(launcher, [NAME]).fetchall())
+        launcher = "SELECT FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher'"
+        eventually("pg_cron is at work", lambda: superuser.execute(launcher).fetchall())
     return loom
-
-
-def _fill(server: PostgresServer, name: str, connection: psycopg.Connection[Any]) -> None:
-    _run_file(server, name, LOOM / "roles.sql", None)
-    for (role,) in connection.execute(
-        "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
-    ).fetchall():
-        _set_password(connection, role, server.password)
-    for file in ("schema.sql", "seed.sql"):
-        _run_file(server, name, LOOM / file, "postgres")
-
-
-def _run_file(server: PostgresServer, name: str, path: Path, user: str | None) -> None:
-    with psycopg.connect(_dsn(server, name, user), autocommit=True) as connection:
-        connection.execute(path.read_bytes())
-
-
-def _set_password(connection: psycopg.Connection[Any], role: str, password: str) -> None:
-    connection.execute(
-        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
-            sql.Identifier(role), sql.Literal(password)
-        )
-    )
-
-
-def _dsn(server: PostgresServer, name: str, user: str | None, password: str | None = None) -> str:
-    return server.dsn(name, user or server.superuser, password or server.password)

@@ -15,13 +15,13 @@ from exporter.catalog.query import parse_query
 from exporter.collect.runner import Runner
 from exporter.database.database import Database
 from exporter.database.grants import ROLE, grants_sql
+from exporter.demo.database import FILES, migrations
 from exporter.durations import format_duration
 from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
-from tests.support.loom_database import LOOM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -61,25 +61,23 @@ def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
 
 def catalog_of(*queries: Query) -> Catalog:
     """Return a catalog of these queries, with the shipped deployment."""
-    return replace(shipped(), queries=queries)
+    return replace(shipped(), queries=queries, http_queries=())
 
 
 def install_grants(loom: LoomDatabase, catalog: Catalog | None = None) -> None:
     """Install the monitoring role as its owner would, and give it a password."""
-    with loom.connect(OWNER) as connection:
-        connection.execute(grants_sql((catalog or shipped()).queries).encode())
-    loom.allow_login(MONITOR)
+    loom.install_grants(grants_sql((catalog or shipped()).queries))
 
 
 def deploy(loom: LoomDatabase, edition: str) -> None:
     """Apply the three migrations of an edition, `healthy` or `published`."""
-    for path in sorted((LOOM / "migrations" / edition).glob("*.sql")):
+    for path in migrations(edition):
         loom.run_file(path)
 
 
 def roll_back(loom: LoomDatabase) -> None:
     """Take the last migration back, as the checklist says."""
-    loom.run_file(LOOM / "rollback_mfa.sql")
+    loom.run_file(FILES / "rollback_mfa.sql")
 
 
 @dataclass(frozen=True)

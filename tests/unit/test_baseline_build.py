@@ -42,7 +42,7 @@ def built(
 ) -> Baseline:
     """Return the baseline of these hours."""
     return build(
-        lambda: hours,
+        lambda: [(hour.start, hour.recorded()) for hour in hours],
         DEPLOYMENT,
         bucket_seconds=HOUR,
         clock=Clock(hour_seconds),

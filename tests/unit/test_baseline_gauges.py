@@ -40,7 +40,7 @@ SURE = 3.0
 
 
 class Shop:
-    """A board on which a test shows values, and gauges that take them in."""
+    """A query of which a test shows values, and gauges that take them in."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

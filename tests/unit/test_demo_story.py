@@ -6,12 +6,12 @@ from typing import get_args
 
 import pytest
 
+from exporter.demo.database import FILES
 from exporter.demo.play import Scenario
 from exporter.demo.story import StoryTotals, Watched, is_open, read_story, table, totals
 from exporter.render.verdict_json import verify_json
 from exporter.verdict.assess import assess
 from tests.support.judging import make_board, make_deployment, make_evidence
-from tests.support.loom_database import LOOM
 
 SEEN = Watched("things", "things", labels={"kind": "a"})
 MEAN = Watched("time of one", "seconds_total", per="calls_total", unit="ms")
@@ -54,10 +54,10 @@ def test_what_has_no_series_is_absent_and_not_zero() -> None:
 
 
 def test_every_turn_is_of_a_scenario_and_has_its_file() -> None:
-    turns = read_story(LOOM / "story.yaml").turns
+    turns = read_story(FILES / "story.yaml").turns
     assert turns
     assert turns.keys() <= set(get_args(Scenario))
-    assert all((LOOM / turn.file).is_file() for turn in turns.values())
+    assert all((FILES / turn.file).is_file() for turn in turns.values())
 
 
 @pytest.mark.parametrize(

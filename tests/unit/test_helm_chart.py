@@ -11,6 +11,7 @@ import yaml
 
 import exporter
 from deploy.helm.build import generated_files
+from exporter.settings import load_settings
 from tests.support.alert_rules import GROUPS
 from tests.support.helm import CHART, EVERYTHING, SECRET, helm, render
 from tests.support.kustomize import compose, of_kind, pod_templates, selects
@@ -122,6 +123,16 @@ def test_releases_in_one_namespace_do_not_select_each_other() -> None:
 def test_state_outlives_the_release() -> None:
     (claim,) = of_kind(render(SECRET), "PersistentVolumeClaim")
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_sources_reach_the_exporter_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {"logs": {"kind": "loki", "url": "https://loki.example.org"}}
+    objects = render({**SECRET, "settings": {"sources": sources}})
+    (settings,) = (each["data"] for each in of_kind(objects, "ConfigMap"))
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    loaded = load_settings().sources["logs"]
+    assert (loaded.kind, str(loaded.url).rstrip("/")) == ("loki", "https://loki.example.org")
 
 
 def test_pod_is_new_when_a_setting_changes_and_only_then() -> None:

@@ -7,16 +7,16 @@ leave the new statement without a baseline.
 from __future__ import annotations
 
 from exporter.catalog import load_catalog
+from exporter.demo.database import FILES
 from exporter.demo.workload import WorkloadStatement
 from exporter.settings import packaged_queries
 from exporter.statements.classes import classify
 from exporter.statements.text import identity, parse_statement
-from tests.support.loom_database import LOOM
 
 DEPLOYMENT = load_catalog(packaged_queries()).deployment
 WORKLOAD = {
     identity(file.read_text()): WorkloadStatement.parse(file.read_text())
-    for file in sorted((LOOM / "workload").glob("*.sql"))
+    for file in sorted((FILES / "workload").glob("*.sql"))
 }
 PAIRS = [
     (WORKLOAD[identity(each.new)], WORKLOAD[identity(each.old)])

@@ -20,7 +20,7 @@ from tests.support.queries import make_query
 EXTENSION: TypeAdapter[Extension] = TypeAdapter(ExtensionRequirement)
 SERVER: TypeAdapter[int] = TypeAdapter(ServerRequirement)
 
-NOTHING = {"server": 15, "missing": [], "extensions": None, "body": None}
+NOTHING = {"server": 15, "missing": [], "extensions": None, "body": None, "is_ours": True}
 METRICS = {"loom_things": {"value": "things"}}
 
 
@@ -85,6 +85,7 @@ def test_only_a_definer_looks_for_its_function() -> None:
         "relations": ["a.b"],
         "extensions": [],
         "function": "things",
+        "settings": ["search_path=pg_catalog, pg_temp", "row_security=off"],
     }
 
 

@@ -44,7 +44,7 @@ async def test_unreachable_database_is_a_state_and_keeps_what_was_known(parts: P
     await parts.runner.run(QUERY)
     snapshot = parts.snapshots["things"]
     assert snapshot.state is State.UNREACHABLE
-    assert "Connection refused" in snapshot.detail
+    assert snapshot.detail == "not connected: the exporter is starting or stopping"
     assert snapshot.samples == {"loom_things": {(): 1.0}}
     assert parts.database.is_up is False
     assert parts.count("loom_exporter_query_runs_total", query="things") == 1

@@ -8,10 +8,10 @@ import pytest
 
 from exporter.catalog import load_catalog
 from exporter.catalog.deployment import StatementClass
+from exporter.demo.database import FILES
 from exporter.settings import packaged_queries
 from exporter.statements.classes import Classification, classify, names_of
 from exporter.statements.text import identity, parse_statement
-from tests.support.loom_database import LOOM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,7 +151,7 @@ WORKLOAD = {
 
 def test_shipped_classes_sort_what_the_application_asks() -> None:
     classes = load_catalog(packaged_queries()).deployment.classes
-    files = sorted((LOOM / "workload").glob("*.sql"))
+    files = sorted((FILES / "workload").glob("*.sql"))
     found = {file.stem: _classify(file.read_text(), classes) for file in files}
     assert {stem: classification.name for stem, classification in found.items()} == WORKLOAD
     assert {classification.how for classification in found.values()} == {"parsed"}

@@ -50,7 +50,7 @@ STRINGS = st.one_of(
 NUMBERS = st.sampled_from(
     ("918273", "918273.5", ".918273", "918273.", "9.18273e5", "918273E-5", "0x918273", "918_273")
 )
-CONSTANTS = st.sampled_from(("$1", "$918273", "true", "NULL", "-918273", "x'918'", "b'01'"))
+CONSTANTS = st.sampled_from(("$1", "$918273", "true", "NULL", "x'918'", "b'01'"))
 LITERALS = st.one_of(STRINGS, NUMBERS, CONSTANTS)
 
 COMMENTS = st.sampled_from(

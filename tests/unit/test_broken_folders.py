@@ -1,0 +1,130 @@
+"""What is wrong with a folder of queries as a whole is told in one line for each fault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.commands import run
+from tests.support.queries import DEPLOYMENT, QUERY, make_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = "things.sql"
+YAML = "deployment.yaml"
+
+
+def _check(folder: Path, *options: str) -> tuple[int, str, str]:
+    result = run("check", "--queries", str(folder), *options)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "old", "new"),
+    [
+        ("type", 7, "type: gauge", "type: change_timestamp"),
+        ("help", 8, "Things by kind.", "Things by colour."),
+        ("labels", 9, "labels: [kind]", "labels: [colour]"),
+    ],
+)
+def test_files_that_disagree_on_a_metric_are_told(
+    key: str, line: int, old: str, new: str, tmp_path: Path
+) -> None:
+    right = QUERY.replace("loom_things:", "loom_things_timestamp_seconds:")
+    wrong = right.replace(old, new)
+    folder = make_folder(tmp_path / "queries", {"a.sql": right, "b.sql": wrong})
+    assert _check(folder) == (
+        2,
+        "",
+        f"loom-exporter: {folder / 'b.sql'}:{line}: metrics.loom_things_timestamp_seconds.{key}: "
+        "differs from a.sql; make them alike\n",
+    )
+
+
+def test_metrics_that_openmetrics_takes_for_one_are_told(tmp_path: Path) -> None:
+    counter = QUERY.replace("loom_things", "loom_things_total").replace("gauge", "counter")
+    folder = make_folder(tmp_path / "queries", {"a.sql": QUERY, "b.sql": counter})
+    code, _, err = _check(folder)
+    assert code == 2
+    assert err == (
+        f"loom-exporter: {folder / 'b.sql'}:6: metrics.loom_things_total: loom_things and this are "
+        "one metric to OpenMetrics; rename one of them\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["Things.sql", "my-things.sql", "1st.sql", f"{'a' * 64}.sql"])
+def test_file_name_that_cannot_be_a_function_is_told(name: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {name: QUERY})
+    assert _check(folder) == (
+        2,
+        "",
+        f"loom-exporter: {folder / name}: name the file in lower case, digits and _, "
+        "such as users.sql\n",
+    )
+
+
+def test_missing_folder_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "nowhere"
+    code, _, err = _check(folder)
+    assert code == 2
+    assert err.startswith(f"loom-exporter: {folder}: not a folder; point --queries at one")
+    assert len(err.splitlines()) == 1
+
+
+def test_folder_without_a_query_is_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {})
+    code, _, err = _check(folder)
+    assert code == 2
+    assert err.startswith(f"loom-exporter: {folder}: holds no .sql file; point --queries at one")
+
+
+def test_missing_deployment_is_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {HERE: QUERY})
+    (folder / YAML).unlink()
+    assert _check(folder) == (
+        2,
+        "",
+        f"loom-exporter: {folder / YAML}: cannot be read: No such file or directory\n",
+    )
+
+
+def test_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {})
+    (folder / HERE).mkdir()
+    code, _, err = _check(folder)
+    assert (code, err) == (
+        2,
+        f"loom-exporter: {folder / HERE}: cannot be read: Is a directory\n",
+    )
+
+
+def test_every_broken_file_has_a_line_of_its_own(tmp_path: Path) -> None:
+    folder = make_folder(
+        tmp_path / "queries",
+        {
+            "a.sql": "SELECT 1",
+            "b.sql": QUERY.replace("gauge", "gouge"),
+            "c.sql": QUERY.replace("phase: one", "phase: two"),
+            "d.sql": QUERY,
+            YAML: DEPLOYMENT,
+        },
+    )
+    code, _, err = _check(folder)
+    assert code == 2
+    assert [line.split(": ")[1] for line in err.splitlines()] == [
+        f"{folder / 'a.sql'}:1",
+        f"{folder / 'b.sql'}:7",
+        f"{folder / 'c.sql'}:3",
+    ]
+
+
+def test_a_machine_gets_the_same_lines_as_json(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "queries", {HERE: "SELECT 1"})
+    code, out, err = _check(folder, "--format", "json")
+    assert (code, err) == (2, "")
+    assert json.loads(out) == {
+        "problems": [f"{folder / HERE}:1: must begin with a header: /* YAML */"]
+    }

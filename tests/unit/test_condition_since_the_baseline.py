@@ -1,0 +1,152 @@
+"""Values and classes of statements are compared with the baseline, and with each other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exporter.comparison.comparison import ClassResult
+from exporter.database.outcome import State
+from tests.support.judging import (
+    DONE,
+    FAIL,
+    INCONCLUSIVE,
+    NOT_BEGUN,
+    PASS,
+    before,
+    judge,
+    make_board,
+    make_change,
+    make_evidence,
+    number_is,
+    things_are,
+)
+
+if TYPE_CHECKING:
+    from exporter.deployment.records import Outcome
+
+
+# ── Values ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "then", "outcome"),
+    [
+        ("not_below", 5, 5, PASS),
+        ("not_below", 4, 5, FAIL),
+        ("not_above", 5, 5, PASS),
+        ("not_above", 6, 5, FAIL),
+        ("not_above", 6, None, INCONCLUSIVE),
+    ],
+)
+def test_value_is_held_against_the_one_before(
+    kind: str, now: float, then: float | None, outcome: Outcome
+) -> None:
+    remembered = before() if then is None else before(loom_number={(): then})
+    evidence = number_is(now, before=remembered)
+    assert judge({"metric": "loom_number", kind: "baseline"}, evidence).outcome is outcome
+
+
+def test_without_a_baseline_nothing_is_compared_with_it() -> None:
+    found = judge({"metric": "loom_number", "not_above": "baseline"}, number_is(0, before=None))
+    assert (found.outcome, found.evidence) == (
+        INCONCLUSIVE,
+        "loom_number: there is no baseline",
+    )
+
+
+def test_tolerance_is_a_share_of_what_was_before() -> None:
+    def outcome(kind: str, value: float) -> Outcome:
+        evidence = number_is(value, before=before(loom_number={(): 200.0}))
+        condition = {"metric": "loom_number", kind: "baseline", "by": "1%"}
+        return judge(condition, evidence).outcome
+
+    assert [outcome("not_below", value) for value in (197, 198, 300)] == [FAIL, PASS, PASS]
+    assert [outcome("not_above", value) for value in (203, 202, 100)] == [FAIL, PASS, PASS]
+
+
+def test_each_series_is_compared_with_itself_and_the_sum_with_the_sum() -> None:
+    then = {("round",): 2.0, ("square",): 6.0, ("odd",): 1.0}
+    evidence = things_are(before=before(loom_things=then))
+    condition = {"metric": "loom_things", "not_above": "baseline"}
+    found = judge(condition, evidence)
+    assert (found.outcome, found.evidence) == (
+        FAIL,
+        'loom_things{kind="round"} is 3, expected at most 2 (before)',
+    )
+    assert judge({**condition, "sum": True}, evidence).outcome is PASS
+
+
+def test_series_that_is_gone_is_not_taken_for_one_that_holds() -> None:
+    then = {("round",): 3.0, ("square",): 5.0, ("odd",): 1.0, ("gone",): 4.0}
+    condition = {"metric": "loom_things", "not_below": "baseline"}
+    found = judge(condition, things_are(before=before(loom_things=then)))
+    assert (found.outcome, found.evidence) == (
+        INCONCLUSIVE,
+        'loom_things{kind="gone"} was 4 before and is gone',
+    )
+
+
+def test_value_is_held_against_that_of_another_metric() -> None:
+    board = make_board(
+        things={"loom_things": {("round",): 99.0}}, number={"loom_number": {(): 100.0}}
+    )
+    condition = {"metric": "loom_things", "labels": {"kind": "round"}, "not_below": "loom_number"}
+    found = judge(condition, make_evidence(board))
+    assert (found.outcome, found.evidence) == (
+        FAIL,
+        'loom_things{kind="round"} is 99, expected at least 100 (loom_number)',
+    )
+    assert judge({**condition, "by": "1%"}, make_evidence(board)).outcome is PASS
+    board.fail("number", State.DENIED, "")
+    assert judge(condition, make_evidence(board)).outcome is INCONCLUSIVE
+
+
+# ── Classes of statements ─────────────────────────────────────────────────────────────────────────
+
+QUICK = {"class": "quick", "not_slower_than": "baseline"}
+
+
+@pytest.mark.parametrize(
+    ("change", "coverage", "outcome"),
+    [
+        (make_change(3.4, 2.9, 3.98), 0.97, FAIL),
+        (make_change(0.4, 0.35, 0.45), 0.97, PASS),
+        (make_change(1.1, 0.8, 1.5), 0.97, INCONCLUSIVE),
+        (make_change(3.4, 2.9, 3.98), 0.5, INCONCLUSIVE),
+        (make_change(3.4, 2.9, 3.98, calls=2), 0.97, INCONCLUSIVE),
+        (None, None, INCONCLUSIVE),
+    ],
+)
+def test_class_is_judged_by_the_decision_rule(
+    change: Any, coverage: float | None, outcome: Outcome
+) -> None:
+    evidence = make_evidence(classes={"quick": ClassResult(change, coverage)})
+    assert judge(QUICK, evidence).outcome is outcome
+
+
+def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame() -> None:
+    evidence = make_evidence(classes={"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)})
+    found = judge({**QUICK, "phase": "two"}, evidence)
+    assert found.phases == ("two",)
+    for told in ("class quick", "3.40", "2.90", "3.98", "1000 calls"):
+        assert told in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"before": None}, "there is no baseline"),
+        ({"classes": {}}, "its calls have not been counted lately"),
+        ({"deployed": NOT_BEGUN}, "the deployment has not begun"),
+        ({"deployed": replace(DONE, settled_at=time.time() + 900)}, "warming up"),
+    ],
+)
+def test_class_is_not_judged_too_early(changes: dict[str, Any], why: str) -> None:
+    slow = {"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)}
+    found = judge(QUICK, make_evidence(**{"classes": slow, **changes}))
+    assert found.outcome is INCONCLUSIVE
+    assert why in found.evidence
