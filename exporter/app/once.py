@@ -29,6 +29,9 @@ from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
 
+TRIAL = "questions about the deployment assume here that it began a day ago"
+"""What to know about the answers of `run_once` and `ask_sources`."""
+
 _log = structlog.get_logger(__name__)
 
 

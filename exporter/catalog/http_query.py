@@ -121,6 +121,11 @@ class HttpQuery:
             _IN_BRACES.findall(" ".join([header.expression or "", *header.parameters.values()]))
         )
 
+    @property
+    def is_about_deployment(self) -> bool:
+        """Whether it can be asked only once the deployment has begun."""
+        return bool(self.placeholders & {"deployment_start", "since_deployment"})
+
     def filled(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the parameters, or the expression by that name, with values for placeholders."""
         header = self.header

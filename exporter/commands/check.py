@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from exporter.app.once import ask_sources
+from exporter.app.once import TRIAL, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
@@ -103,9 +103,8 @@ def check(
 async def _ask_sources(
     settings: Settings, known: Catalog, found: Callable[[Finding], None]
 ) -> None:
-    asked = {name for query in known.http_queries for name in query.placeholders}
-    if asked & {"deployment_start", "since_deployment"}:
-        note("the questions about a deployment assume here that it began a day ago")
+    if any(query.is_about_deployment for query in known.http_queries):
+        note(TRIAL)
     async for query, state, answer in ask_sources(settings, known):
         code = _EXIT_OF_SOURCE.get(state, ExitCode.USAGE)
         if isinstance(answer, str):

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from exporter.app.once import run_once
+from exporter.app.once import TRIAL, run_once
+from exporter.catalog import HttpQuery
 from exporter.commands.common import (
     Config,
     Format,
     Queries,
     load_settings_and_catalog,
+    note,
     print_json,
 )
 from exporter.database.grants import grants_sql
@@ -40,6 +42,8 @@ def run(
         raise UsageError(
             f"no query {query}; known are {', '.join(each.name for each in known.all_queries)}"
         )
+    if isinstance(wanted, HttpQuery) and wanted.is_about_deployment:
+        note(TRIAL)
     answer = asyncio.run(run_once(settings, wanted))
     state, detail = answer.snapshot.state, redact(answer.snapshot.detail)
     if output == "json":

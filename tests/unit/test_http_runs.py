@@ -206,7 +206,7 @@ def test_check_asks_each_source_once_and_shows_its_rows(
     assert first.split() == ["ok", "asked", "1", "row"]
     assert row.split() == ["kind=round", "things=3.0"]
     assert second.split()[:2] == ["unconfigured", "other"]
-    assert "assume here that it began a day ago" in done.stderr
+    assert "about the deployment assume here that it began a day ago" in done.stderr
     assert len(source.requests) == 2
     (asked, other) = json.loads(as_data.stdout)["findings"]
     assert asked["rows"] == [{"kind": "round", "things": 3.0}]
