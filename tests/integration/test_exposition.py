@@ -80,11 +80,17 @@ def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
     assert {name: family.type for name, family in served.items()} == {
         name: promise.type for name, promise in ALL.items()
     }
-    # There is no pg_cron, nothing was collected before, and nothing has gone wrong.
+    # There is no pg_cron, no source but the database, nothing was collected before, and nothing has
+    # gone wrong.
     remembered = {name for name in ALL if name.endswith("_baseline")}
     with_a_baseline = own_metrics("baseline", "comparison", "rule_sums").keys() | remembered
-    assert {name for name, family in served.items() if not family.samples} == with_a_baseline | {
+    of_sources = {name for query in shipped().http_queries for name in query.metrics}
+    assert {
+        name for name, family in served.items() if not family.samples
+    } == with_a_baseline | of_sources | {
         "loom_baseline_collected_seconds",
+        "loom_suite_tests",
+        "loom_suite_timestamp_seconds",
         "loom_mfa_refresh_job_failures",
         "loom_mfa_refresh_job_last_success_timestamp_seconds",
         "loom_deployment_history_rewritten_timestamp_seconds",
