@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.loom_database import LoomDatabase
 
 
-def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_number(
+def test_owner_under_row_level_security_gives_no_number_through_a_function(
     installed: LoomDatabase,
 ) -> None:
     with installed.connect() as superuser:
@@ -40,8 +40,8 @@ def test_owner_under_row_level_security_makes_a_function_denied_and_never_a_numb
             by_hand.execute(f"SELECT users FROM {FUNCTION_SCHEMA}.mfa_users()".encode())
         seen = look(installed, shipped_query("mfa_users"))["mfa_users"]
         superuser.execute("DROP OWNED BY plain; DROP ROLE plain")
-    assert seen.state is State.DENIED
-    assert "row-level security" in seen.detail
+    # A function of another owner is not called at all: it may be anything.
+    assert (seen.state, dict(seen.samples)) == (State.OUTDATED, {})
     assert not seen.samples
 
 
