@@ -1,6 +1,6 @@
 """Everything that a verdict rests on, gathered at one moment, and what of it can be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -47,6 +47,8 @@ class Evidence:
     sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
+    owner_of: Callable[[str], str | None] = lambda _: None
+    """Returns the phase that owns an object or a table, if any does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class TrustedSeries:
     label_names: tuple[str, ...]
     series: dict[Labels, float]
     doubts: tuple[str, ...]
+    is_complete: bool = False
+    """Whether every query that feeds the metric has answered: what is not there is gone."""
 
 
 def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> TrustedSeries:
@@ -94,7 +98,7 @@ def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence
         doubts = [f"{metric}: {each}" for each in unanswered]
         if not series and not doubts:
             doubts.append(f"{metric}: no series matches")
-    return TrustedSeries(known.labels, series, tuple(doubts))
+    return TrustedSeries(known.labels, series, tuple(doubts), is_complete=not unanswered)
 
 
 def matching(

@@ -140,6 +140,7 @@ class VerdictJob:
             self._lifecycle.changes(),
             SIGN_OFFS.load(self._people),
             self._lifecycle.matched(),
+            deployment.owner_of,
         )
         self.trend.record(evidence)
         records = RECORDS.load(self._people)

@@ -63,11 +63,11 @@ def _things(**changes: Any) -> Evidence:
 @pytest.mark.parametrize(
     ("comparison", "outcome", "expected"),
     [
-        ({"equals": 7}, PASS, ""),
+        ({"equals": 7}, PASS, "expected 7"),
         ({"equals": 0}, FAIL, "expected 0"),
-        ({"at_most": 7}, PASS, ""),
+        ({"at_most": 7}, PASS, "expected at most 7"),
         ({"at_most": 6.5}, FAIL, "expected at most 6.5"),
-        ({"at_least": 7}, PASS, ""),
+        ({"at_least": 7}, PASS, "expected at least 7"),
         ({"at_least": 8}, FAIL, "expected at least 8"),
     ],
 )
@@ -76,7 +76,7 @@ def test_value_is_held_against_a_number(
 ) -> None:
     found = _judge({"metric": "loom_number", **comparison}, _total(7))
     assert found.outcome is outcome
-    assert found.evidence == "loom_number is 7" + (f", {expected}" if expected else "")
+    assert found.evidence == f"loom_number is 7 ({expected})"
 
 
 @given(
@@ -91,15 +91,15 @@ def test_nan_never_passes() -> None:
     for comparison in ({"equals": 0}, {"at_most": 1}, {"at_least": 1}):
         found = _judge({"metric": "loom_number", **comparison}, _total(math.nan))
         assert found.outcome is FAIL
-        assert found.evidence.startswith("loom_number is nan, expected ")
+        assert found.evidence.startswith("loom_number is nan (expected ")
 
 
 def test_every_series_must_hold_and_the_worst_is_told_first() -> None:
     found = _judge({"metric": "loom_things", "at_most": 2}, _things())
     assert found.outcome is FAIL
     assert found.evidence == (
-        'loom_things{kind="square"} is 5, expected at most 2; '
-        'loom_things{kind="round"} is 3, expected at most 2'
+        'loom_things{kind="square"} is 5 (expected at most 2); '
+        'loom_things{kind="round"} is 3 (expected at most 2)'
     )
 
 
@@ -119,7 +119,7 @@ def test_sum_is_that_of_all_series_of_all_queries() -> None:
 
     assert finding(9).outcome is PASS
     assert finding(8).outcome is FAIL
-    assert finding(8).evidence == "the sum of loom_things is 9, expected at most 8"
+    assert finding(8).evidence == "the sum of loom_things is 9 (expected at most 8)"
 
 
 # ── No data ──────────────────────────────────────────────────────────────────────────────────────
@@ -320,7 +320,7 @@ def test_each_series_is_compared_with_itself_and_the_sum_with_the_sum() -> None:
     found = _judge(condition, evidence)
     assert (found.outcome, found.evidence) == (
         FAIL,
-        'loom_things{kind="round"} is 3, expected at most 2 (before)',
+        'loom_things{kind="round"} is 3 (expected at most 2; 2 before)',
     )
     assert _judge({**condition, "sum": True}, evidence).outcome is PASS
 
@@ -335,6 +335,59 @@ def test_series_that_is_gone_is_not_taken_for_one_that_holds() -> None:
     )
 
 
+def test_series_that_was_there_before_is_still_present_or_lost() -> None:
+    then = {("round",): 3.0, ("square",): 5.0, ("odd",): 1.0}
+    condition = {"title": "thing", "metric": "loom_things", "present": "baseline"}
+    assert _judge(condition, _things(before=before(loom_things=then))).outcome is PASS
+    found = _judge(condition, _things(before=before(loom_things={**then, ("gone",): 1.0})))
+    assert (found.outcome, found.evidence) == (FAIL, "thing gone was 1 before and is gone")
+    lower = _judge(condition, _things(before=before(loom_things={**then, ("odd",): 2.0})))
+    assert (lower.outcome, lower.evidence) == (
+        FAIL,
+        "odd: 1 thing (expected at least 2; 2 before)",
+    )
+    everything_lost = make_evidence(
+        make_board(things={}, more_things={}), before=before(loom_things=then)
+    )
+    assert _judge(condition, everything_lost).outcome is FAIL
+    ignored = {**condition, "ignore": ["go*"]}
+    assert (
+        _judge(ignored, _things(before=before(loom_things={**then, ("gone",): 1.0}))).outcome
+        is PASS
+    )
+
+
+def test_series_is_not_lost_while_a_query_that_may_have_it_has_no_answer() -> None:
+    board = make_board(things={"loom_things": {("round",): 3.0}})
+    board.fail("more_things", State.LOCKED, "")
+    evidence = make_evidence(board, before=before(loom_things={("odd",): 1.0}))
+    assert _judge({"metric": "loom_things", "present": "baseline"}, evidence).outcome is (
+        INCONCLUSIVE
+    )
+
+
+def test_lost_series_blames_the_phase_that_owns_its_table() -> None:
+    board = make_board(steps={"loom_steps": {("first", ""): 1.0}})
+    evidence = make_evidence(
+        board,
+        before=before(loom_steps={("first", ""): 1.0, ("second", "two"): 1.0}),
+    )
+    found = _judge({"metric": "loom_steps", "present": "baseline"}, evidence)
+    assert (found.outcome, found.phases) == (FAIL, ("two",))
+
+
+def test_condition_with_a_title_is_told_in_words_and_its_selector_stands_beside() -> None:
+    condition = {
+        "title": "corners",
+        "metric": "loom_things",
+        "labels": {"kind": "square"},
+        "at_most": 4,
+    }
+    found = _judge(condition, _things(before=before(loom_things={("square",): 4.0})))
+    assert found.evidence == "5 corners (expected at most 4; 4 before)"
+    assert found.selector == 'loom_things{kind="square"}'
+
+
 def test_value_is_held_against_that_of_another_metric() -> None:
     board = make_board(
         things={"loom_things": {("round",): 99.0}}, number={"loom_number": {(): 100.0}}
@@ -343,7 +396,7 @@ def test_value_is_held_against_that_of_another_metric() -> None:
     found = _judge(condition, make_evidence(board))
     assert (found.outcome, found.evidence) == (
         FAIL,
-        'loom_things{kind="round"} is 99, expected at least 100 (loom_number)',
+        'loom_things{kind="round"} is 99 (expected at least 100, loom_number is 100)',
     )
     assert _judge({**condition, "by": "1%"}, make_evidence(board)).outcome is PASS
     board.fail("number", State.DENIED, "")
