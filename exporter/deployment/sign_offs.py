@@ -28,7 +28,8 @@ UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
 """Seconds; at most a year that the calendar of Python still has."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text that is on one line; ValueError for any other."""
     if not text.isprintable():
         raise ValueError("must be printable text on one line")
     return text
@@ -44,10 +45,10 @@ class SignOff(BaseModel):
     by: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-        AfterValidator(_printable),
+        AfterValidator(printable),
     ]
     note: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)
+        str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(printable)
     ] = ""
     at: UnixTime
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
+from exporter.verdict.drift import judge_unchanged
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
 from exporter.verdict.outcome import verdict_of
 from exporter.wording import age, listed, moment, number, selector, series_name
@@ -56,6 +57,11 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
         return ConditionResult(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
+    if condition.unchanged_since:
+        outcome, text, objects = judge_unchanged(condition, _applied_at(phase, evidence), evidence)
+        owners = {evidence.owner_of(name) for name in objects}
+        phases = tuple(each for each in evidence.deployed.phases if each in owners)
+        return _result(condition, outcome, [text], phases or _blamed(phase))
     return _judge_metric(condition, phase, evidence)
 
 

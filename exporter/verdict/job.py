@@ -17,6 +17,7 @@ from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.facts import FactsReader, ServerFacts
 from exporter.database.outcome import State
+from exporter.deployment import acknowledgements
 from exporter.deployment.history import MigrationHistory, applied_migrations
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS
@@ -27,6 +28,7 @@ from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.state import Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
+from exporter.verdict.drift import keep_tokens
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import new_records
 from exporter.verdict.trend import Trend
@@ -115,7 +117,7 @@ class VerdictJob:
             with suppress(UnreadableError):  # the hours are worth waiting for
                 baseline = await asyncio.to_thread(draft)
                 await run(self._lifecycle.freeze, facts, baseline)
-        return await run(self._judge, progress, snapshots)
+        return await run(self._judge, facts, progress, snapshots)
 
     # Below, on the worker of the state.
 
@@ -129,8 +131,11 @@ class VerdictJob:
         seen = self._history.record(facts.identity, migrations)
         return seen, self._lifecycle.on_progress(facts, seen, snapshots, migrations.read_at)
 
-    def _judge(self, seen: DeploymentProgress, snapshots: SnapshotStore) -> Assessment:
+    def _judge(
+        self, facts: ServerFacts, seen: DeploymentProgress, snapshots: SnapshotStore
+    ) -> Assessment:
         deployment = self._catalog.deployment
+        accepted = acknowledgements.latest(self._people)
         evidence = Evidence(
             self._clock.now(),
             self._clock.monotonic(),
@@ -141,6 +146,7 @@ class VerdictJob:
             SIGN_OFFS.load(self._people),
             self._lifecycle.matched(),
             deployment.owner_of,
+            keep_tokens(self._people.of(facts.identity), deployment, seen, accepted, snapshots),
         )
         self.trend.record(evidence)
         records = RECORDS.load(self._people)

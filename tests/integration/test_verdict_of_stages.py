@@ -54,7 +54,16 @@ async def _after(watch: Watch, before: Before, change: Change = AS_FAST) -> Evid
     deployed = DeploymentProgress(phases, has_begun=True, began_at=at, ended_at=at, settled_at=at)
     classes = {name: ClassResult(AS_FAST, 0.97) for name in DEPLOYMENT.classes}
     classes["mfa_status"] = ClassResult(change, 0.97)
-    return Evidence(time.time(), time.monotonic(), watch.board, deployed, before, classes)
+    return Evidence(
+        time.time(),
+        time.monotonic(),
+        watch.board,
+        deployed,
+        before,
+        classes,
+        owner_of=DEPLOYMENT.owner_of,
+        kept=watch.kept(),
+    )
 
 
 def _assess(evidence: Evidence) -> Assessment:
