@@ -12,6 +12,7 @@ from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
 from exporter.verdict.drift import judge_unchanged
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
 from exporter.verdict.outcome import verdict_of
+from exporter.verdict.rates import judge_rate
 from exporter.wording import age, listed, moment, number, selector, series_name
 
 _TABLE = "table"
@@ -56,7 +57,12 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         outcome, text = _judge_class(condition.class_name, waiting, evidence)
         return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
-        return ConditionResult(Outcome.INCONCLUSIVE, f"{condition.metric}: {waiting}")
+        told = condition.metric or condition.title
+        return ConditionResult(Outcome.INCONCLUSIVE, f"{told}: {waiting}")
+    if condition.rate:
+        outcome, text = judge_rate(condition.rate, condition.title or "events", evidence)
+        shown = selector(condition.rate.of.metric, condition.rate.of.labels)
+        return ConditionResult(outcome, text, _blamed(phase), shown)
     if condition.unchanged_since:
         outcome, text, objects = judge_unchanged(condition, _applied_at(phase, evidence), evidence)
         owners = {evidence.owner_of(name) for name in objects}

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeVar
 
+from exporter.clock import Clock
 from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, ClassRole
 from exporter.comparison.rule import Sums
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
+from exporter.learning.counted import CountedHour
 from exporter.redaction import redact
 from exporter.wording import one_line, series_name
 
@@ -63,6 +65,9 @@ class Evidence:
     """Everything that was compared with the baseline so far; grows only."""
     owner_of: Callable[[str], str | None] = lambda _: None
     """Returns the phase that owns an object or a table, if any does."""
+    counted: tuple[CountedHour, ...] = ()
+    """What the metrics of rates counted in each hour, the earliest first."""
+    clock: Clock = Clock()
     kept: KeptTokens | None = None
     """None until the schema of the deployment is kept."""
 

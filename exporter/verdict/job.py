@@ -23,6 +23,7 @@ from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS
 from exporter.deployment.sign_offs import SIGN_OFFS
 from exporter.learning import metrics as baseline_metrics
+from exporter.learning.counted import CountedHours
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.state import Scope
@@ -65,6 +66,7 @@ class VerdictJob:
         self._lifecycle = lifecycle
         self._clock = clock
         self._history = MigrationHistory(people, catalog.deployment, clock)
+        self._counted = CountedHours(catalog, clock)
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
         self.trend = Trend(catalog.deployment.tracked, clock)
@@ -136,6 +138,8 @@ class VerdictJob:
     ) -> Assessment:
         deployment = self._catalog.deployment
         accepted = acknowledgements.latest(self._people)
+        scope = self._people.of(facts.identity)
+        self._counted.record(scope, snapshots, seen.settled_at)
         evidence = Evidence(
             self._clock.now(),
             self._clock.monotonic(),
@@ -146,7 +150,9 @@ class VerdictJob:
             SIGN_OFFS.load(self._people),
             self._lifecycle.matched(),
             deployment.owner_of,
-            keep_tokens(self._people.of(facts.identity), deployment, seen, accepted, snapshots),
+            self._counted.hours,
+            self._clock,
+            keep_tokens(scope, deployment, seen, accepted, snapshots),
         )
         self.trend.record(evidence)
         records = RECORDS.load(self._people)
