@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.baseline.codec import BASELINE_SCHEMA, loads
+from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS
 from exporter.deployment.history import read_mark
 from exporter.deployment.sign_offs import SIGN_OFFS
 from tests.support.daemon import command
@@ -67,6 +68,22 @@ def test_sign_off_needs_no_database_and_is_kept(env: dict[str, str], state: Path
     with opened(state, read_only=True) as store:
         (given,) = SIGN_OFFS.load(store.scope("loom", DEPLOYMENT.name)).values()
     assert (given.by, given.approved) == ("Grace", False)
+
+
+def test_acknowledgement_needs_no_database_and_none_hides_another(
+    env: dict[str, str], state: Path
+) -> None:
+    for name in ("Ada", "Grace"):
+        given = ("deploy", "acknowledge", "--by", name, "--reason", "an index by hand")
+        done = command(*given, env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{DEPLOYMENT.name}: schema accepted by {name}: an index by hand\n"
+    with opened(state, read_only=True) as store:
+        kept = ACKNOWLEDGEMENTS.load(store.scope("loom", DEPLOYMENT.name)).values()
+    assert sorted(each.by for each in kept) == ["Ada", "Grace"]
+    refused = command("deploy", "acknowledge", "--by", "Ada", "--reason", " ", env=env)
+    assert refused.returncode == 2
+    assert "reason: must not be empty" in refused.stderr
 
 
 @pytest.mark.parametrize(

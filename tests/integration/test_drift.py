@@ -163,6 +163,20 @@ FAULTS = {
         "resource_collections: 0 tables with row-level security",
         "rls",
     ),
+    "schema is closed": Fault(
+        "REVOKE USAGE ON SCHEMA public FROM anon",
+        "GRANT USAGE ON SCHEMA public TO anon",
+        "no_drift",
+        "schema public was changed",
+        "",
+    ),
+    "role gets a timeout": Fault(
+        "ALTER ROLE authenticated SET statement_timeout = '1s'",
+        "ALTER ROLE authenticated RESET statement_timeout",
+        "no_drift",
+        "role authenticated was changed",
+        "",
+    ),
     "trigger is dropped": Fault(
         "DROP TRIGGER trg_sync_mfa_enabled_on_method_change ON public.user_mfa_methods",
         "",
