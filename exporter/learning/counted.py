@@ -44,6 +44,7 @@ class CountedHours:
             series.metric: known[series.metric].type == "counter"
             for rate in rates
             for series in (rate.of, rate.over)
+            if series.metric in known
         }
         self._clock = clock
         self._scope: Scope | None = None

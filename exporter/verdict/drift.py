@@ -94,6 +94,8 @@ def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> D
         evidence: what is known.
     """
     metric, kept = condition.metric or "", evidence.kept
+    if metric not in evidence.snapshots.metrics:
+        return Drift(Outcome.INCONCLUSIVE, f"{metric}: no query feeds it")
     if kept is None or metric not in kept.tokens:
         return Drift(Outcome.INCONCLUSIVE, f"{metric}: nothing is kept yet to compare with")
     now, doubts = trusted_tokens(metric, condition.labels, since, evidence)

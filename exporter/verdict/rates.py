@@ -36,6 +36,9 @@ def judge_rate(rate: Rate, title: str, evidence: Evidence) -> tuple[Outcome, str
         return Outcome.INCONCLUSIVE, f"{title}: a rehearsal's hour is not that of its window"
     before, after = _hours_before(evidence), _hours_after(rate, evidence)
     known = evidence.snapshots.metrics
+    for series in (rate.of, rate.over):
+        if series.metric not in known:
+            return Outcome.INCONCLUSIVE, f"{series.metric}: no query feeds it"
     names = {series.metric: known[series.metric].labels for series in (rate.of, rate.over)}
 
     def count(series: Series, hour: CountedHour) -> dict[Labels, float]:
