@@ -18,6 +18,7 @@ from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.drift import judge_unchanged, keep_tokens
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
+from tests.support.judging import quiet_hours
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy, shipped, watching
@@ -171,8 +172,8 @@ FAULTS = {
         "",
     ),
     "role gets a timeout": Fault(
-        "ALTER ROLE authenticated SET statement_timeout = '1s'",
-        "ALTER ROLE authenticated RESET statement_timeout",
+        "ALTER ROLE authenticated SET lock_timeout = '1s'",
+        "ALTER ROLE authenticated RESET lock_timeout",
         "no_drift",
         "role authenticated was changed",
         "",
@@ -228,6 +229,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         dict.fromkeys(DEPLOYMENT.classes, AS_FAST),
         signed,
         owner_of=DEPLOYMENT.owner_of,
+        counted=quiet_hours(at),
         kept=watch.kept(),
     )
 

@@ -13,6 +13,7 @@ from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
+from tests.support.judging import quiet_hours
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy, roll_back, watching
@@ -62,6 +63,7 @@ async def _after(watch: Watch, before: Before, change: Change = AS_FAST) -> Evid
         before,
         classes,
         owner_of=DEPLOYMENT.owner_of,
+        counted=quiet_hours(at),
         kept=watch.kept(),
     )
 
