@@ -13,9 +13,11 @@ metrics:
     help: Whether queries can use the index (1) or not (0), as after a failed CREATE INDEX CONCURRENTLY.
     labels: [table, index]
     value: valid
+    baseline: true
 */
--- Why: an invalid index costs every write and helps no read, and nothing else tells of it.
--- An index of a partitioned table is the sum of those of its partitions, and as valid as all of them.
+-- Why: an invalid index costs every write and helps no read, and nothing else tells of it. One that
+-- is lost is known by the baseline. An index of a partitioned table is the sum of those of its
+-- partitions, and as valid as all of them.
 WITH RECURSIVE part (root, oid) AS (
     SELECT i.indexrelid, i.indexrelid
       FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
