@@ -6,6 +6,7 @@ passes its text through `redact()`. One object for the whole process, because lo
 
 import json
 import re
+import threading
 from urllib.parse import quote, unquote
 
 _MASK = "***"
@@ -17,24 +18,43 @@ _WORD = 8
 """A secret shorter than this is hidden where it stands as a word, not inside of other words."""
 
 
+_MOST = 1_000
+"""Forms of secrets that are hidden: a token that is rotated each hour would grow them for ever."""
+
+
 class Redactor:
     """Replaces the secrets it was told with `***`."""
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, None] = {}
+        """In the order in which they were last hidden."""
         self._pattern: re.Pattern[str] | None = None
+        """None where it is to be made of the secrets."""
+        self._lock = threading.Lock()
 
     def hide(self, *secrets: str) -> None:
         """Hide each secret from now on, also percent-encoded, percent-decoded or quoted."""
-        for secret in secrets:
-            self._secrets.update(form for form in _forms(secret) if len(form) >= _SHORTEST)
-        # The longest first: a secret may contain another.
-        longest_first = sorted(self._secrets, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_pattern, longest_first)))
+        forms = [form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST]
+        with self._lock:
+            if any(form not in self._secrets for form in forms):
+                self._pattern = None
+            for form in forms:
+                self._secrets.pop(form, None)
+                self._secrets[form] = None
+            for oldest in list(self._secrets)[: max(len(self._secrets) - _MOST, 0)]:
+                del self._secrets[oldest]
 
     def __call__(self, text: str) -> str:
         """Return `text` without the secrets."""
-        return self._pattern.sub(_MASK, text) if self._secrets and self._pattern else text
+        with self._lock:
+            if not self._secrets:
+                return text
+            if self._pattern is None:
+                # The longest first: a secret may contain another.
+                longest_first = sorted(self._secrets, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(_pattern, longest_first)))
+            pattern = self._pattern
+        return pattern.sub(_MASK, text)
 
 
 def _forms(secret: str) -> tuple[str, ...]:

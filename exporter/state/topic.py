@@ -12,6 +12,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
+_MOST_TOLD = 1_000
+"""Damaged documents whose log line is remembered."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -83,6 +86,8 @@ class Topic(Generic[T]):
             # Without what it says, keys included: that may be the words of a person.
             told = (scope.database, scope.deployment, key, content[:100])
             if told not in self._told:
+                if len(self._told) >= _MOST_TOLD:
+                    self._told.clear()
                 self._told.add(told)
                 first = invalid.errors(include_url=False, include_input=False)[0]
                 _log.error(

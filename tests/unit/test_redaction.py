@@ -54,6 +54,17 @@ def test_percent_encoded_secret_is_hidden_decoded_too() -> None:
     assert redactor("p@ssword/1") == "***"
 
 
+def test_secrets_that_are_rotated_need_no_room_for_ever() -> None:
+    redactor = Redactor()
+    redactor.hide(AWKWARD)
+    for number in range(3_000):
+        redactor.hide(f"token number {number}")
+        if number % 100 == 0:
+            redactor.hide(AWKWARD)  # as with each connection
+    assert redactor(f"{AWKWARD} and token number 2999") == "*** and ***"
+    assert redactor("token number 7") == "token number 7"
+
+
 def test_secret_inside_of_another_does_not_uncover_it() -> None:
     redactor = Redactor()
     redactor.hide("password1")
