@@ -1,5 +1,9 @@
 """Which hour of the day and of the week it is, in UTC, as far as an hour is an hour."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
 _EPOCH_HOUR_OF_WEEK = 3 * 24
 """The Unix epoch was the beginning of a Thursday."""
 
@@ -25,3 +29,30 @@ def hour_of_day(hour_of_week: int) -> int:
     (1, 24)
     """
     return hour_of_week % 24 + (24 if hour_of_week >= _WEEKEND else 0)
+
+
+def usual_calls(
+    calls: Mapping[float, int], watched: Iterable[float], hour_seconds: float = 3600.0
+) -> Sequence[float]:
+    """Return how often a class is usually called in each of the 168 hours of a week.
+
+    The mean of that hour of the week, else of that hour of the day, on a weekday or on a weekend,
+    else of all hours.
+
+    Args:
+        calls: by the Unix time at which the hour began, the calls of the class in it.
+        watched: when the hours of the baseline began, those without calls included.
+        hour_seconds: how long each of them is.
+    """
+    by_week: defaultdict[int, list[int]] = defaultdict(list)
+    by_day: defaultdict[int, list[int]] = defaultdict(list)
+    every = []
+    for start in watched:
+        week, count = hour_of_week(start, hour_seconds), calls.get(start, 0)
+        by_week[week].append(count)
+        by_day[hour_of_day(week)].append(count)
+        every.append(count)
+    return [
+        fmean(by_week.get(hour) or by_day.get(hour_of_day(hour)) or every or [0])
+        for hour in range(HOURS_OF_WEEK)
+    ]
