@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exporter.comparison.class_evidence import pass_z
-from exporter.comparison.class_hours import ClassCalls, ClassHour, span_of
+from exporter.comparison.class_hours import median_of, pieces
 from exporter.comparison.rule import (
     ENOUGH_COUNTED,
     EXCESS_FLOOR_SECONDS,
@@ -25,9 +25,9 @@ from exporter.comparison.rule import (
     LEAST_CALLS_TO_PASS,
     LEAST_SLOW_SLICES,
     MISSING_ROWS_RATIO,
-    PAGE,
     PASS_Z,
     SLICES,
+    SLOW_PAGE,
     SLOWER,
     USUAL_RATIO,
     AlertWindow,
@@ -163,11 +163,13 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
 
 
 class _Spans:
-    """As `class_hours.Span`, for many spans of hours, each from one of `begins` to one of `ends`."""
+    """As `class_hours.Span`, for many spans of hours, from one of `begins` to one of `ends` each."""
 
     def __init__(self, summed: Floats, noise: BaselineNoise, begins: Ints, ends: Ints) -> None:
         cumulated = _cumulated(summed)
-        self._summed, self._noise, self._begins, self._ends = summed, noise, begins, ends
+        self._noise, self._begins, self._ends = noise, begins, ends
+        self._hours = _sums(summed[:6])
+        self._pieces = list(pieces(self._hours))
         self.total = _between(cumulated, begins, ends)
         self.hours = ends - begins
         tau = np.array([noise.log_stddev(hours) for hours in self.hours])
@@ -193,27 +195,29 @@ class _Spans:
         slower: Bools = (
             (change.ratio > margin)
             & (change.z > FAIL_Z)
-            & (change.z_raw > PAGE.z_raw)
+            & (change.z_raw > SLOW_PAGE.z_raw)
             & (excess >= floor)
         )
         for look in np.nonzero(slower)[0]:
-            hours = self._summed[:6, self._begins[look] : self._ends[look]].T.tolist()
-            span = span_of([_hour(each) for each in hours], self._noise)
-            slower[look] = (
-                span.median_ratio is not None
-                and span.median_ratio > margin
-                and span.median_z > FAIL_Z
-            )
+            ratio, z = median_of(self._logs(look), self._noise, float(self.hours[look]))
+            slower[look] = ratio is not None and ratio > margin and z > FAIL_Z
         return slower
 
-
-def _hour(sums: list[float]) -> ClassHour:
-    return ClassHour(0.0, ClassCalls(1.0, Sums(round(sums[0]), *sums[1:])))
+    def _logs(self, look: int) -> list[float]:
+        begin, end = self._begins[look], self._ends[look]
+        if begin:
+            return [log for _, log in pieces(self._hours[begin:end])]
+        return [log for number, log in self._pieces if number <= end]
 
 
 def _slower_statements(sums: Floats, noise: BaselineNoise, hours: int) -> bool:
-    statements = [StatementCalls("", Sums(round(each[0]), *each[1:])) for each in sums.T.tolist()]
+    statements = [StatementCalls("", each) for each in _sums(sums)]
     return bool(surely_slower(statements, noise, hours))
+
+
+def _sums(sums: Floats) -> list[Sums]:
+    """Return the columns as the exporter has them."""
+    return [Sums(round(calls), *others) for calls, *others in sums.T.tolist()]
 
 
 def _ratio(seen: Floats, expected: Floats, unknown: float) -> Floats:

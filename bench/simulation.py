@@ -25,7 +25,7 @@ from exporter.comparison.rule import (
     TICKET_KEEP_FIRING_MINUTES,
     TICKET_WINDOW,
 )
-from exporter.comparison.sums import Sums, contribution
+from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, window_noise
 from exporter.statements.counters import Delta
 
@@ -80,11 +80,9 @@ def learn(baseline: Grid, rows: Floats) -> Known:
         profile = statement_profile(seen, starts[-1] + 3600.0)
         profiles.append(profile)
         expected.append([profile.expected(hour) for hour in range(WEEK_HOURS)])
-        for start, delta in seen:
-            if start not in profile.left_out:
-                hour = round((start - MONDAY) / 3600) % WEEK_HOURS
-                new = contribution(delta, *expected[-1][hour])
-                sums[start] = sums.get(start, Sums()).plus(new)
+        for hour in seen:
+            new = profile.against_others(hour)
+            sums[hour.start] = sums.get(hour.start, Sums()).plus(new)
     total = baseline.calls.sum(0)
     calls = {start: int(count) for start, count in zip(starts, total, strict=True)}
     known = np.array(expected)

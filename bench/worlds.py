@@ -210,7 +210,8 @@ def _grid(ended: Floats, statement: Ints, seconds: Floats, slots: int, width: in
     place, kept = statement[is_in] * slots + slot[is_in], seconds[is_in]
 
     def summed(weights: Floats) -> Floats:
-        return np.bincount(place, weights, len(SHARES) * slots).reshape(len(SHARES), slots)
+        sums = np.bincount(place, weights, len(SHARES) * slots).astype(np.float64)
+        return sums.reshape(len(SHARES), slots)
 
     return Grid(summed(np.ones(kept.size)), summed(kept), summed(kept**2))
 
@@ -218,4 +219,5 @@ def _grid(ended: Floats, statement: Ints, seconds: Floats, slots: int, width: in
 def _rows(calls: Floats, random: np.random.Generator) -> Floats:
     """Return the rows that calls return: for each call, a Poisson of an exponential."""
     means = np.array(ROWS)[:, None]
-    return random.poisson(random.gamma(np.maximum(calls, 1e-12)) * means).astype(np.float64)
+    rows: Floats = random.poisson(random.gamma(np.maximum(calls, 1e-12)) * means).astype(float)
+    return rows

@@ -13,9 +13,9 @@ from exporter.comparison.rule import (
     LAST_DAY_MARGIN,
     LEAST_CALLS,
     LEAST_CALLS_TO_PASS,
-    PAGE,
     PASS_FROM_HOURS,
     PASS_Z,
+    SLOW_PAGE,
     Change,
 )
 
@@ -85,7 +85,7 @@ def is_slower(span: Span, margin: float) -> bool:
         and change.calls >= LEAST_CALLS
         and min(change.ratio, median) > margin
         and min(change.z, span.median_z) > FAIL_Z
-        and change.z_raw > PAGE.z_raw
+        and change.z_raw > SLOW_PAGE.z_raw
     )
 
 

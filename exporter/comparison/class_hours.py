@@ -1,12 +1,18 @@
-"""What a class did, hour by hour, since the deployment, and what that says about a span of hours."""
+"""What a class did since the deployment, hour by hour, and what a span of these hours says."""
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.comparison.rule import ENOUGH_COUNTED, LEAST_CALLS, LEAST_PIECES, Change
+from exporter.comparison.rule import (
+    ENOUGH_COUNTED,
+    LEAST_CALLS,
+    LEAST_ERROR,
+    LEAST_PIECES,
+    Change,
+)
 from exporter.comparison.sums import Sums
 from exporter.comparison.window import compare
 from exporter.comparison.window_noise import BaselineNoise
@@ -100,30 +106,54 @@ class Span:
 
 
 def span_of(hours: Sequence[ClassHour], noise: BaselineNoise) -> Span:
-    """Return what these hours say: the total, and the median that one incident cannot carry.
-
-    The median is over pieces, an hour each, or as many hours as it takes to have five calls:
-
-        L_b = ln(T_b/E_b) + ½·ln(1 + W_b/E_b²)
-
-    The second term corrects for skewness: the median of a sum of lognormal times is below its mean
-    by that factor (Fenton, 1960). Its squared error is π/2·(1.48·MAD)²/k + ε² + τ² for k pieces.
-    """
+    """Return what these hours say: the total, and the median that one incident cannot carry."""
     total = ClassCalls()
     for hour in hours:
         total = total.plus(hour.calls)
-    logs = list(_piece_logs(hour.calls.sums for hour in hours))
     change = compare(total.sums, noise, total.watched_hours)
+    logs = [log for _, log in pieces(hour.calls.sums for hour in hours)]
+    return Span(total, change, *median_of(logs, noise, total.watched_hours))
+
+
+def pieces(hours: Iterable[Sums]) -> Iterator[tuple[int, float]]:
+    """Yield for each piece of time how many hours were over at its end, and its log ratio.
+
+        L_b = ln(T_b/E_b) + ½·ln(1 + W_b/E_b²)
+
+    A piece is an hour, or as many as it takes to have five calls. The second term corrects for
+    skewness: the median of a sum of lognormal times is below its mean by that factor (Fenton,
+    1960).
+    """
+    piece = Sums()
+    for number, hour in enumerate(hours, start=1):
+        piece = piece.plus(hour) if piece.calls else hour
+        if piece.calls < LEAST_CALLS:
+            continue
+        seconds, expected = piece.seconds, piece.expected_seconds
+        if seconds > 0 and expected > 0:
+            skewness = math.log1p(piece.expected_variance / expected**2) / 2
+            yield number, math.log(seconds / expected) + skewness
+        piece = Sums()
+
+
+def median_of(
+    logs: Sequence[float], noise: BaselineNoise, hours: float
+) -> tuple[float | None, float]:
+    """Return the median ratio of pieces, and how many standard errors its logarithm is above 0.
+
+    The squared error is π/2·(1.48·MAD)²/k + ε² + τ² for k pieces of `hours` hours together. With
+    fewer than `LEAST_PIECES` there is none.
+    """
     if len(logs) < LEAST_PIECES:
-        return Span(total, change, None, 0.0)
+        return None, 0.0
     median = statistics.median(logs)
     deviation = _MAD * statistics.median(abs(each - median) for each in logs)
     error = math.sqrt(
         _MEDIAN_VARIANCE * deviation**2 / len(logs)
         + noise.relative_error**2
-        + noise.log_stddev(total.watched_hours) ** 2
+        + noise.log_stddev(hours) ** 2
     )
-    return Span(total, change, math.exp(median), median / max(error, 1e-9))
+    return math.exp(median), median / max(error, LEAST_ERROR)
 
 
 def last_hours(
@@ -134,19 +164,6 @@ def last_hours(
         return hours
     begin = hours[-1].start - (count - 0.5) * hour_seconds
     return [hour for hour in hours if hour.start > begin]
-
-
-def _piece_logs(hours: Iterable[Sums]) -> Iterable[float]:
-    piece = Sums()
-    for hour in hours:
-        piece = piece.plus(hour)
-        if piece.calls < LEAST_CALLS:
-            continue
-        seconds, expected = piece.seconds, piece.expected_seconds
-        if seconds > 0 and expected > 0:
-            skewness = math.log1p(piece.expected_variance / expected**2) / 2
-            yield math.log(seconds / expected) + skewness
-        piece = Sums()
 
 
 def _counted_ratio(seen: int, expected: float) -> float | None:

@@ -4,14 +4,17 @@ The level is that of the last seven days, the rhythm of the day and the spread o
 all days. Hours in which the statement had an incident are left out of all of it.
 """
 
+import math
+import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.comparison.rhythm import HOURS_OF_WEEK, hour_of_day, hour_of_week
-from exporter.comparison.rule import LEVEL_DAYS, PAGE
-from exporter.comparison.sums import contribution, excess_spread
+from exporter.baseline.artefact import Cell
+from exporter.comparison.rhythm import hour_of_day, hour_of_week
+from exporter.comparison.rule import LEVEL_DAYS, SLOW_PAGE
+from exporter.comparison.sums import Sums, contribution, excess_spread
 from exporter.statements.counters import Delta, combine
 
 LEFT_OUT_RATIO = 2.0
@@ -21,6 +24,10 @@ ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
 """An hour of the week or of the day has an expectation of its own from three hours with 30 calls
 each."""
+
+RHYTHM_F = 3.0
+"""How far the hours of the day must differ for having expectations of their own. By chance, where
+noise goes on from hour to hour, F is beyond 3 in one of a hundred statements."""
 
 # At most one hour in 20 is left out, and none where there are fewer than 10.
 _LEFT_OUT_ONE_IN = 20
@@ -61,8 +68,11 @@ class StatementProfile:
     """When the hours began that were taken for incidents, as Unix times."""
     moved: float = 1.0
     """By what factor these hours would have raised the mean."""
-    hours_of_week: Mapping[int, Expected] = field(default_factory=dict)
-    hours_of_day: Mapping[int, Expected] = field(default_factory=dict)
+    level: float = 1.0
+    """The mean of the last seven days over that of all days."""
+    hours_of_week: Mapping[int, Cell] = field(default_factory=dict)
+    hours_of_day: Mapping[int, Cell] = field(default_factory=dict)
+    """At the level of the last seven days."""
 
     def expected(self, hour: int) -> Expected:
         """Return what is expected of a call in an hour of the week.
@@ -70,11 +80,27 @@ class StatementProfile:
         The mean of that hour of the week, else of that hour of the day, on a weekday or on a
         weekend, else overall.
         """
-        return (
-            self.hours_of_week.get(hour)
-            or self.hours_of_day.get(hour_of_day(hour))
-            or Expected(self.mean_seconds, self.variance)
-        )
+        cell = self._cell(hour)
+        if cell is None:
+            return Expected(self.mean_seconds, self.variance)
+        return Expected(cell.seconds / cell.calls, cell.variance)
+
+    def against_others(self, hour: HourOfCalls, hour_seconds: float = 3600.0) -> Sums:
+        """Return the sums of an hour of the baseline against the other hours that it is like.
+
+        Against an expectation that it is part of, an hour looks quieter than the hours after the
+        deployment will be: with five hours in a cell, by a third of the variance. An hour that was
+        left out of the expectation is not left out here, because such hours may come again.
+        """
+        delta, number = hour.delta, hour_of_week(hour.start, hour_seconds)
+        cell = self._cell(number)
+        if cell is None or cell.calls <= delta.calls or hour.start in self.left_out:
+            return contribution(delta, *self.expected(number))
+        mean = (cell.seconds - delta.seconds * self.level) / (cell.calls - delta.calls)
+        return contribution(delta, max(mean, 0.0), cell.variance)
+
+    def _cell(self, hour: int) -> Cell | None:
+        return self.hours_of_week.get(hour) or self.hours_of_day.get(hour_of_day(hour))
 
 
 def statement_profile(
@@ -106,6 +132,7 @@ def statement_profile(
         rows=level.rows / level.calls,
         blocks=(level.blocks_hit + level.blocks_read) / level.calls,
         left_out=left_out,
+        level=factor,
         moved=with_incidents.seconds / with_incidents.calls / mean if mean else 1.0,
         hours_of_week=of_week,
         hours_of_day=of_day,
@@ -159,12 +186,12 @@ def moved(profiles: Iterable[StatementProfile]) -> float:
 def _is_incident(delta: Delta, mean: float) -> bool:
     sums = contribution(delta, mean, 0.0)
     is_slow = delta.seconds > LEFT_OUT_RATIO * delta.calls * mean
-    return is_slow and sums.excess_seconds > PAGE.z_raw * excess_spread(sums) ** 0.5
+    return is_slow and sums.excess_seconds > SLOW_PAGE.z_raw * excess_spread(sums) ** 0.5
 
 
 def _rhythm(
     hours: Sequence[HourOfCalls], factor: float, hour_seconds: float
-) -> tuple[dict[int, Expected], dict[int, Expected]]:
+) -> tuple[dict[int, Cell], dict[int, Cell]]:
     """Return the expectations by hour of the week and of the day, at the level of the last days."""
     by_week: defaultdict[int, list[Delta]] = defaultdict(list)
     by_day: defaultdict[int, list[Delta]] = defaultdict(list)
@@ -175,14 +202,44 @@ def _rhythm(
     return _cells(by_week, factor), _cells(by_day, factor)
 
 
-def _cells(hours: Mapping[int, Sequence[Delta]], factor: float) -> dict[int, Expected]:
+def _cells(hours: Mapping[int, Sequence[Delta]], factor: float) -> dict[int, Cell]:
+    known = {
+        hour: deltas
+        for hour, deltas in sorted(hours.items())
+        if sum(delta.calls >= ENOUGH_CALLS for delta in deltas) >= ENOUGH_HOURS
+    }
+    if not _is_evident(known.values()):
+        return {}
     cells = {}
-    for hour, deltas in sorted(hours.items()):
-        if sum(delta.calls >= ENOUGH_CALLS for delta in deltas) >= ENOUGH_HOURS:
-            total = combine(deltas)
-            variance = _trimmed_variance(deltas) * factor**2
-            cells[hour] = Expected(total.seconds / total.calls * factor, variance)
+    for hour, deltas in known.items():
+        total = combine(deltas)
+        variance = _trimmed_variance(deltas) * factor**2
+        cells[hour] = Cell(total.calls, total.seconds * factor, variance)
     return cells
+
+
+def _is_evident(cells: Collection[Sequence[Delta]]) -> bool:
+    """Return whether hours differ from each other by more than the same hours of several days do.
+
+    By the F of Fisher (1925): the mean square of the logarithms between cells over that within
+    them. Expectations by the hour are less certain than one overall, so they must be worth it.
+    """
+    logs = [
+        [
+            math.log(each.seconds / each.calls)
+            for each in deltas
+            if each.calls >= ENOUGH_CALLS and each.seconds > 0
+        ]
+        for deltas in cells
+    ]
+    logs = [each for each in logs if each]
+    count = sum(len(each) for each in logs)
+    if len(logs) < 2 or count <= len(logs):
+        return False
+    mean = math.fsum(map(math.fsum, logs)) / count
+    between = math.fsum(len(each) * (statistics.fmean(each) - mean) ** 2 for each in logs)
+    within = math.fsum(len(each) * statistics.pvariance(each) for each in logs)
+    return between / (len(logs) - 1) > RHYTHM_F * within / (count - len(logs))
 
 
 def _trimmed_variance(deltas: Sequence[Delta]) -> float:

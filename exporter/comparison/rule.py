@@ -63,6 +63,10 @@ PAGE = Limits(ratio=1.2, z=3.09, z_raw=1.5)
 """Pages in two windows of an hour that do not overlap: by itself, z goes beyond 3.09 once in a
 thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than two calls."""
 
+SLOW_PAGE = Limits(ratio=1.2, z=3.5, z_raw=1.5)
+"""The same with the noise of each length of window. τ is an estimate, from 28 blocks of six hours
+where the baseline is a week, so z goes beyond 3.09 more often than a normal value does."""
+
 FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
 """Pages in one window of 15 minutes, during the warm-up as well."""
 
@@ -102,7 +106,7 @@ ALERT_WINDOWS = (FAST_WINDOW, *PAGE_WINDOWS, TICKET_WINDOW)
 FAST_PAGE_FOR_MINUTES, PAGE_FOR_MINUTES, TICKET_FOR_MINUTES = 1, 5, 60
 """How long the condition must hold before the alert fires."""
 
-PAGE_KEEP_FIRING_MINUTES, TICKET_KEEP_FIRING_MINUTES = 60, 360
+PAGE_KEEP_FIRING_MINUTES, TICKET_KEEP_FIRING_MINUTES = 60, 720
 """How long the alert goes on firing without its condition, so that a slow-down that is sometimes
 above the limit and sometimes below it is one page."""
 
@@ -149,8 +153,8 @@ FAIL_Z = 3.09
 PASS_Z = 1.64
 """At this one-sided bound, of 95 %, R must be below the margin for a pass."""
 
-PASS_FROM_HOURS = 12.0
-"""In fewer hours h, the pass is at PASS_Z·√(12/h), `FAIL_Z` at most (after O'Brien and Fleming,
+PASS_FROM_HOURS = 10.0
+"""In fewer hours h, the pass is at PASS_Z·√(10/h), `FAIL_Z` at most (after O'Brien and Fleming,
 1979): looks are many then, and hours few."""
 
 LEAST_CALLS_TO_PASS = 50

@@ -22,7 +22,7 @@ usual."""
 # With fewer hours, chance alone makes some baselines look so even that noise pages later.
 _ENOUGH_HOURS = 10
 # Blocks that are taken to be as noisy as a shorter one. They matter where there are few others.
-_PRIOR_BLOCKS = 3
+_PRIOR_BLOCKS = 2
 _ROUNDING = 1e-6
 
 
