@@ -163,7 +163,7 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
 
 
 class _Spans:
-    """As `class_hours.Span`, for many spans of hours, from one of `begins` to one of `ends` each."""
+    """As `class_hours.Span`, for many spans: from one of `begins` to one of `ends` each."""
 
     def __init__(self, summed: Floats, noise: BaselineNoise, begins: Ints, ends: Ints) -> None:
         cumulated = _cumulated(summed)
@@ -199,7 +199,7 @@ class _Spans:
             & (excess >= floor)
         )
         for look in np.nonzero(slower)[0]:
-            ratio, z = median_of(self._logs(look), self._noise, float(self.hours[look]))
+            ratio, z = median_of(self._logs(int(look)), self._noise, float(self.hours[look]))
             slower[look] = ratio is not None and ratio > margin and z > FAIL_Z
         return slower
 

@@ -36,7 +36,7 @@ class Evidence:
 
     @property
     def spans(self) -> Sequence[tuple[str, Span]]:
-        """The whole time and, if that is more than a day, the last 24 hours, each with its words."""
+        """The whole time and, if it is more than a day, the last 24 hours, each with its words."""
         if self.whole.calls.watched_hours <= HOURS_OF_A_DAY:
             return (("", self.whole),)
         return (("", self.whole), ("in the last 24 h, ", self.last_day))
@@ -60,7 +60,7 @@ def pass_bound(span: Span) -> float:
 
 
 def last_day_bound(evidence: Evidence) -> float:
-    """Return the ratio below which R surely is in the last 24 hours, 0 if that is the whole time."""
+    """Return the ratio below which the last 24 hours surely are, 0 if that is all the time."""
     change = evidence.last_day.change
     if change is None or evidence.whole.calls.watched_hours <= HOURS_OF_A_DAY:
         return 0.0

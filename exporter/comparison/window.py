@@ -5,6 +5,7 @@ The alert rules do the same in PromQL, by the same formulas and limits; a test c
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 from exporter.comparison.rule import (
     EXCESS_FLOOR_SECONDS,
@@ -77,8 +78,7 @@ def is_slow(
 ) -> bool:
     """Return whether one window has all that an alert asks of it.
 
-    R, z and z_raw are beyond the limits, R also in three of five slices; there are enough calls, a
-    baseline is known for most of their time, and the slow-down costs enough, in an hour or a call.
+    It exceeds the limits, and R alone does so in three of its five slices.
 
     Args:
         window: one of `ALERT_WINDOWS`.
@@ -87,20 +87,33 @@ def is_slow(
         coverage: seconds of statements with a baseline over all seconds of the class.
         hour_seconds: how long an hour is; shorter in a rehearsal.
     """
-    limits = limits_of(window)
-    sums = Sums()
-    for each in slices:
-        sums = sums.plus(each)
-    found = compare(sums, noise, window.hours)
-    if found is None:
-        return False
-    slow = sum(each.seconds > limits.ratio * each.expected_seconds for each in slices)
+    ratio = limits_of(window).ratio
+    slow = sum(each.seconds > ratio * each.expected_seconds for each in slices)
+    total = reduce(Sums.plus, slices, Sums())
+    return slow >= LEAST_SLOW_SLICES and exceeds_limits(
+        window, total, noise, coverage, hour_seconds
+    )
+
+
+def exceeds_limits(
+    window: AlertWindow,
+    sums: Sums,
+    noise: BaselineNoise,
+    coverage: float,
+    hour_seconds: float = 3600.0,
+) -> bool:
+    """Return whether R, z and z_raw of a window are beyond its limits, and that counts.
+
+    There are enough calls, a baseline is known for most of their time, and the slow-down costs
+    enough. The arguments are those of `is_slow`, but for the sums of the whole window.
+    """
+    limits, found = limits_of(window), compare(sums, noise, window.hours)
     return (
-        found.ratio > limits.ratio
+        found is not None
+        and found.ratio > limits.ratio
         and found.z > limits.z
         and found.z_raw > limits.z_raw
         and found.calls >= LEAST_CALLS
-        and slow >= LEAST_SLOW_SLICES
         and coverage > LEAST_COVERAGE
         and is_worth_an_alert(sums, window.hours * hour_seconds)
     )
