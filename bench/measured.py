@@ -84,8 +84,8 @@ def tables(cells: Sequence[Measured], others: Mapping[str, Measured]) -> Iterato
     yield ""
     yield (
         "60 calls of 20 s in the baseline, 6 ms a call: a pass where nothing is slower, a false"
-        " pass on day 7 (at any look), fails. The same incident in the week: ever fail. A slow-down that"
-        " begins on day 5: pass one day later."
+        " pass on day 7 (at any look), fails. The same incident in the week: ever fail. A slow-down"
+        " that begins on day 5: pass one day later."
     )
     yield ""
     yield from _head(

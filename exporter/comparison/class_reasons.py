@@ -127,8 +127,8 @@ def _too_cheap(evidence: Evidence) -> str | None:
         return None
     sums, hours = span.calls.sums, span.calls.watched_hours * evidence.hour_seconds / 3600
     return (
-        f"{_measured(span)}, but only by {1000 * sums.excess_seconds / sums.calls:.2g} ms a call and"
-        f" {sums.excess_seconds / hours:.2g} s an hour, too little to fail"
+        f"{_measured(span)}, but only by {1000 * sums.excess_seconds / sums.calls:.2g} ms a call"
+        f" and {sums.excess_seconds / hours:.2g} s an hour, too little to fail"
     )
 
 

@@ -47,7 +47,7 @@ class Change(NamedTuple):
     """The standard error of ln R."""
 
     def bound(self, z: float) -> float:
-        """Return R·exp(z·error), the one-sided bound of R: the upper one, the lower one if z < 0."""
+        """Return R·exp(z·error), a one-sided bound of R: the upper one, or the lower if z < 0."""
         return self.ratio * math.exp(z * self.log_error)
 
 

@@ -91,11 +91,11 @@ def window_noise(
 ) -> BaselineNoise:
     """Return how uncertain the baseline of a class, as one role, is.
 
-        τ(L)² = (k·τ_own² + 3·τ_shorter²) / (k + 3)        not below τ_shorter²·L_shorter/L
-        ε²    = mean_error² + τ(H)²                         H the hours of the baseline, a week at most
+        τ(L)² = (k·τ_own² + 2·τ_shorter²) / (k + 2)    not below τ_shorter²·L_shorter/L
+        ε²    = mean_error² + τ(H)²                    H the hours of the baseline, a week at most
 
     τ_own comes from the k blocks of length L (`stddev_between`), averaged over all hours at which
-    the first block can begin; each block has at least five calls. Three further blocks are taken to
+    the first block can begin; each block has at least five calls. Two further blocks are taken to
     be as noisy as one of the shorter length, so that few blocks, which may look even by chance,
     give a conservative value, and no block at all gives that of the shorter length. A longer block
     is not quieter than if its parts were independent.
@@ -145,7 +145,7 @@ def _own_variance(
 def _blocks(
     hours: Mapping[float, Sums], bucket_seconds: float, width: float, offset: float
 ) -> list[Sums]:
-    """Return the sums of all whole blocks, of which the first begins `offset` after the first hour."""
+    """Return the sums of all whole blocks; the first begins `offset` after the first hour."""
     if not hours:
         return []
     first, last = min(hours) + offset, max(hours) + bucket_seconds
