@@ -12,7 +12,8 @@ import numpy as np
 
 from bench.arrays import LOOK_MINUTES, Hours, Looks, looks, slow_at
 from bench.worlds import WEEK_HOURS, WEEK_MINUTES, Grid
-from exporter.comparison.profile import HourOfCalls, mean_error, statement_profile
+from exporter.comparison.incidents import HourOfCalls
+from exporter.comparison.profile import mean_error, statement_profile
 from exporter.comparison.rhythm import usual_calls
 from exporter.comparison.rule import (
     ALERT_WINDOWS,

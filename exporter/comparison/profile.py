@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.baseline.artefact import Cell
+from exporter.comparison.incidents import HourOfCalls, incidents
 from exporter.comparison.rhythm import hour_of_day, hour_of_week
-from exporter.comparison.rule import LEVEL_DAYS, SLOW_PAGE
-from exporter.comparison.sums import Sums, contribution, excess_spread
+from exporter.comparison.rule import LEVEL_DAYS
+from exporter.comparison.sums import Sums, contribution
 from exporter.statements.counters import Delta, combine
-
-LEFT_OUT_RATIO = 2.0
-"""How many times the mean of the others an hour's mean must be, to be taken for an incident."""
 
 ENOUGH_HOURS = 3
 ENOUGH_CALLS = 30
@@ -29,16 +27,9 @@ RHYTHM_F = 3.0
 """How far the hours of the day must differ for having expectations of their own. By chance, where
 noise goes on from hour to hour, F is beyond 3 in one of a hundred statements."""
 
-# At most one hour in 20 is left out, and none where there are fewer than 10.
-_LEFT_OUT_ONE_IN = 20
-_LEFT_OUT_FROM = 10
-
-
-class HourOfCalls(NamedTuple):
-    """The calls of one statement in one hour, which began at this Unix time."""
-
-    start: float
-    delta: Delta
+# Of ten hours or more, one in 20 is left out of the variance.
+_TRIMMED_ONE_IN = 20
+_TRIMMED_FROM = 10
 
 
 class Expected(NamedTuple):
@@ -113,7 +104,7 @@ def statement_profile(
         ended_at: the Unix time at which the baseline ended.
         hour_seconds: how long each of the hours is.
     """
-    left_out = incidents(hours)
+    left_out = incidents(hours, hour_seconds)
     kept = [hour for hour in hours if hour.start not in left_out]
     level_from = ended_at - LEVEL_DAYS * 24 * hour_seconds
     level = combine(hour.delta for hour in kept if hour.start >= level_from)
@@ -139,26 +130,6 @@ def statement_profile(
     )
 
 
-def incidents(hours: Sequence[HourOfCalls]) -> frozenset[float]:
-    """Return when the hours began in which the statement was far slower than usual.
-
-    At most the 5 % with the largest means, and of these only the ones whose mean is more than twice
-    that of all others by more than one or two calls (z_raw > 1.5). Leaving out the worst hours
-    without such a condition would move the mean by 3 % at 200 calls an hour, and by up to 40 % at
-    one, where an hour is bad because its only call was a long one.
-
-    Raises:
-        ValueError: there is no hour.
-    """
-    ordered = sorted(hours, key=lambda hour: hour.delta.seconds / hour.delta.calls)
-    most = max(len(ordered) // _LEFT_OUT_ONE_IN, 1) if len(ordered) >= _LEFT_OUT_FROM else 0
-    usual = combine(hour.delta for hour in ordered[: len(ordered) - most])
-    mean = usual.seconds / usual.calls
-    return frozenset(
-        start for start, delta in ordered[len(ordered) - most :] if _is_incident(delta, mean)
-    )
-
-
 def mean_error(profiles: Iterable[StatementProfile]) -> float:
     """Return the relative standard error of the expected time by the spread of calls alone.
 
@@ -181,12 +152,6 @@ def moved(profiles: Iterable[StatementProfile]) -> float:
         after += profile.calls * profile.mean_seconds
         before += profile.calls * profile.mean_seconds * profile.moved
     return before / after if after > 0 else 1.0
-
-
-def _is_incident(delta: Delta, mean: float) -> bool:
-    sums = contribution(delta, mean, 0.0)
-    is_slow = delta.seconds > LEFT_OUT_RATIO * delta.calls * mean
-    return is_slow and sums.excess_seconds > SLOW_PAGE.z_raw * excess_spread(sums) ** 0.5
 
 
 def _rhythm(
@@ -250,7 +215,7 @@ def _trimmed_variance(deltas: Sequence[Delta]) -> float:
     """
     ordered = sorted(deltas, key=lambda delta: delta.squared_deviation)
     count = len(ordered)
-    most = max(count // _LEFT_OUT_ONE_IN, 1) if count >= _LEFT_OUT_FROM else 0
+    most = max(count // _TRIMMED_ONE_IN, 1) if count >= _TRIMMED_FROM else 0
     return _variance(combine(ordered[: count - most]))
 
 
