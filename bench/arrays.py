@@ -19,6 +19,7 @@ from exporter.comparison.rule import (
     FAIL_FLOOR_SECONDS_A_CALL,
     FAIL_Z,
     GREATEST_BASELINE_ERROR,
+    GREATEST_CALL_ERROR,
     HOURS_OF_A_DAY,
     LAST_DAY_MARGIN,
     LEAST_CALLS,
@@ -73,6 +74,7 @@ class Compared(NamedTuple):
     z: Floats
     z_raw: Floats
     log_error: Floats
+    call_error: Floats
 
     def bound(self, z: Floats | float) -> Floats:
         """Return the one-sided bound of each ratio."""
@@ -108,6 +110,7 @@ def compare_all(sums: Floats, noise: BaselineNoise, tau: Floats | float) -> Comp
         np.where(known, z, 0.0),
         np.where(known, z_raw, 0.0),
         np.where(known, error, 100.0),
+        np.where(known, np.sqrt(of_calls), 100.0),
     )
 
 
@@ -154,7 +157,10 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
     failed |= judged & (whole.is_slower(margin) | last.is_slower(margin))
     below = whole.change.bound(np.array([pass_z(end) for end in ends])) <= margin
     steady = (last.change.bound(PASS_Z) <= margin * LAST_DAY_MARGIN) | (ends <= HOURS_OF_A_DAY)
-    passed = judged & (whole.total[0] >= LEAST_CALLS_TO_PASS) & below & steady & ~failed
+    enough = (whole.total[0] >= LEAST_CALLS_TO_PASS) & (
+        whole.change.call_error <= GREATEST_CALL_ERROR
+    )
+    passed = judged & enough & below & steady & ~failed
     passed &= whole.is_usual() & last.is_usual()
     cumulated = np.cumsum(hours.sums, axis=2)
     for look in np.nonzero(passed)[0]:

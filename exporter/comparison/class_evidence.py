@@ -9,6 +9,7 @@ from exporter.comparison.rule import (
     EXCESS_FLOOR_SECONDS,
     FAIL_FLOOR_SECONDS_A_CALL,
     FAIL_Z,
+    GREATEST_CALL_ERROR,
     HOURS_OF_A_DAY,
     LAST_DAY_MARGIN,
     LEAST_CALLS,
@@ -53,10 +54,15 @@ def pass_z(hours: float) -> float:
 
 
 def pass_bound(span: Span) -> float:
-    """Return the ratio below which R surely is; infinity without enough calls."""
-    if span.change is None or span.change.calls < LEAST_CALLS_TO_PASS:
+    """Return the ratio below which R surely is; infinity where there are too few calls to pass."""
+    if span.change is None or not has_enough_calls(span.change):
         return math.inf
     return span.change.bound(pass_z(span.calls.watched_hours))
+
+
+def has_enough_calls(change: Change) -> bool:
+    """Return whether there are enough calls for a pass, as much as they spread."""
+    return change.calls >= LEAST_CALLS_TO_PASS and change.call_error <= GREATEST_CALL_ERROR
 
 
 def last_day_bound(evidence: Evidence) -> float:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from exporter.comparison.class_evidence import (
     Evidence,
     costs_enough,
+    has_enough_calls,
     is_slower,
     last_day_bound,
     last_day_margin,
@@ -21,7 +22,6 @@ from exporter.comparison.rule import (
     HOURS_OF_A_DAY,
     IMPROVED,
     LEAST_CALLS,
-    LEAST_CALLS_TO_PASS,
     LEAST_COVERAGE,
     MISSING_ROWS_RATIO,
     USUAL_RATIO,
@@ -151,8 +151,8 @@ def _too_early(evidence: Evidence) -> str | None:
     if bound <= evidence.margin:
         return None
     change = _change(evidence)
-    if change.calls < LEAST_CALLS_TO_PASS:
-        return f"too early to tell: {change.calls} calls so far, {LEAST_CALLS_TO_PASS} at least"
+    if not has_enough_calls(change):
+        return f"too early to tell: {change.calls} calls so far, too few for how they spread"
     rate = change.calls / evidence.whole.calls.watched_hours
     excluded = next((each for each in _EXCLUDED if each > max(bound, evidence.margin)), None)
     known = f"{excluded:g} times can be excluded" if excluded else "little can be excluded"

@@ -45,6 +45,8 @@ class Change(NamedTuple):
     """ε of the baseline."""
     log_error: float = 0.0
     """The standard error of ln R."""
+    call_error: float = 0.0
+    """The part of it that comes from the spread of the calls."""
 
     def bound(self, z: float) -> float:
         """Return R·exp(z·error), a one-sided bound of R: the upper one, or the lower if z < 0."""
@@ -157,8 +159,10 @@ PASS_FROM_HOURS = 10.0
 """In fewer hours h, the pass is at PASS_Z·√(10/h), `FAIL_Z` at most (after O'Brien and Fleming,
 1979): looks are many then, and hours few."""
 
-LEAST_CALLS_TO_PASS = 50
-"""With fewer calls, the mean of skewed times is often far below the true one."""
+GREATEST_CALL_ERROR = GREATEST_BASELINE_ERROR
+LEAST_CALLS_TO_PASS = 30
+"""With fewer calls, or a greater relative error by their spread, nothing passes: the mean of few
+skewed times is often far below the true one. 30 even calls are enough, or 500 at σ 1.5."""
 
 LAST_DAY_MARGIN = 1.2
 """By what factor the margin is wider for the last 24 hours alone, whose bound must be below it."""

@@ -49,9 +49,8 @@ def compare(sums: Sums, noise: BaselineNoise, hours: float) -> Change | None:
     if sums.calls <= 0 or not sums.seconds > 0 or not sums.expected_seconds > 0:
         return None
     ratio = sums.seconds / sums.expected_seconds
-    error = math.sqrt(
-        relative_variance(sums) + noise.relative_error**2 + noise.log_stddev(hours) ** 2
-    )
+    of_calls = relative_variance(sums)
+    error = math.sqrt(of_calls + noise.relative_error**2 + noise.log_stddev(hours) ** 2)
     error = min(max(error, LEAST_ERROR), _GREATEST_ERROR)
     raw_error = math.sqrt(excess_spread(sums) + (noise.relative_error * sums.expected_seconds) ** 2)
     least = LEAST_ERROR * max(sums.seconds, sums.expected_seconds)
@@ -66,6 +65,7 @@ def compare(sums: Sums, noise: BaselineNoise, hours: float) -> Change | None:
         expected_seconds=sums.expected_seconds,
         baseline_error=noise.relative_error,
         log_error=error,
+        call_error=min(math.sqrt(of_calls), _GREATEST_ERROR),
     )
 
 

@@ -71,6 +71,7 @@ def test_change_is_the_formula_of_the_document() -> None:
             "expected_seconds": 2.0,
             "baseline_error": 0.05,
             "log_error": error,
+            "call_error": math.sqrt(max(v_raw, 2.25 * 0.01)) / 3.0,
         }
     )
     assert found.bound(1.64) == pytest.approx(found.upper)
