@@ -6,9 +6,9 @@ An hour here is a bucket of the baseline, whatever its length.
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
+from exporter.comparison.robust import robust_stddev as robust_stddev
 from exporter.comparison.rule import LEAST_CALLS, Noise, Sums, spread
 from exporter.statements.counters import Delta, combine
 
@@ -21,8 +21,6 @@ _TRIMMED_ONE_IN = 20
 _TRIMMED_FROM = 10
 # With fewer hours, chance alone makes some baselines look so even that noise pages later.
 _ENOUGH_HOURS = 10
-# What makes Qn unbiased in so few values; for more there is a formula (Croux and Rousseeuw, 1992).
-_QN_SMALL = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
 
 
 class Profile(NamedTuple):
@@ -83,22 +81,6 @@ def noise(profiles: Iterable[Profile], hours: Iterable[Sums], hours_each: float 
     if expected > 0:
         squared_error += variance / expected**2
     return Noise(math.sqrt(squared_error), math.sqrt(squared_stddev))
-
-
-def robust_stddev(values: Sequence[float]) -> float:
-    """Return Qn, a standard deviation that up to half of the values cannot spoil.
-
-    About the first quartile of the distances between any two of them, made unbiased for normal
-    values.
-
-    Args:
-        values: two at least.
-    """
-    count = len(values)
-    half = count // 2 + 1
-    distances = sorted(abs(one - other) for one, other in combinations(values, 2))
-    correction = _QN_SMALL.get(count) or count / (count + (1.4 if count % 2 else 3.8))
-    return 2.2219 * correction * distances[half * (half - 1) // 2 - 1]
 
 
 def _hour_variance(hours: Sequence[Sums], hours_each: float) -> float:

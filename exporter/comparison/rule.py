@@ -10,40 +10,11 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exporter.clock import HOURS_OF_A_DAY
-from exporter.statements.counters import Delta
-
-
-class Sums(NamedTuple):
-    """What calls of statements with a baseline add up to. Grows only. Times are in seconds.
-
-    For each poll and statement with n new calls of total time t and squared deviations q about
-    their own mean, against a baseline of mean m and variance s².
-    """
-
-    calls: int = 0
-    """N, the sum of n."""
-    seconds: float = 0.0
-    """T, the sum of t."""
-    expected_seconds: float = 0.0
-    """E, the sum of n·m."""
-    expected_squared: float = 0.0
-    """S, the sum of n·m²."""
-    expected_variance: float = 0.0
-    """W, the sum of n·s²."""
-    deviation: float = 0.0
-    """D, the sum of q + n·(t/n - m)²: of (x - m)² over all calls, x being the time of one."""
-
-    def plus(self, other: "Sums") -> "Sums":
-        """Return the sums of both."""
-        return Sums(
-            self.calls + other.calls,
-            self.seconds + other.seconds,
-            self.expected_seconds + other.expected_seconds,
-            self.expected_squared + other.expected_squared,
-            self.expected_variance + other.expected_variance,
-            self.deviation + other.deviation,
-        )
+from exporter.clock import HOURS_OF_A_DAY as HOURS_OF_A_DAY
+from exporter.comparison.sums import Sums as Sums
+from exporter.comparison.sums import contribution as contribution
+from exporter.comparison.sums import excess_spread
+from exporter.comparison.sums import spread as spread
 
 
 class Noise(NamedTuple):
@@ -73,6 +44,14 @@ class Change(NamedTuple):
     expected_seconds: float
     baseline_error: float = 0.0
     """ε of the baseline."""
+    log_error: float = 0.0
+    """The standard error of ln R."""
+    call_error: float = 0.0
+    """The part of it that comes from the spread of the calls."""
+
+    def bound(self, z: float) -> float:
+        """Return R·exp(z·error), a one-sided bound of R: the upper one, or the lower if z < 0."""
+        return self.ratio * math.exp(z * self.log_error)
 
 
 class Limits(NamedTuple):
@@ -87,8 +66,18 @@ PAGE = Limits(ratio=1.2, z=3.09, z_raw=1.5)
 """Pages in two windows of an hour that do not overlap: by itself, z goes beyond 3.09 once in a
 thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than two calls."""
 
+SLOW_PAGE = Limits(ratio=1.2, z=3.5, z_raw=1.5)
+"""The same with the noise of each length of window. τ is an estimate, from 28 blocks of six hours
+where the baseline is a week, so z goes beyond 3.09 more often than a normal value does."""
+
 FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
 """Pages in one window of 15 minutes, during the warm-up as well."""
+
+
+SLICES = 5
+LEAST_SLOW_SLICES = 3
+"""A window is slow only if in three of its five parts, too, R is beyond its limit. The time of a
+stall, in which all calls wait for the same lock or disk, lies in one part or two."""
 
 
 class AlertWindow(NamedTuple):
@@ -97,18 +86,32 @@ class AlertWindow(NamedTuple):
     label: str
     """The value of the label `window` of the recorded series."""
     hours: float
+    noise_hours: int = 1
+    """The length of the blocks whose τ is the noise of this window."""
+
+    @property
+    def slice_hours(self) -> float:
+        """How long one of its parts is, in hours: three minutes of the fast window."""
+        return self.hours / SLICES
 
 
 FAST_WINDOW = AlertWindow("15m", 0.25)
 """Judged by `FAST_PAGE`; all other windows by `PAGE`."""
 
-PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0))
+PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0, 6))
 """Two in a row of one length page. The longer one is for classes with few calls."""
 
-TICKET_WINDOW = AlertWindow("24h", 24.0)
+TICKET_WINDOW = AlertWindow("24h", 24.0, 24)
 """One opens a ticket: what takes a day to be seen can wait for the morning."""
 
 ALERT_WINDOWS = (FAST_WINDOW, *PAGE_WINDOWS, TICKET_WINDOW)
+
+FAST_PAGE_FOR_MINUTES, PAGE_FOR_MINUTES, TICKET_FOR_MINUTES = 1, 5, 60
+"""How long the condition must hold before the alert fires."""
+
+PAGE_KEEP_FIRING_MINUTES, TICKET_KEEP_FIRING_MINUTES = 60, 720
+"""How long the alert goes on firing without its condition, so that a slow-down that is sometimes
+above the limit and sometimes below it is one page."""
 
 LEAST_CALLS = 5
 """With fewer calls nothing is decided."""
@@ -140,30 +143,62 @@ holds for one direction, for one class, and as far as one hour does not depend o
 EXCESS_FLOOR_SECONDS = 1.0
 """What a slow-down must cost in an hour: less of the server's time is not worth a page."""
 
+EXCESS_FLOOR_SECONDS_A_CALL = 0.05
+"""Or what it must cost in a call, where there are too few calls for a second an hour."""
+
+FAIL_FLOOR_SECONDS_A_CALL = 0.001
+"""A slow-down of less than this a call, and less than `EXCESS_FLOOR_SECONDS` an hour, does not fail
+a deployment."""
+
+FAIL_Z = 3.09
+"""How many standard errors ln R must be above 0 for a fail. See `CONFIDENCE_Z` for why."""
+
+PASS_Z = 1.64
+"""At this one-sided bound, of 95 %, R must be below the margin for a pass."""
+
+PASS_FROM_HOURS = 10.0
+"""In fewer hours h, the pass is at PASS_Z·√(10/h), `FAIL_Z` at most (after O'Brien and Fleming,
+1979): looks are many then, and hours few."""
+
+GREATEST_CALL_ERROR = GREATEST_BASELINE_ERROR
+LEAST_CALLS_TO_PASS = 30
+"""With fewer calls, or a greater relative error by their spread, nothing passes: the mean of few
+skewed times is often far below the true one. 30 even calls are enough, or 500 at σ 1.5."""
+
+LAST_DAY_MARGIN = 1.2
+"""By what factor the margin is wider for the last 24 hours alone, whose bound must be below it."""
+
+LEAST_PIECES = 3
+"""Pieces of the time, an hour as a rule, of which a median can be taken for a fail. One incident
+lies in one of them."""
+
+USUAL_RATIO = (0.5, 2.0)
+"""Rows per call and calls per hour, over their expectation, that a pass allows."""
+
+MISSING_ROWS_RATIO = 0.1
+"""Rows per call over their expectation below which results are missing: a fail."""
+
+ENOUGH_COUNTED = 30
+"""Rows and calls are judged where this many calls, or rows, are expected or were seen."""
+
+STATEMENT_SHARE = 0.05
+STATEMENT_RATIO = 2.0
+"""A statement that has 5 % of the calls of its class and is surely beyond 2 is named."""
+
+CALLS_PER_OPERATION = 2.0
+"""A replacement that is called more than twice as often as what it replaces is named."""
+
+MOVED_WARNING = 1.2
+"""Hours of incidents that would raise a class's expectation by more are a warning."""
+
+LEVEL_DAYS = 7
+"""The mean comes from this many days before the deployment: older ones are further from today."""
+
 LEAST_ERROR = 1e-9
 """A relative standard error below it is rounding, and no z is divided by less."""
 
 # A relative standard error above which the exponential says nothing more.
 _GREATEST_ERROR = 100.0
-
-
-def contribution(delta: Delta, mean_seconds: float, variance: float) -> Sums:
-    """Return what new calls of one statement add to the sums.
-
-    Args:
-        delta: the new calls, at least one.
-        mean_seconds: m, of a call in the baseline.
-        variance: s², of a call in the baseline, in seconds squared.
-    """
-    calls, seconds = delta.calls, delta.seconds
-    return Sums(
-        calls,
-        seconds,
-        calls * mean_seconds,
-        calls * mean_seconds**2,
-        calls * variance,
-        delta.squared_deviation + calls * (seconds / calls - mean_seconds) ** 2,
-    )
 
 
 def pooled(parts: Iterable[tuple[Sums, Noise]]) -> tuple[Sums, Noise]:
@@ -184,19 +219,6 @@ def pooled(parts: Iterable[tuple[Sums, Noise]]) -> tuple[Sums, Noise]:
     return sums, Noise(math.sqrt(squared_error) / expected, log_stddev / expected)
 
 
-def spread(sums: Sums) -> float:
-    """Return the variance of all calls together about their shifted means, in seconds squared.
-
-        v_raw = max(D - (R-1)²·S, 0) · N/(N-1)
-
-    The spread of a single call is not to be seen: its whole deviation is taken for it.
-    """
-    if sums.calls == 1 or not sums.expected_seconds > 0:
-        return sums.deviation
-    shift = sums.seconds / sums.expected_seconds - 1
-    return _unbiased(sums.deviation - shift**2 * sums.expected_squared, sums.calls)
-
-
 def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
     """Compare calls with their baseline; None if there are none, or none that took time.
 
@@ -211,8 +233,7 @@ def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
     where most of the expected time is that of one call, it takes an outlier among the others, or
     that call itself, for such a shift.
 
-    τ² shrinks with the number of hours, but no further than after a day, because the days
-    themselves differ too. It does not grow for
+    τ² shrinks with the number of hours, but no further than after a day. It does not grow for
     parts of an hour, because what makes an hour slow does not average out within it.
 
     Args:
@@ -232,10 +253,7 @@ def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
         + noise.hour_log_stddev**2 / independent_hours
     )
     error = min(max(error, LEAST_ERROR), _GREATEST_ERROR)
-    excess_spread = (
-        sums.deviation if calls == 1 else _unbiased(sums.deviation - excess**2 / calls, calls)
-    )
-    raw_error = math.sqrt(excess_spread + (noise.relative_error * expected) ** 2)
+    raw_error = math.sqrt(excess_spread(sums) + (noise.relative_error * expected) ** 2)
     return Change(
         ratio,
         ratio * math.exp(-CONFIDENCE_Z * error),
@@ -268,7 +286,3 @@ def pages(
         and coverage > LEAST_COVERAGE
         and change.seconds - change.expected_seconds >= excess_floor_seconds
     )
-
-
-def _unbiased(squared_deviation: float, calls: int) -> float:
-    return max(squared_deviation, 0.0) * calls / (calls - 1)
