@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import median_of, pieces
 from exporter.comparison.rule import (
@@ -20,15 +21,14 @@ from exporter.comparison.rule import (
     FAIL_Z,
     GREATEST_BASELINE_ERROR,
     GREATEST_CALL_ERROR,
-    HOURS_OF_A_DAY,
     LAST_DAY_MARGIN,
     LEAST_CALLS,
     LEAST_CALLS_TO_PASS,
     LEAST_SLOW_SLICES,
     MISSING_ROWS_RATIO,
+    PAGE,
     PASS_Z,
     SLICES,
-    SLOW_PAGE,
     SLOWER,
     USUAL_RATIO,
     AlertWindow,
@@ -201,7 +201,7 @@ class _Spans:
         slower: Bools = (
             (change.ratio > margin)
             & (change.z > FAIL_Z)
-            & (change.z_raw > SLOW_PAGE.z_raw)
+            & (change.z_raw > PAGE.z_raw)
             & (excess >= floor)
         )
         for look in np.nonzero(slower)[0]:

@@ -4,19 +4,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.class_hours import ClassHour, Span
 from exporter.comparison.rule import (
     EXCESS_FLOOR_SECONDS,
     FAIL_FLOOR_SECONDS_A_CALL,
     FAIL_Z,
     GREATEST_CALL_ERROR,
-    HOURS_OF_A_DAY,
     LAST_DAY_MARGIN,
     LEAST_CALLS,
     LEAST_CALLS_TO_PASS,
+    PAGE,
     PASS_FROM_HOURS,
     PASS_Z,
-    SLOW_PAGE,
     Change,
 )
 
@@ -91,7 +91,7 @@ def is_slower(span: Span, margin: float) -> bool:
         and change.calls >= LEAST_CALLS
         and min(change.ratio, median) > margin
         and min(change.z, span.median_z) > FAIL_Z
-        and change.z_raw > SLOW_PAGE.z_raw
+        and change.z_raw > PAGE.z_raw
     )
 
 

@@ -32,18 +32,21 @@ class ClassCalls(NamedTuple):
     watched_hours: float = 0.0
     """How long that time was, as far as it was watched, in hours of the baseline."""
     sums: Sums = Sums()
-    """Of statements with a baseline, as all that follows up to `expected_blocks`."""
+    """Of statements with a baseline, as all that follows up to planning time."""
     rows: int = 0
     expected_rows: float = 0.0
     """What as many calls returned in the baseline."""
     blocks: int = 0
     expected_blocks: float = 0.0
+    plan_seconds: float = 0.0
+    """Planning time, where it is tracked."""
+    expected_plan_seconds: float = 0.0
     calls: int = 0
-    """Of all statements of the class."""
+    """Of all statements of the class, without the role `other`: people at a psql."""
     usual_calls: float = 0.0
     """What the baseline has in the same hours of the week."""
     covered_seconds: float = 0.0
-    """Of statements with a baseline, without the role `other`: people at a psql."""
+    """Of statements with a baseline, without the role `other`."""
     uncovered_seconds: float = 0.0
     """Of statements without one, without the role `other`."""
 
@@ -56,6 +59,8 @@ class ClassCalls(NamedTuple):
             self.expected_rows + other.expected_rows,
             self.blocks + other.blocks,
             self.expected_blocks + other.expected_blocks,
+            self.plan_seconds + other.plan_seconds,
+            self.expected_plan_seconds + other.expected_plan_seconds,
             self.calls + other.calls,
             self.usual_calls + other.usual_calls,
             self.covered_seconds + other.covered_seconds,
@@ -70,9 +75,10 @@ class ClassCalls(NamedTuple):
 
     @property
     def all_seconds_ratio(self) -> float | None:
-        """Seconds of all statements over the expected seconds of those with a baseline."""
-        expected = self.sums.expected_seconds
-        return (self.sums.seconds + self.uncovered_seconds) / expected if expected > 0 else None
+        """Seconds of all statements, with planning, over those expected of statements known."""
+        expected = self.sums.expected_seconds + self.expected_plan_seconds
+        seconds = self.sums.seconds + self.plan_seconds + self.uncovered_seconds
+        return seconds / expected if expected > 0 else None
 
     @property
     def rows_ratio(self) -> float | None:

@@ -6,6 +6,7 @@ A reason returns a sentence, without a full stop, if it applies, and None if not
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.class_evidence import (
     Evidence,
     costs_enough,
@@ -19,7 +20,6 @@ from exporter.comparison.class_hours import Span
 from exporter.comparison.rule import (
     FAIL_Z,
     GREATEST_BASELINE_ERROR,
-    HOURS_OF_A_DAY,
     IMPROVED,
     LEAST_CALLS,
     LEAST_COVERAGE,
@@ -181,10 +181,12 @@ def _more_time_in_all(evidence: Evidence) -> str | None:
     ratio = evidence.whole.calls.all_seconds_ratio
     if ratio is None or ratio <= evidence.margin:
         return None
-    return (
-        f"{_times(ratio)} the time of the baseline together with statements that have no baseline,"
-        f" {evidence.margin:g} at most"
-    )
+    calls = evidence.whole.calls
+    if calls.plan_seconds - calls.expected_plan_seconds > calls.uncovered_seconds:
+        what = "with the time of planning"
+    else:
+        what = "together with statements that have no baseline"
+    return f"{_times(ratio)} the time of the baseline {what}, {evidence.margin:g} at most"
 
 
 def passed(evidence: Evidence) -> str:
@@ -194,8 +196,17 @@ def passed(evidence: Evidence) -> str:
     return f"{_times(_change(evidence).ratio)} the baseline, surely below {upper:.2f}{faster}"
 
 
+def nothing_worse(evidence: Evidence) -> str:
+    """Return the sentence about statements of which nothing is surely worse."""
+    change = evidence.whole.change
+    if change is None:
+        return "no calls of statements with a baseline"
+    return f"{_times(change.ratio)} the baseline; no statement is surely slower"
+
+
 TOO_LITTLE: Sequence[Reason] = (_no_calls, _few_calls, _unknown_statements, _uncertain_baseline)
 REGRESSIONS: Sequence[Reason] = (_regression,)
+SURELY_WORSE: Sequence[Reason] = (rows_missing, _regression, _slower_statement)
 DOUBTS: Sequence[Reason] = (
     _unusual_calls,
     _unusual_rows,

@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum, auto
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.class_evidence import Evidence
 from exporter.comparison.class_hours import HOURS_KEPT, ClassHour, Span, last_hours, span_of
 from exporter.comparison.class_reasons import (
     DOUBTS,
     REGRESSIONS,
+    SURELY_WORSE,
     TOO_LITTLE,
     Reason,
     facts,
+    nothing_worse,
     passed,
     rows_missing,
 )
-from exporter.comparison.rule import HOURS_OF_A_DAY, SLOWER
+from exporter.comparison.rule import SLOWER
 from exporter.comparison.slow_statements import (
     ReplacementCalls,
     StatementCalls,
@@ -23,18 +25,11 @@ from exporter.comparison.slow_statements import (
     surely_slower,
 )
 from exporter.comparison.window_noise import BaselineNoise
-
-
-class Outcome(StrEnum):
-    """What can be said about a deployment, or a part of it."""
-
-    PASS = auto()
-    FAIL = auto()
-    INCONCLUSIVE = auto()
+from exporter.deployment.records import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class ClassVerdict:
+class ClassResult:
     """What can be said about a class, and what that rests on."""
 
     outcome: Outcome
@@ -58,6 +53,11 @@ _ORDER: Sequence[tuple[Outcome, Sequence[Reason]]] = (
 """The first reason that applies is the verdict. Missing rows need no statement that can be compared
 in time; a regression does, but no doubt takes it back; and a pass is what leaves no doubt."""
 
+_UNCLASSIFIED_ORDER: Sequence[tuple[Outcome, Sequence[Reason]]] = (
+    (Outcome.INCONCLUSIVE, SURELY_WORSE),
+    (Outcome.PASS, (nothing_worse,)),
+)
+
 
 def judge(
     hours: Sequence[ClassHour],
@@ -67,7 +67,8 @@ def judge(
     hour_seconds: float = 3600.0,
     statements: Sequence[StatementCalls] = (),
     replacements: Sequence[ReplacementCalls] = (),
-) -> ClassVerdict:
+    notes: Sequence[str] = (),
+) -> ClassResult:
     """Return the verdict of a class.
 
     - fail: rows are missing, or calls are surely slower than the margin, over the whole time or in
@@ -82,10 +83,41 @@ def judge(
         hour_seconds: how long an hour is; shorter in a rehearsal.
         statements: the single statements of the class that have a baseline.
         replacements: those that replace statements of the baseline.
+        notes: what else is to be said about the evidence.
     """
+    evidence = _evidence(hours, noise, margin, hour_seconds, statements, replacements)
+    return _first(_ORDER, evidence, notes)
+
+
+def judge_unclassified(
+    hours: Sequence[ClassHour],
+    noise: BaselineNoise,
+    statements: Sequence[StatementCalls],
+    *,
+    hour_seconds: float = 3600.0,
+    notes: Sequence[str] = (),
+) -> ClassResult:
+    """Return the verdict of the statements that no class claims.
+
+    They are not what the deployment is about, so it does not fail for them: what is surely worse
+    makes it inconclusive, and too few calls to tell are no doubt. The arguments are those of
+    `judge`.
+    """
+    evidence = _evidence(hours, noise, SLOWER, hour_seconds, statements, ())
+    return _first(_UNCLASSIFIED_ORDER, evidence, notes)
+
+
+def _evidence(
+    hours: Sequence[ClassHour],
+    noise: BaselineNoise,
+    margin: float,
+    hour_seconds: float,
+    statements: Sequence[StatementCalls],
+    replacements: Sequence[ReplacementCalls],
+) -> Evidence:
     hours = last_hours(hours, HOURS_KEPT, hour_seconds)
     whole = span_of(hours, noise)
-    evidence = Evidence(
+    return Evidence(
         hours=hours,
         whole=whole,
         last_day=span_of(last_hours(hours, HOURS_OF_A_DAY, hour_seconds), noise),
@@ -94,10 +126,17 @@ def judge(
         slower=surely_slower(statements, noise, whole.calls.watched_hours),
         called_more=called_more(replacements),
     )
+
+
+def _first(
+    order: Sequence[tuple[Outcome, Sequence[Reason]]], evidence: Evidence, notes: Sequence[str]
+) -> ClassResult:
+    """Return the result by the first reason that applies."""
     outcome, reason = next(
         (outcome, reason)
-        for outcome, reasons in _ORDER
+        for outcome, reasons in order
         for each in reasons
         if (reason := each(evidence))
     )
-    return ClassVerdict(outcome, reason, facts(evidence), whole, evidence.last_day)
+    seen = "; ".join([facts(evidence), *notes])
+    return ClassResult(outcome, reason, seen, evidence.whole, evidence.last_day)

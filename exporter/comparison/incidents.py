@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exporter.clock import HOURS_OF_A_DAY, Clock
-from exporter.comparison.rule import SLOW_PAGE
+from exporter.comparison.rule import PAGE
 from exporter.comparison.sums import contribution, excess_spread
 from exporter.statements.counters import Delta, combine
 
@@ -59,9 +59,7 @@ def _mean(hour: HourOfCalls) -> float:
 def _recurs(hour: HourOfCalls, hours: Sequence[HourOfCalls], clock: Clock) -> bool:
     """Return whether the same hour of most other days, or of most other weeks, is as slow."""
     week = clock.hour_of_week(hour.start)
-    others = [
-        (clock.hour_of_week(each.start), _mean(each)) for each in hours if each != hour
-    ]
+    others = [(clock.hour_of_week(each.start), _mean(each)) for each in hours if each != hour]
     same_day = [mean for other, mean in others if other % HOURS_OF_A_DAY == week % HOURS_OF_A_DAY]
     same_week = [mean for other, mean in others if other == week]
     return any(
@@ -73,4 +71,4 @@ def _recurs(hour: HourOfCalls, hours: Sequence[HourOfCalls], clock: Clock) -> bo
 def _is_incident(delta: Delta, mean: float) -> bool:
     sums = contribution(delta, mean, 0.0)
     is_slow = delta.seconds > LEFT_OUT_RATIO * delta.calls * mean
-    return is_slow and sums.excess_seconds > SLOW_PAGE.z_raw * excess_spread(sums) ** 0.5
+    return is_slow and sums.excess_seconds > PAGE.z_raw * excess_spread(sums) ** 0.5

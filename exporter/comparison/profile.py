@@ -55,6 +55,8 @@ class StatementProfile:
     """Rows per call."""
     blocks: float
     """Blocks hit and read per call."""
+    plan_seconds: float = 0.0
+    """Planning time per call; 0 where it is not tracked."""
     left_out: frozenset[float] = frozenset()
     """When the hours began that were taken for incidents, as Unix times."""
     moved: float = 1.0
@@ -122,6 +124,7 @@ def statement_profile(
         whole_variance=_variance(everything),
         rows=level.rows / level.calls,
         blocks=(level.blocks_hit + level.blocks_read) / level.calls,
+        plan_seconds=level.plan_seconds / level.calls,
         left_out=left_out,
         level=factor,
         moved=with_incidents.seconds / with_incidents.calls / mean if mean else 1.0,

@@ -7,23 +7,7 @@ clock, no network: numbers in, a decision out.
 """
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
-
-from exporter.clock import HOURS_OF_A_DAY as HOURS_OF_A_DAY
-from exporter.comparison.sums import Sums as Sums
-from exporter.comparison.sums import contribution as contribution
-from exporter.comparison.sums import excess_spread
-from exporter.comparison.sums import spread as spread
-
-
-class Noise(NamedTuple):
-    """How uncertain a baseline is: both are relative, on a logarithmic scale."""
-
-    relative_error: float = 0.0
-    """ε, the standard error of the expected time."""
-    hour_log_stddev: float = 0.0
-    """τ, how much an hour differs from the next although nothing has changed."""
 
 
 class Change(NamedTuple):
@@ -32,9 +16,9 @@ class Change(NamedTuple):
     ratio: float
     """R, actual over expected time."""
     lower: float
-    """R if noise has worked against us, at the confidence of `CONFIDENCE_Z`."""
+    """The one-sided bound of R from below, at `PASS_Z`."""
     upper: float
-    """R if noise has worked for us."""
+    """The same from above."""
     z: float
     """How many standard errors ln R is away from 0."""
     z_raw: float
@@ -62,13 +46,10 @@ class Limits(NamedTuple):
     z_raw: float
 
 
-PAGE = Limits(ratio=1.2, z=3.09, z_raw=1.5)
-"""Pages in two windows of an hour that do not overlap: by itself, z goes beyond 3.09 once in a
-thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than two calls."""
-
-SLOW_PAGE = Limits(ratio=1.2, z=3.5, z_raw=1.5)
-"""The same with the noise of each length of window. τ is an estimate, from 28 blocks of six hours
-where the baseline is a week, so z goes beyond 3.09 more often than a normal value does."""
+PAGE = Limits(ratio=1.2, z=3.5, z_raw=1.5)
+"""Pages in two windows of one length that do not overlap; one of a day opens a ticket. τ is an
+estimate, from 28 blocks of six hours where the baseline is a week, so z goes beyond 3.09 more often
+than a normal value does. A z_raw of 1.5 takes more than two calls."""
 
 FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
 """Pages in one window of 15 minutes, during the warm-up as well."""
@@ -96,7 +77,7 @@ class AlertWindow(NamedTuple):
 
 
 FAST_WINDOW = AlertWindow("15m", 0.25)
-"""Judged by `FAST_PAGE`; all other windows by `PAGE`."""
+"""Judged by `FAST_PAGE`, with the noise of an hour; all other windows by `PAGE`."""
 
 PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0, 6))
 """Two in a row of one length page. The longer one is for classes with few calls."""
@@ -129,17 +110,6 @@ SLOWER = 1.2
 IMPROVED = 0.7
 """The ratio that is an improvement, 30 % less time. Reported, never required."""
 
-CONFIDENCE_Z = 3.09
-"""Standard errors on either side of R, in `Change.lower` and `Change.upper`.
-
-The verdict is looked at for a week, at every moment, and not at four checkpoints, for which 2.5
-would do. Of noise that is a Brownian motion W, sqrt(t) normalised, the chance to exceed b at any
-time from hour 1 to hour 168 is about φ(b)·((b - 1/b)/2·ln 168 + 2/b) (Siegmund, Sequential
-Analysis, 1985): 2.6 % at 3.09, 10.8 % at 2.5. Drawn 200,000 times it is 2.3 % and 9.9 %, and 1.6 %
-at 3.09 if one looks once an hour. That is below the 5 % of four looks with Bonferroni's bound. It
-holds for one direction, for one class, and as far as one hour does not depend on the other.
-"""
-
 EXCESS_FLOOR_SECONDS = 1.0
 """What a slow-down must cost in an hour: less of the server's time is not worth a page."""
 
@@ -151,7 +121,13 @@ FAIL_FLOOR_SECONDS_A_CALL = 0.001
 a deployment."""
 
 FAIL_Z = 3.09
-"""How many standard errors ln R must be above 0 for a fail. See `CONFIDENCE_Z` for why."""
+"""How many standard errors ln R must be above 0 for a fail.
+
+The verdict is looked at for a week, at every moment. Of noise that is a Brownian motion W, sqrt(t)
+normalised, the chance to exceed b at any time from hour 1 to hour 168 is about
+φ(b)·((b - 1/b)/2·ln 168 + 2/b) (Siegmund, Sequential Analysis, 1985): 2.6 % at 3.09, 10.8 % at 2.5.
+It holds for one class, and as far as one hour does not depend on the other; the simulation has
+hours that do."""
 
 PASS_Z = 1.64
 """At this one-sided bound, of 95 %, R must be below the margin for a pass."""
@@ -196,93 +172,3 @@ LEVEL_DAYS = 7
 
 LEAST_ERROR = 1e-9
 """A relative standard error below it is rounding, and no z is divided by less."""
-
-# A relative standard error above which the exponential says nothing more.
-_GREATEST_ERROR = 100.0
-
-
-def pooled(parts: Iterable[tuple[Sums, Noise]]) -> tuple[Sums, Noise]:
-    """Return several roles, or classes, as one.
-
-    Their baselines err independently of each other, but an hour that is slow is slow for all:
-
-        ε² = Σ(E·ε)² / (ΣE)²        τ = ΣE·τ / ΣE
-    """
-    sums, squared_error, log_stddev = Sums(), 0.0, 0.0
-    for part, noise in parts:
-        sums = sums.plus(part)
-        squared_error += (part.expected_seconds * noise.relative_error) ** 2
-        log_stddev += part.expected_seconds * noise.hour_log_stddev
-    expected = sums.expected_seconds
-    if not expected > 0:
-        return sums, Noise()
-    return sums, Noise(math.sqrt(squared_error) / expected, log_stddev / expected)
-
-
-def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
-    """Compare calls with their baseline; None if there are none, or none that took time.
-
-        R     = T/E
-        v     = max(v_raw, R²·W)             never less than the baseline's own spread
-        z     = ln R / sqrt(v/T² + ε² + τ²)
-        z_raw = (T - E) / sqrt(max(D - (T-E)²/N, 0) · N/(N-1) + ε²·E²)
-
-    The error of ln R is that of the delta method. z_raw takes the spread of the excess of each
-    call about the mean excess: whatever the statements, one call then cannot get beyond 1, nor j
-    equal ones much beyond √j. `spread` would not do, for it expects a shift in proportion, and
-    where most of the expected time is that of one call, it takes an outlier among the others, or
-    that call itself, for such a shift.
-
-    τ² shrinks with the number of hours, but no further than after a day. It does not grow for
-    parts of an hour, because what makes an hour slow does not average out within it.
-
-    Args:
-        sums: of the calls since some moment.
-        noise: that of the baseline.
-        hours: how long ago that was, in hours of the baseline.
-    """
-    calls, seconds, expected = sums.calls, sums.seconds, sums.expected_seconds
-    if calls <= 0 or not seconds > 0 or not expected > 0:
-        return None
-    ratio, excess = seconds / expected, seconds - expected
-    variance = max(spread(sums), ratio**2 * sums.expected_variance)
-    independent_hours = min(max(hours, 1.0), HOURS_OF_A_DAY)
-    error = math.sqrt(
-        variance / seconds**2
-        + noise.relative_error**2
-        + noise.hour_log_stddev**2 / independent_hours
-    )
-    error = min(max(error, LEAST_ERROR), _GREATEST_ERROR)
-    raw_error = math.sqrt(excess_spread(sums) + (noise.relative_error * expected) ** 2)
-    return Change(
-        ratio,
-        ratio * math.exp(-CONFIDENCE_Z * error),
-        ratio * math.exp(CONFIDENCE_Z * error),
-        math.log(ratio) / error,
-        excess / max(raw_error, LEAST_ERROR * max(seconds, expected)),
-        calls,
-        seconds,
-        expected,
-        noise.relative_error,
-    )
-
-
-def pages(
-    change: Change, coverage: float, excess_floor_seconds: float, limits: Limits = PAGE
-) -> bool:
-    """Return whether one window has all that a page needs. `PAGE` asks for two in a row.
-
-    Args:
-        change: the window.
-        coverage: seconds of statements with a baseline over all seconds of the class.
-        excess_floor_seconds: what the slow-down must have cost in this window.
-        limits: `PAGE` or `FAST_PAGE`.
-    """
-    return (
-        change.ratio > limits.ratio
-        and change.z > limits.z
-        and change.z_raw > limits.z_raw
-        and change.calls >= LEAST_CALLS
-        and coverage > LEAST_COVERAGE
-        and change.seconds - change.expected_seconds >= excess_floor_seconds
-    )

@@ -9,7 +9,7 @@ from exporter.comparison.rule import (
     ENOUGH_COUNTED,
     FAIL_Z,
     LEAST_CALLS,
-    SLOW_PAGE,
+    PAGE,
     STATEMENT_RATIO,
     STATEMENT_SHARE,
     Change,
@@ -79,7 +79,7 @@ def surely_slower(
     for number, (p, name, change) in enumerate(tested):
         if p > _upper_tail(FAIL_Z) / (len(tested) - number):
             break
-        if change.z_raw > SLOW_PAGE.z_raw:
+        if change.z_raw > PAGE.z_raw:
             found.append((name, change))
     return sorted(found, key=lambda each: -each[1].ratio)
 

@@ -16,8 +16,8 @@ from exporter.comparison.rule import (
     LEAST_COVERAGE,
     LEAST_ERROR,
     LEAST_SLOW_SLICES,
+    PAGE,
     PASS_Z,
-    SLOW_PAGE,
     AlertWindow,
     Change,
     Limits,
@@ -121,7 +121,7 @@ def exceeds_limits(
 
 def limits_of(window: AlertWindow) -> Limits:
     """Return what R, z and z_raw must exceed in a window."""
-    return FAST_PAGE if window == FAST_WINDOW else SLOW_PAGE
+    return FAST_PAGE if window == FAST_WINDOW else PAGE
 
 
 def is_worth_an_alert(sums: Sums, seconds: float) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.robust import stddev_between
-from exporter.comparison.rule import HOURS_OF_A_DAY, LEAST_CALLS, LEVEL_DAYS
+from exporter.comparison.rule import LEAST_CALLS, LEVEL_DAYS
 from exporter.comparison.sums import Sums, relative_variance
 
 DEFAULT_LOG_STDDEV = 0.1

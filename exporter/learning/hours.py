@@ -14,6 +14,7 @@ import structlog
 from exporter.catalog.deployment import OTHER
 from exporter.clock import Clock
 from exporter.state import Scope, Topic
+from exporter.statements.continuity import BREAKS
 from exporter.statements.counters import NOTHING, Delta, combine
 from exporter.statements.tally import Counted, PollWindow
 from exporter.statements.text import ALGORITHM
@@ -49,8 +50,8 @@ class RecordedHour(NamedTuple):
     excluded: str | None
     """Why the hour is not a usual one; None if it is."""
     evictions: int
-    statements: list[tuple[str, str, str, int, float, float]]
-    """Identity, role and class; calls, seconds and squared deviation."""
+    statements: list[tuple[str, str, str, int, float, float, int, int, int, float]]
+    """Identity, role and class; then the fields of `Delta`."""
 
 
 @dataclass(slots=True)
@@ -83,15 +84,15 @@ class LearnedHour:
 
     def recorded(self) -> RecordedHour:
         """Return the hour as it is written."""
-        rows = [
-            (*statement, delta.calls, delta.seconds, delta.squared_deviation)
-            for statement, delta in self.statements.items()
-        ]
+        rows = [(*statement, *delta) for statement, delta in self.statements.items()]
         return RecordedHour(self.watched_seconds, self.excluded, self.evictions, rows)
 
 
-HOURS: Topic[RecordedHour] = Topic(f"baseline hours, statements named by {ALGORITHM}", RecordedHour)
-"""Hours under another naming of statements are left where they are, and never mixed with these."""
+HOURS: Topic[RecordedHour] = Topic(
+    f"baseline hours 2, statements named by {ALGORITHM}", RecordedHour
+)
+"""Hours of another form, or under another naming of statements, are left where they are, and never
+mixed with these."""
 
 
 class LearnedHours:
@@ -122,6 +123,9 @@ class LearnedHours:
         One that is longer than an hour is left out, as after a pause of the exporter: it is not
         known when in it the calls were made.
         """
+        if window.dropped:
+            self.exclude(window.ended_at.timestamp(), BREAKS[window.dropped])
+            return
         if window.seconds > self._clock.hour_seconds:
             return
         start = self._clock.start_of_hour(window.started_at.timestamp())
@@ -201,10 +205,7 @@ class LearnedHours:
         hour = _recorded(self._scope, start, content)
         if hour is None:
             return None
-        statements = {
-            StatementKey(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
-            for identity, role, class_name, calls, seconds, squared in hour.statements
-        }
+        statements = {StatementKey(*row[:3]): Delta(*row[3:]) for row in hour.statements}
         return LearnedHour(start, hour.watched_seconds, statements, hour.excluded, hour.evictions)
 
     def _write(self, hour: LearnedHour) -> None:

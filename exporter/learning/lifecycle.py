@@ -15,8 +15,10 @@ from exporter.catalog.own_metrics import own_metrics
 from exporter.clock import Clock
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import COMPARISON, ClassResult, ClassRole, Comparison
-from exporter.comparison.rule import Sums
+from exporter.comparison.class_verdict import ClassResult
+from exporter.comparison.comparison import Comparison
+from exporter.comparison.counted import ClassRole, load_state
+from exporter.comparison.sums import Sums
 from exporter.database.facts import ServerFacts
 from exporter.database.identity import DatabaseIdentity
 from exporter.deployment.history import SEEN
@@ -44,8 +46,6 @@ STALE_SECONDS = 600.0
 
 TEXTS_KEPT = 5_000
 """Texts that wait for the baseline, the ones that were met last."""
-
-_SUMS = "sums"
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class BaselineLifecycle:
         if window and self._comparison:
             settled_at = self._progress.settled_at if self._progress else None
             self._comparison.take(window, settled_at)
-            COMPARISON.save(scope, {_SUMS: self._comparison.sums})
+            self._comparison.save(scope)
         if window and self._is_collecting:  # even with a baseline, which may be dropped later
             self._collect(window)
         self._publish()
@@ -146,13 +146,13 @@ class BaselineLifecycle:
             _tell(baseline, facts)
         self._publish()
 
-    def changes(self) -> Mapping[str, ClassResult]:
-        """Return how each class compares with the baseline since the deployment.
+    def results(self) -> Mapping[str, ClassResult]:
+        """Return what can be said about each class since the deployment.
 
         Nothing without a baseline, nor where calls have not been counted lately.
         """
         comparison = self._current
-        return comparison.changes([*self._catalog.deployment.classes, OTHER]) if comparison else {}
+        return comparison.results([*self._catalog.deployment.classes, OTHER]) if comparison else {}
 
     def matched(self) -> Mapping[ClassRole, Sums]:
         """Return everything that was compared so far; nothing if the last poll was too long ago."""
@@ -170,7 +170,7 @@ class BaselineLifecycle:
             status.collected_seconds or 0.0,
         )
         of_baseline = baseline_samples(self._baseline, self._catalog) if self._baseline else {}
-        return {**shown, **of_baseline, **change_samples(self.changes())}
+        return {**shown, **of_baseline, **change_samples(self.results())}
 
     @property
     def _current(self) -> Comparison | None:
@@ -230,10 +230,10 @@ class BaselineLifecycle:
         before = self._comparison
         self._baseline, self._refusal, self._comparison = found.baseline, found.refusal, None
         if found.baseline and self._scope:
-            sums = before.sums if before else COMPARISON.read(self._scope, _SUMS)
+            state = before.state if before else load_state(self._scope)
             deployment = self._catalog.deployment
             self._comparison = Comparison(
-                found.baseline, found.digest, deployment, self._clock, sums
+                found.baseline, found.digest, deployment, self._clock, state
             )
 
     def _draft(self, facts: ServerFacts, began_at: float) -> Callable[[], Baseline] | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
-from exporter.comparison.class_verdict import ClassVerdict, Outcome, judge
+from exporter.comparison.class_verdict import ClassResult, Outcome, judge
 from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
@@ -58,7 +58,7 @@ def days(count: int, ratio: float = 1.0, **changes: Any) -> list[ClassCalls]:
     return [calls(ratio, **changes)] * (24 * count)
 
 
-def verdict(each: Sequence[ClassCalls], **options: Any) -> ClassVerdict:
+def verdict(each: Sequence[ClassCalls], **options: Any) -> ClassResult:
     return judge(hours(*each), options.pop("noise", QUIET), **options)
 
 

@@ -16,7 +16,7 @@ from exporter.comparison.rule import (
     LEAST_SLOW_SLICES,
     PAGE_WINDOWS,
     SLICES,
-    SLOW_PAGE,
+    PAGE,
     TICKET_WINDOW,
 )
 from exporter.comparison.sums import Sums, contribution
@@ -159,7 +159,7 @@ def test_twice_the_time_is_slow_in_each_window_and_ordinary_time_is_not(window: 
 def test_fast_window_asks_for_three_times_the_time() -> None:
     assert is_slow(FAST_WINDOW, [even(100, 3.1)] * SLICES, NOISE, 1.0)
     assert not is_slow(FAST_WINDOW, [even(100, 2.9)] * SLICES, NOISE, 1.0)
-    assert FAST_PAGE > SLOW_PAGE
+    assert FAST_PAGE > PAGE
 
 
 def test_stall_is_no_slow_down() -> None:
