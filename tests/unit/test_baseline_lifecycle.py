@@ -17,8 +17,8 @@ from exporter.baseline.fit import adopted, provenance_of
 from exporter.catalog import Catalog
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import COMPARISON
-from exporter.comparison.rule import Sums
+from exporter.comparison.counted import COMPARISON
+from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.deployment.history import APPLIED, SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
@@ -194,7 +194,7 @@ def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: L
     life.call(START, 0.2)
     life.on_progress(LONG_SINCE)
     assert life.condition() == (BaselineState.MISSING, None)
-    assert (life.baseline, life.written(), life.lifecycle.changes()) == (None, None, {})
+    assert (life.baseline, life.written(), life.lifecycle.results()) == (None, None, {})
 
 
 def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
@@ -223,7 +223,7 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
     found = life.matched()
     assert (found.calls, found.seconds, found.expected_seconds) == pytest.approx((3, 0.9, 3 * mean))
     assert found.deviation == pytest.approx(sum((x - mean) ** 2 for x in (0.5, 0.3, 0.1)))
-    change = life.lifecycle.changes()["invoices"].change
+    change = life.lifecycle.results()["invoices"].whole.change
     assert change is not None
     assert (change.calls, change.seconds) == pytest.approx((2, 0.4)), "not in the warm-up"
     ratio = life.lifecycle.samples()["loom_statement_change_ratio"]
@@ -233,7 +233,7 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
 def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     life.freeze()
     life.call(NOW - HOUR, 0.3)  # by a server whose clock is an hour late
-    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
+    assert set(life.lifecycle.results()) == {"invoices", "refunds", "other"}
     counted = COMPARISON.read(life.scope, "sums")
     assert counted is not None
     assert COMPARISON.save(
@@ -241,9 +241,9 @@ def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     )
     life.restart()
     life.on_progress(BEGUN)
-    assert life.lifecycle.changes() == {}
+    assert life.lifecycle.results() == {}
     life.call(NOW, 0.3)
-    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
+    assert set(life.lifecycle.results()) == {"invoices", "refunds", "other"}
 
 
 def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Life) -> None:
@@ -282,7 +282,7 @@ def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
     assert life.baseline is not None
     # A text is known again only when its statement is called again.
     statements = [each.model_copy(update={"text": None}) for each in life.baseline.statements]
-    return statements, life.matched(), life.lifecycle.changes()
+    return statements, life.matched(), life.lifecycle.results()
 
 
 @pytest.mark.parametrize("after", range(7))
@@ -371,7 +371,7 @@ def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
     life.on_progress(BEGUN)
     assert life.baseline is not None
     assert life.baseline.source == "captured"
-    assert life.lifecycle.changes()["invoices"].change is None, "it begins anew"
+    assert life.lifecycle.results()["invoices"].whole.change is None, "it begins anew"
     life.call(SETTLED + 30, 0.3)
     assert life.matched().expected_seconds == pytest.approx(0.25 + 0.5)
 
@@ -394,7 +394,7 @@ def _tampered(text: str) -> str:
 
 
 def _newer(text: str) -> str:
-    return text.replace("loom-exporter.baseline/1", "loom-exporter.baseline/2")
+    return text.replace("loom-exporter.baseline/2", "loom-exporter.baseline/3")
 
 
 def _named_otherwise(text: str) -> str:
@@ -437,7 +437,7 @@ def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
     told = [line for line in logs if line["event"] == "the baseline is refused"]
     assert [(line["log_level"], line["reason"]) for line in told] == [("warning", reason)]
     assert life.condition() == (BaselineState.REFUSED, reason)
-    assert (life.baseline, life.lifecycle.changes()) == (None, {})
+    assert (life.baseline, life.lifecycle.results()) == (None, {})
     assert life.lifecycle.on_poll(OWNER, None) == {}
     assert life.written() == spoilt
 
@@ -570,7 +570,7 @@ async def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twic
 
     await asyncio.gather(poll(), look())
     assert life.matched().calls == 100
-    assert life.lifecycle.changes()["invoices"].change is not None
+    assert life.lifecycle.results()["invoices"].whole.change is not None
 
 
 # ── another database ─────────────────────────────────────────────────────────────────────────────

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
-from exporter.comparison.class_verdict import ClassResult, Outcome, judge
+from exporter.comparison.class_verdict import ClassResult, judge
 from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
+from exporter.deployment.records import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

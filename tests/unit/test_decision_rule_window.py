@@ -14,9 +14,9 @@ from exporter.comparison.rule import (
     FAST_PAGE,
     FAST_WINDOW,
     LEAST_SLOW_SLICES,
+    PAGE,
     PAGE_WINDOWS,
     SLICES,
-    PAGE,
     TICKET_WINDOW,
 )
 from exporter.comparison.sums import Sums, contribution
