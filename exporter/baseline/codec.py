@@ -124,8 +124,8 @@ def _check_schema(schema: object) -> None:
     if int(match[1]) < _MAJOR:
         raise RefusedError(
             Refusal.OLDER_VERSION,
-            f"of an older loom-exporter, its schema is version {match[1]}, and holds no rows and no "
-            "calls by hour, which are needed now; capture a baseline again, or go back to that one",
+            f"of an older loom-exporter, schema {match[1]}, and holds no rows and "
+            "no calls by hour, which are needed now; capture one again, or go back to that version",
         )
 
 

@@ -7,9 +7,7 @@ from exporter.baseline.artefact import Baseline
 from exporter.catalog import Deployment
 from exporter.catalog.deployment import OTHER
 from exporter.clock import Clock
-from exporter.comparison.class_hours import HOURS_KEPT, ClassCalls, ClassHour
-from exporter.comparison.class_verdict import ClassResult, judge, judge_unclassified
-from exporter.comparison.counted import (
+from exporter.comparison.calls import (
     ComparisonState,
     ComparisonSums,
     Since,
@@ -17,6 +15,8 @@ from exporter.comparison.counted import (
     WindowCalls,
     save_state,
 )
+from exporter.comparison.class_hours import HOURS_KEPT, ClassCalls, ClassHour
+from exporter.comparison.class_verdict import ClassResult, judge, judge_unclassified
 from exporter.comparison.expectations import Expectations
 from exporter.comparison.rule import SLOWER
 from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls

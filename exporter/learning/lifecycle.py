@@ -15,9 +15,9 @@ from exporter.catalog.own_metrics import own_metrics
 from exporter.clock import Clock
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
+from exporter.comparison.calls import ClassRole, load_state
 from exporter.comparison.class_verdict import ClassResult
 from exporter.comparison.comparison import Comparison
-from exporter.comparison.counted import ClassRole, load_state
 from exporter.comparison.sums import Sums
 from exporter.database.facts import ServerFacts
 from exporter.database.identity import DatabaseIdentity

@@ -8,8 +8,8 @@ from exporter.baseline.codec import Refusal
 from exporter.catalog import Catalog, Metric
 from exporter.catalog.own_metrics import one_hot, own_metrics
 from exporter.collect.snapshot import Samples, columns, unlabelled
+from exporter.comparison.calls import ClassRole
 from exporter.comparison.class_verdict import ClassResult
-from exporter.comparison.counted import ClassRole
 from exporter.comparison.sums import Sums
 
 

@@ -15,11 +15,12 @@ import psycopg
 import pytest
 
 from exporter.database import pool
-from exporter.database.connection import NEXT_ADDRESS_SECONDS, connect
-from exporter.database.database import MAX_CONNECTIONS
-from exporter.database.outcome import State
+from exporter.database.connection import NEXT_ADDRESS_SECONDS, MonitorConnection, connect
+from exporter.database.database import MAX_CONNECTIONS, Database
+from exporter.database.outcome import RunError, State
 from tests.support.marks import only_18
 from tests.support.network import Gateway, hanging_port, silent_port
+from tests.support.observers import HANG_SECONDS
 from tests.support.outages import OUR_SESSIONS
 from tests.support.probes import slow_query
 from tests.support.watching import MONITOR, OWNER, install_grants, one_query, watching
@@ -249,3 +250,14 @@ async def test_database_can_be_copied_while_the_role_may_not_log_in(loom: LoomDa
             superuser.execute("DROP DATABASE copy")
             superuser.execute(f"ALTER ROLE {MONITOR} LOGIN".encode())
         await _look_until_all_answer(watch, 30.0)
+
+
+async def test_fault_while_connecting_ends_the_wait_for_a_connection() -> None:
+    def conninfo() -> str:
+        raise LookupError("no such user")
+
+    async with Database("loom", conninfo) as database, asyncio.timeout(HANG_SECONDS):
+        with pytest.raises(RunError, match="LookupError: no such user") as raised:
+            await database.run(MonitorConnection.check, 1.0)
+        assert raised.value.state is State.UNREACHABLE
+        assert database.is_up is False

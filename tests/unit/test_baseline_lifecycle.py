@@ -17,7 +17,7 @@ from exporter.baseline.fit import adopted, provenance_of
 from exporter.catalog import Catalog
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.counted import COMPARISON
+from exporter.comparison.calls import COMPARISON
 from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.deployment.history import APPLIED, SEEN

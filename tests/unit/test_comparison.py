@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.baseline.artefact import Baseline, BaselineClass, BaselineStatement
 from exporter.clock import Clock
+from exporter.comparison.calls import ComparisonState, StatementOfClass, load_state
 from exporter.comparison.comparison import Comparison
-from exporter.comparison.counted import ComparisonState, StatementOfClass, load_state
 from exporter.comparison.sums import Sums
 from exporter.comparison.window import compare
 from exporter.comparison.window_noise import BaselineNoise

@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.clock import Clock
-from exporter.comparison.counted import COMPARISON
+from exporter.comparison.calls import COMPARISON
 from exporter.comparison.sums import Sums
 from exporter.deployment.history import AppliedMigrations, MigrationHistory, read_mark
 from exporter.deployment.records import RECORDS, Outcome

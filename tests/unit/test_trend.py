@@ -17,7 +17,7 @@ from tests.support.queries import make_query
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.comparison.counted import ClassRole
+    from exporter.comparison.calls import ClassRole
 
 NOW = 1_800_000_000.0
 QUERIES = (make_query("number", {"loom_number": {"value": "number"}}),)
