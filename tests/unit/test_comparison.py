@@ -299,7 +299,7 @@ def test_another_baseline_takes_the_sums_on_and_judges_again(tmp_path: Path) -> 
 def test_unclassified_statement_that_is_surely_slower_is_named_and_fails_nothing() -> None:
     comparison = make_comparison(class_name="other")
     for number in range(6):
-        slow = called(*[2.0, 2.2] * 50, class_name="other")
+        slow = called(*[2.0, 2.2] * 50, class_name="other", rows=300)
         comparison.take(window(SETTLED + HOUR * number, slow, seconds=HOUR), SETTLED)
     (found,) = comparison.results(["other"]).values()
     assert found.outcome is Outcome.INCONCLUSIVE
