@@ -18,15 +18,18 @@ from exporter.comparison.profile import (
     statement_profile,
     usual_calls,
 )
+from exporter.comparison.rule import MOVED_WARNING
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, pooled_noise, window_noise
 from exporter.learning.hours import RecordedHour
 from exporter.learning.survey import (
     ClassRole,
+    Excluder,
     Hours,
     StatementRole,
     Survey,
     hours_of,
+    nothing_excluded,
     survey_of,
     utc,
 )
@@ -63,6 +66,7 @@ def build(
     source: Source,
     texts: Mapping[str, str],
     gauges: Sequence[artefact.Gauge],
+    excluded: Excluder = nothing_excluded,
 ) -> artefact.Baseline:
     """Return the baseline; it is empty if no hour counts.
 
@@ -76,13 +80,14 @@ def build(
         source: how the hours were collected.
         texts: of statements, by identity, as far as they may be shown.
         gauges: their values before the deployment.
+        excluded: returns why the time between two Unix times is left out, None if it is not.
     """
-    survey = survey_of(buckets(), bucket_seconds)
+    survey = survey_of(buckets(), bucket_seconds, excluded)
     names = list(survey.classes)
     statements: list[artefact.BaselineStatement] = []
     places: defaultdict[ClassRole, _Known] = defaultdict(_Known)
     for first in range(0, len(names), _AT_ONCE):
-        for name, hours in hours_of(buckets(), names[first : first + _AT_ONCE]).items():
+        for name, hours in hours_of(buckets(), survey, names[first : first + _AT_ONCE]).items():
             profile = _profile(hours, survey, Clock(bucket_seconds))
             if len(statements) >= MOST_BY_HOUR:
                 profile = replace(profile, hours_of_week={}, hours_of_day={})
@@ -216,3 +221,17 @@ def _backtest(
         pages += tried.pages
         tickets += tried.tickets
     return artefact.Backtest(windows=windows, pages=pages, tickets=tickets)
+
+
+def moved_far(baseline: artefact.Baseline) -> list[str]:
+    """Return a line for each class whose expectations the hours of incidents would have moved far.
+
+    Somebody should look at what happened in these hours: they are left out, so what was usual in
+    them would look like a slow-down now.
+    """
+    return [
+        f"hours that were taken for incidents, and are left out, would have raised the time of "
+        f"class {each.class_name} as role {each.role} by {each.moved - 1:.0%}"
+        for each in baseline.classes
+        if each.moved > MOVED_WARNING
+    ]

@@ -95,6 +95,10 @@ HOURS: Topic[RecordedHour] = Topic(
 mixed with these."""
 
 
+_USED = "used"
+"""The key of the document that says that the hours are used."""
+
+
 class LearnedHours:
     """The hours of one database."""
 
@@ -108,10 +112,13 @@ class LearnedHours:
         self._is_listed = False
         """Whether it is known which hours the state has."""
         self._disturbed: tuple[float, str] | None = None
+        self.are_used = False
+        """Whether a baseline was made of them, or in their place: no further one is."""
 
     def begin(self, scope: Scope) -> None:
         """Go on with what is written of a database."""
         self._scope, self._starts, self._now = scope, [], None
+        self.are_used = _USED in HOURS.keys(scope)
         self._unwritten, self._disturbed = {}, None
         self._list(scope)
         if self._starts:
@@ -128,6 +135,8 @@ class LearnedHours:
             return
         if window.seconds > self._clock.hour_seconds:
             return
+        if self.are_used:
+            self.clear()
         start = self._clock.start_of_hour(window.started_at.timestamp())
         if self._now is None or self._now.start != start:
             self._now = self._begun(start)
@@ -173,13 +182,20 @@ class LearnedHours:
         return read
 
     def has_any(self, end: float) -> bool:
-        """Return whether there are hours that were over at a Unix time."""
-        return any(start + self._clock.hour_seconds <= end for start in self._starts)
+        """Return whether there are hours, not used yet, that were over at a Unix time."""
+        return not self.are_used and any(
+            start + self._clock.hour_seconds <= end for start in self._starts
+        )
+
+    def mark_used(self) -> None:
+        """Keep the hours only for making the same baseline again, without some of them."""
+        if self._scope and not self.are_used:
+            self.are_used = self._scope.store.save(self._scope, HOURS.name, {_USED: b"{}"})
 
     def clear(self) -> None:
         """Forget all hours."""
-        if self._starts and self._scope:
-            self._starts, self._now, self._unwritten = [], None, {}
+        if (self._starts or self.are_used) and self._scope:
+            self._starts, self._now, self._unwritten, self.are_used = [], None, {}, False
             self._is_listed = HOURS.save(self._scope, {}, replace=True)
 
     @property

@@ -23,8 +23,9 @@ from exporter.database.facts import ServerFacts
 from exporter.database.identity import DatabaseIdentity
 from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress
-from exporter.learning.build import build
+from exporter.learning.build import build, moved_far
 from exporter.learning.document import BaselineDocument, BaselineFound, class_rules_digest
+from exporter.learning.exclusions import EXCLUSIONS, excluder
 from exporter.learning.gauges import Gauges, gauges_of
 from exporter.learning.hours import LearnedHours, shown_texts
 from exporter.learning.metrics import (
@@ -228,6 +229,9 @@ class BaselineLifecycle:
     def _adopt(self, found: BaselineFound) -> None:
         """Compare with what was found from now on; what was counted so far stays counted."""
         before = self._comparison
+        is_dropped = not (found.baseline or found.refusal)
+        if is_dropped and self._progress and self._progress.has_begun:
+            self._hours.clear()  # or another one would be made of them at once
         self._baseline, self._refusal, self._comparison = found.baseline, found.refusal, None
         if found.baseline and self._scope:
             state = before.state if before else load_state(self._scope)
@@ -256,6 +260,7 @@ class BaselineLifecycle:
             source="automatic",
             texts=dict(self._texts),
             gauges=gauges_of(gauges),
+            excluded=excluder(EXCLUSIONS.load(self._people).values()),
         )
 
     def _settle(self, baseline: Baseline, facts: ServerFacts, document: BaselineDocument) -> None:
@@ -263,7 +268,7 @@ class BaselineLifecycle:
         if not document.is_written:
             document.write(baseline, facts)
         if document.is_written and self._progress and self._progress.has_begun:
-            self._hours.clear()
+            self._hours.mark_used()
             self._gauges.clear()
             self._texts.clear()
 
@@ -277,6 +282,8 @@ def _tell(baseline: Baseline, facts: ServerFacts) -> None:
         statements=len(baseline.statements),
         would_have_paged=baseline.backtest.pages,
     )
+    for line in moved_far(baseline):
+        _log.warning("the baseline leaves much out", detail=line)
     if facts.server_version_num >= MIXING_VERSION and facts.extension_schema:
         _log.info(
             "this server may count a table that takes the place of another one, under the same "

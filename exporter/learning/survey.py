@@ -6,7 +6,7 @@ a few of these at a time, because the numbers of all of them would not fit into 
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -22,6 +22,9 @@ MOST_STATEMENTS_KEPT = 1_000
 
 ClassRole = tuple[str, str]
 """Class and role."""
+
+Excluder = Callable[[float, float], str | None]
+"""Returns why the time between two Unix times is left out; None if it is not."""
 
 _SURVEYED = 20 * MOST_STATEMENTS_KEPT
 """Statements that are compared at once, so that those called only once do not fill the memory."""
@@ -82,16 +85,23 @@ class Hours:
             yield HourOfCalls(start, delta)
 
 
-def survey_of(hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float) -> Survey:
+def nothing_excluded(start: float, end: float) -> str | None:
+    """Return that no time is left out by people."""
+    del start, end
+    return None
+
+
+def survey_of(
+    hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float, excluded: Excluder
+) -> Survey:
     """Return which time is covered, and which statements are kept."""
     survey = Survey()
     for start, hour in hours:
         survey.evictions += hour.evictions
-        if hour.excluded:
-            excluded = artefact.Excluded(
-                start=utc(start), end=utc(start + hour_seconds), reason=hour.excluded
+        if reason := hour.excluded or excluded(start, start + hour_seconds):
+            survey.excluded.append(
+                artefact.Excluded(start=utc(start), end=utc(start + hour_seconds), reason=reason)
             )
-            survey.excluded.append(excluded)
             continue
         survey.watched[start] = hour.watched_seconds
         for identity, role, class_name, calls, seconds, *_ in hour.statements:
@@ -107,12 +117,12 @@ def survey_of(hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float) 
 
 
 def hours_of(
-    hours: Iterable[tuple[float, RecordedHour]], names: Iterable[StatementRole]
+    hours: Iterable[tuple[float, RecordedHour]], survey: Survey, names: Iterable[StatementRole]
 ) -> dict[StatementRole, Hours]:
-    """Return the hours of these statements."""
+    """Return the hours of these statements, without those that the survey leaves out."""
     found: dict[tuple[str, str], Hours] = {name: Hours() for name in names}
     for start, hour in hours:
-        if not hour.excluded:
+        if start in survey.watched:
             for identity, role, _, *delta in hour.statements:
                 if numbers := found.get((identity, role)):
                     numbers.append(start, delta)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exporter.catalog.criteria import Condition
+from exporter.catalog.deployment import OTHER
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS, acknowledgement, append, latest
@@ -212,7 +213,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         watch.board,
         deployed,
         before,
-        dict.fromkeys(DEPLOYMENT.classes, AS_FAST),
+        dict.fromkeys((*DEPLOYMENT.classes, OTHER), AS_FAST),
         signed,
         owner_of=DEPLOYMENT.owner_of,
         counted=quiet_hours(at),

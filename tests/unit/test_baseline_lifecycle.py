@@ -22,7 +22,9 @@ from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.deployment.history import APPLIED, SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.errors import ExporterError
 from exporter.learning.document import KEY, TOPIC, class_rules_digest
+from exporter.learning.exclusions import EXCLUSIONS, Exclusion, key_of, rebuilt
 from exporter.learning.gauges import GAUGES, Gauges
 from exporter.learning.hours import HOURS, UnreadableError
 from exporter.learning.lifecycle import STALE_SECONDS, BaselineLifecycle
@@ -302,21 +304,34 @@ def test_nothing_is_written_twice(life: Life) -> None:
     assert versions == [version(life.scope, topic) for topic in (TOPIC, HOURS.name)]
 
 
-def test_hours_are_gone_once_the_baseline_is_written(life: Life) -> None:
+def test_no_second_baseline_is_made_of_the_hours_once_the_first_is_written(life: Life) -> None:
+    baseline = life.freeze()
+    assert "used" in life.hours()
+    life.write("{")
+    life.on_progress(BEGUN)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.TRUNCATED)
+    life.write(dumps(baseline))
+    life.on_progress(BEGUN)
+    assert life.baseline == baseline
+
+
+def test_collecting_again_begins_without_the_hours_that_are_used(life: Life) -> None:
     life.freeze()
-    assert life.hours() == []
+    life.on_progress(BEFORE)
+    life.call(SETTLED + HOUR, 0.2)
+    assert len(life.hours()) == 1
 
 
-def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Life) -> None:
+def test_process_killed_between_baseline_and_hours_uses_these_no_more(life: Life) -> None:
     life.collect()
     hours = HOURS.load(life.scope)
     life.on_progress(BEGUN)
     before = life.written()
-    HOURS.save(life.scope, hours)
+    HOURS.save(life.scope, hours, replace=True)
     life.restart()
     life.on_progress(BEGUN)
     assert life.written() == before
-    assert life.hours() == []
+    assert "used" in life.hours()
 
 
 def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: Life) -> None:
@@ -330,7 +345,7 @@ def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: L
     life.restart()
     life.on_progress(BEGUN)
     assert calls(life.baseline) == 10
-    assert life.hours() == []
+    assert "used" in life.hours()
     assert life.matched().calls == 1
 
 
@@ -647,3 +662,65 @@ def test_baseline_that_a_command_writes_meanwhile_comes_first(life: Life) -> Non
     life.lifecycle.freeze(FACTS, baseline)
     assert life.baseline == captured
     assert life.written() == dumps(captured)
+
+
+# ── times that people leave out ──────────────────────────────────────────────────────────────────
+
+
+def _exclude(life: Life, hour: float) -> Exclusion:
+    exclusion = Exclusion(START + hour * HOUR, START + (hour + 1.5) * HOUR, "a load test")
+    with opened(life.path) as other:
+        assert EXCLUSIONS.save(scope(other), {key_of(exclusion): exclusion})
+    return exclusion
+
+
+def test_time_that_people_exclude_is_no_part_of_the_baseline(life: Life) -> None:
+    _exclude(life, 1)
+    baseline = life.freeze()
+    assert calls(baseline) == 2 * 3
+    reasons = {each.start.timestamp(): each.reason for each in baseline.window.excluded}
+    assert reasons == {START + HOUR: "a load test", START + 2 * HOUR: "a load test"}
+
+
+def test_baseline_is_made_again_without_what_people_exclude_later(life: Life) -> None:
+    baseline = life.freeze()
+    life.call(SETTLED, 0.3)
+    with opened(life.path) as other:
+        again = rebuilt(
+            scope(other, identity=OWNER),
+            CATALOG.deployment,
+            Clock(),
+            baseline,
+            [Exclusion(START, START + 1, "a deploy")],
+        )
+    assert calls(again) == 2 * 4
+    assert [each.text for each in again.statements] == ["select * from invoices"]
+    life.write(dumps(again))
+    life.on_progress(BEGUN)
+    assert life.baseline == again
+    assert life.lifecycle.results()["invoices"].whole.change is None, "it is counted afresh"
+
+
+@pytest.mark.parametrize("what", ["captured", "everything"])
+def test_what_cannot_be_left_out_is_an_error(life: Life, what: str) -> None:
+    baseline = life.freeze()
+    if what == "captured":
+        baseline = baseline.model_copy(update={"source": "captured"})
+    with opened(life.path) as other, pytest.raises(ExporterError, match="baseline: it"):
+        rebuilt(
+            scope(other, identity=OWNER),
+            CATALOG.deployment,
+            Clock(),
+            baseline,
+            [Exclusion(START, BEGAN)],
+        )
+
+
+def test_baseline_that_is_dropped_is_not_made_again_of_its_hours(life: Life) -> None:
+    life.freeze()
+    life.write(None)
+    for _ in range(2):
+        life.on_progress(BEGUN)
+        life.restart()
+    assert life.baseline is None
+    assert life.hours() == []
