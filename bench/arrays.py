@@ -24,12 +24,14 @@ from exporter.comparison.rule import (
     LAST_DAY_MARGIN,
     LEAST_CALLS,
     LEAST_CALLS_TO_PASS,
+    LEAST_PIECES,
     LEAST_SLOW_SLICES,
     MISSING_ROWS_RATIO,
     PAGE,
     PASS_Z,
     SLICES,
     SLOWER,
+    SPREAD_RATIO,
     USUAL_RATIO,
     AlertWindow,
 )
@@ -164,7 +166,10 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
     passed &= whole.is_usual() & last.is_usual()
     cumulated = np.cumsum(hours.sums, axis=2)
     for look in np.nonzero(passed)[0]:
-        passed[look] = not _slower_statements(cumulated[:, :, look], noise, int(ends[look]))
+        begins = {0, max(int(ends[look]) - HOURS_OF_A_DAY, 0)}
+        passed[look] = not any(
+            _is_wide(summed[:, begin : ends[look]]) for begin in begins
+        ) and not _slower_statements(cumulated[:, :, look], noise, int(ends[look]))
     return Looks(passed, failed)
 
 
@@ -214,6 +219,17 @@ class _Spans:
         if begin:
             return [log for _, log in pieces(self._hours[begin:end])]
         return [log for number, log in self._pieces if number <= end]
+
+
+def _is_wide(hours: Floats) -> bool:
+    """Return `Spread.is_wide` of these hours."""
+    calls, _, _, squared, variance, deviation = hours[:6]
+    enough = (calls >= LEAST_CALLS) & (variance > 0) & (squared > 0)
+    if enough.sum() < LEAST_PIECES:
+        return False
+    to_baseline = np.median(deviation[enough] / variance[enough])
+    to_mean = np.median(deviation[enough] / squared[enough])
+    return bool(to_baseline > SPREAD_RATIO**2 and to_mean > 1.0)
 
 
 def _slower_statements(sums: Floats, noise: BaselineNoise, hours: int) -> bool:

@@ -19,6 +19,7 @@ from exporter.comparison.rule import (
     PASS_Z,
     Change,
 )
+from exporter.comparison.slow_statements import UsualStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Evidence:
     """Statements that surely take more than twice their expectation, worst first."""
     called_more: Sequence[tuple[str, float]] = ()
     """Replacements that are called more than twice per operation, worst first."""
+    missed: Sequence[UsualStatement] = ()
+    """Statements that are hardly called any more, the most usual one first."""
 
     @property
     def spans(self) -> Sequence[tuple[str, Span]]:

@@ -11,6 +11,7 @@ from exporter.comparison.rule import (
     LEAST_CALLS,
     LEAST_ERROR,
     LEAST_PIECES,
+    SPREAD_RATIO,
     Change,
 )
 from exporter.comparison.sums import Sums
@@ -98,6 +99,20 @@ class ClassHour(NamedTuple):
     calls: ClassCalls
 
 
+class Spread(NamedTuple):
+    """How far calls deviate from their expectation in the median hour, as root mean squares."""
+
+    to_baseline: float = 0.0
+    """Over the standard deviation of the baseline."""
+    to_mean: float = 0.0
+    """Over the expected time."""
+
+    @property
+    def is_wide(self) -> bool:
+        """Return whether some calls are far from what is expected."""
+        return self.to_baseline > SPREAD_RATIO and self.to_mean > 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """What the calls of some hours say together."""
@@ -109,6 +124,22 @@ class Span:
     """The median of the hours' ratios; None if there are fewer than `LEAST_PIECES`."""
     median_z: float
     """How many standard errors the logarithm of that is above 0."""
+    spread: Spread
+
+
+def spread_of(hours: Iterable[Sums]) -> Spread:
+    """Return sqrt(D/W) and sqrt(D/S) of the median hour, of those with five calls; 0 without."""
+    enough = [
+        sums
+        for sums in hours
+        if sums.calls >= LEAST_CALLS and sums.expected_variance > 0 and sums.expected_squared > 0
+    ]
+    if len(enough) < LEAST_PIECES:
+        return Spread()
+    return Spread(
+        statistics.median(each.deviation / each.expected_variance for each in enough) ** 0.5,
+        statistics.median(each.deviation / each.expected_squared for each in enough) ** 0.5,
+    )
 
 
 def span_of(hours: Sequence[ClassHour], noise: BaselineNoise) -> Span:
@@ -118,7 +149,8 @@ def span_of(hours: Sequence[ClassHour], noise: BaselineNoise) -> Span:
         total = total.plus(hour.calls)
     change = compare(total.sums, noise, total.watched_hours)
     logs = [log for _, log in pieces(hour.calls.sums for hour in hours)]
-    return Span(total, change, *median_of(logs, noise, total.watched_hours))
+    spread = spread_of(hour.calls.sums for hour in hours)
+    return Span(total, change, *median_of(logs, noise, total.watched_hours), spread)
 
 
 def pieces(hours: Iterable[Sums]) -> Iterator[tuple[int, float]]:

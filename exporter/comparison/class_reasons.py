@@ -111,6 +111,15 @@ def _replacement_called_more(evidence: Evidence) -> str | None:
     return None
 
 
+def _missed_statement(evidence: Evidence) -> str | None:
+    for each in evidence.missed:
+        return (
+            f"{each.name} was called {each.calls:,} times, where {each.expected_calls:,.0f} calls"
+            " are usual: calls that fail are not counted"
+        )
+    return None
+
+
 def _slower_statement(evidence: Evidence) -> str | None:
     if not evidence.slower:
         return None
@@ -119,6 +128,16 @@ def _slower_statement(evidence: Evidence) -> str | None:
     return (
         f"{ratio} the baseline in all, but surely more than 2 times in single statements: {named}"
     )
+
+
+def _wide_spread(evidence: Evidence) -> str | None:
+    for when, span in evidence.spans:
+        if span.spread.is_wide:
+            return (
+                f"{when}calls deviate {_times(span.spread.to_baseline)} as far from the mean as in"
+                " the baseline: a few of them take far longer"
+            )
+    return None
 
 
 def _too_cheap(evidence: Evidence) -> str | None:
@@ -210,8 +229,10 @@ SURELY_WORSE: Sequence[Reason] = (rows_missing, _regression, _slower_statement)
 DOUBTS: Sequence[Reason] = (
     _unusual_calls,
     _unusual_rows,
+    _missed_statement,
     _replacement_called_more,
     _slower_statement,
+    _wide_spread,
     _too_cheap,
     _one_incident,
     _slower_last_day,

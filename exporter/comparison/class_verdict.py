@@ -1,7 +1,7 @@
 """The verdict of a class: pass, fail or inconclusive, and the sentence that says why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.clock import HOURS_OF_A_DAY
 from exporter.comparison.class_evidence import Evidence
@@ -21,7 +21,9 @@ from exporter.comparison.rule import SLOWER
 from exporter.comparison.slow_statements import (
     ReplacementCalls,
     StatementCalls,
+    UsualStatement,
     called_more,
+    hardly_called,
     surely_slower,
 )
 from exporter.comparison.window_noise import BaselineNoise
@@ -67,6 +69,7 @@ def judge(
     hour_seconds: float = 3600.0,
     statements: Sequence[StatementCalls] = (),
     replacements: Sequence[ReplacementCalls] = (),
+    usual: Sequence[UsualStatement] = (),
     notes: Sequence[str] = (),
 ) -> ClassResult:
     """Return the verdict of a class.
@@ -83,9 +86,11 @@ def judge(
         hour_seconds: how long an hour is; shorter in a rehearsal.
         statements: the single statements of the class that have a baseline.
         replacements: those that replace statements of the baseline.
+        usual: those that had much of the calls in the baseline, and that nothing replaces.
         notes: what else is to be said about the evidence.
     """
-    evidence = _evidence(hours, noise, margin, hour_seconds, statements, replacements)
+    evidence = _evidence(hours, noise, margin, hour_seconds, statements)
+    evidence = replace(evidence, called_more=called_more(replacements), missed=hardly_called(usual))
     return _first(_ORDER, evidence, notes)
 
 
@@ -103,7 +108,7 @@ def judge_unclassified(
     makes it inconclusive, and too few calls to tell are no doubt. The arguments are those of
     `judge`.
     """
-    evidence = _evidence(hours, noise, SLOWER, hour_seconds, statements, ())
+    evidence = _evidence(hours, noise, SLOWER, hour_seconds, statements)
     return _first(_UNCLASSIFIED_ORDER, evidence, notes)
 
 
@@ -113,7 +118,6 @@ def _evidence(
     margin: float,
     hour_seconds: float,
     statements: Sequence[StatementCalls],
-    replacements: Sequence[ReplacementCalls],
 ) -> Evidence:
     hours = last_hours(hours, HOURS_KEPT, hour_seconds)
     whole = span_of(hours, noise)
@@ -124,7 +128,6 @@ def _evidence(
         margin=margin,
         hour_seconds=hour_seconds,
         slower=surely_slower(statements, noise, whole.calls.watched_hours),
-        called_more=called_more(replacements),
     )
 
 

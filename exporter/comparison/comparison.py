@@ -18,8 +18,8 @@ from exporter.comparison.calls import (
 from exporter.comparison.class_hours import HOURS_KEPT, ClassCalls, ClassHour
 from exporter.comparison.class_verdict import ClassResult, judge, judge_unclassified
 from exporter.comparison.expectations import Expectations
-from exporter.comparison.rule import SLOWER
-from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls
+from exporter.comparison.rule import SLOWER, STATEMENT_SHARE
+from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls, UsualStatement
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, pooled_noise
 from exporter.state import Scope
@@ -171,6 +171,7 @@ class Comparison:
             hour_seconds=seconds,
             statements=statements,
             replacements=list(self._replacements(name)),
+            usual=list(self._usual_statements(name)),
             notes=notes,
         )
 
@@ -186,7 +187,7 @@ class Comparison:
         total = self.sums.since.totals.get(name, ClassCalls())
         for new, old in self._expectations.replaced.items():
             sums = self._state.statements.get(StatementOfClass(name, new or ""))
-            share = self._expectations.share_of_calls(name, old or "")
+            share = self._expectations.shares_of_calls(name).get(old or "", 0.0)
             if sums and share:
                 yield ReplacementCalls(
                     self._name(new or ""),
@@ -195,6 +196,15 @@ class Comparison:
                     total.calls - sums.calls,
                     math.floor(total.usual_calls * (1 - share)),
                 )
+
+    def _usual_statements(self, name: str) -> Iterable[UsualStatement]:
+        """Yield the statements that had much of the calls, and that nothing replaces."""
+        calls = self.sums.since.totals.get(name, ClassCalls()).calls
+        replaced = set(self._expectations.replaced.values())
+        for known_by, share in self._expectations.shares_of_calls(name).items():
+            if share >= STATEMENT_SHARE and known_by not in replaced:
+                sums = self._state.statements.get(StatementOfClass(name, known_by), Sums())
+                yield UsualStatement(self._name(known_by), sums.calls, share * calls)
 
     def _name(self, identity: str) -> str:
         """Return the name that people know a statement by: how it begins, and its fingerprint."""

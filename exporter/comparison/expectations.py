@@ -110,9 +110,9 @@ class Expectations:
             start = stop
         return total
 
-    def share_of_calls(self, class_name: str, known_by: str) -> float:
-        """Return which share of the calls of a class is of one statement, 0 to 1."""
-        return self._shares.get((class_name, known_by), 0.0)
+    def shares_of_calls(self, class_name: str) -> Mapping[str, float]:
+        """Return which share of the calls of a class each of its statements has, 0 to 1."""
+        return self._shares.get(class_name, {})
 
     def _usual_by_class(self, baseline: Baseline) -> dict[str, Sequence[float]]:
         usual: dict[str, Sequence[float]] = {}
@@ -124,14 +124,16 @@ class Expectations:
                 ]
         return usual
 
-    def _shares_of_calls(self, baseline: Baseline) -> dict[tuple[str, str], float]:
-        calls: defaultdict[tuple[str, str], int] = defaultdict(int)
-        totals: defaultdict[str, int] = defaultdict(int)
+    def _shares_of_calls(self, baseline: Baseline) -> dict[str, dict[str, float]]:
+        calls: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         for each in baseline.statements:
             if self.is_counted(each.class_name, each.role):
-                calls[each.class_name, each.id] += each.calls
-                totals[each.class_name] += each.calls
-        return {key: count / totals[key[0]] for key, count in calls.items() if count}
+                calls[each.class_name][each.id] += each.calls
+        return {
+            name: {known_by: count / total for known_by, count in counts.items()}
+            for name, counts in calls.items()
+            if (total := sum(counts.values()))
+        }
 
 
 def by_hour(statement: BaselineStatement) -> list[Expected]:

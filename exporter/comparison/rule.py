@@ -157,9 +157,18 @@ MISSING_ROWS_RATIO = 0.1
 ENOUGH_COUNTED = 30
 """Rows and calls are judged where this many calls, or rows, are expected or were seen."""
 
+SPREAD_RATIO = 2.0
+"""How many times as far as in the baseline calls may deviate from their expectation, in the median
+hour, if they also deviate by more than the expectation itself. A few per cent of calls that take
+ten times as long move the mean by little, and this by much."""
+
 STATEMENT_SHARE = 0.05
 STATEMENT_RATIO = 2.0
 """A statement that has 5 % of the calls of its class and is surely beyond 2 is named."""
+
+MISSING_CALLS_RATIO = 0.1
+"""A statement that had 5 % of the calls of its class, and has less than a tenth of those now, is
+named: calls that fail are not counted."""
 
 CALLS_PER_OPERATION = 2.0
 """A replacement that is called more than twice as often as what it replaces is named."""

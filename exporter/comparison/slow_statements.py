@@ -9,6 +9,7 @@ from exporter.comparison.rule import (
     ENOUGH_COUNTED,
     FAIL_Z,
     LEAST_CALLS,
+    MISSING_CALLS_RATIO,
     PAGE,
     STATEMENT_RATIO,
     STATEMENT_SHARE,
@@ -53,6 +54,17 @@ class ReplacementCalls(NamedTuple):
         return self.calls / self.usual_calls / traffic
 
 
+class UsualStatement(NamedTuple):
+    """A statement that has at least 5 % of the calls of its class in the baseline.
+
+    `expected_calls` are as many as it has if the class is called as often as it is.
+    """
+
+    name: str
+    calls: int
+    expected_calls: float
+
+
 def surely_slower(
     statements: Sequence[StatementCalls], noise: BaselineNoise, hours: float
 ) -> list[tuple[str, Change]]:
@@ -82,6 +94,17 @@ def surely_slower(
         if change.z_raw > PAGE.z_raw:
             found.append((name, change))
     return sorted(found, key=lambda each: -each[1].ratio)
+
+
+def hardly_called(statements: Sequence[UsualStatement]) -> list[UsualStatement]:
+    """Return the statements with less than a tenth of their calls, the most usual one first."""
+    found = [
+        each
+        for each in statements
+        if each.expected_calls >= ENOUGH_COUNTED
+        and each.calls < MISSING_CALLS_RATIO * each.expected_calls
+    ]
+    return sorted(found, key=lambda each: -each.expected_calls)
 
 
 def called_more(replacements: Sequence[ReplacementCalls]) -> list[tuple[str, float]]:

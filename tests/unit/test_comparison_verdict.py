@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
 from exporter.comparison.class_verdict import ClassResult, judge
-from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls
+from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls, UsualStatement
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
 from exporter.deployment.records import Outcome
@@ -435,3 +435,28 @@ def test_calls_add_up(each: list[ClassCalls]) -> None:
         if name != "sums":
             whole = math.fsum(getattr(one, name) for one in each)
             assert getattr(total, name) == pytest.approx(whole)
+
+
+def test_statement_that_is_hardly_called_any_more_is_named() -> None:
+    usual = [UsualStatement("one", 9, 100.0), UsualStatement("two", 1, 20.0)]
+    found = verdict(days(1), usual=usual)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.reason == (
+        "one was called 9 times, where 100 calls are usual: calls that fail are not counted"
+    )
+    others = [UsualStatement("one", 10, 100.0), UsualStatement("two", 0, 29.0)]
+    assert verdict(days(1), usual=others).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("slow_hours", "is_named"), [(24, True), (11, False)])
+def test_a_few_calls_that_take_far_longer_are_told_from_one_incident(
+    slow_hours: int, *, is_named: bool
+) -> None:
+    """2 % of the calls, ten times as long, of a class that is else a fifth faster."""
+    quick, slow = 0.8 * MEAN, 10 * MEAN
+    deviation = 98 * (quick - MEAN) ** 2 + 2 * (slow - MEAN) ** 2
+    tail = sums()._replace(seconds=98 * quick + 2 * slow, deviation=deviation)
+    faster = [calls(0.8, sums=sums(0.8))] * (24 - slow_hours)
+    found = verdict([*faster, *[calls(sums=tail)] * slow_hours])
+    assert ("a few of them take far longer" in found.reason) is is_named
+    assert (found.outcome is Outcome.INCONCLUSIVE) is is_named

@@ -147,5 +147,5 @@ def test_people_at_a_psql_count_only_where_nobody_else_calls() -> None:
 
 def test_share_of_calls_is_within_the_class() -> None:
     known = with_classes(of_class("anon", [5.0] * 168))
-    assert known.share_of_calls("invoices", OLD) == 0.75
-    assert known.share_of_calls("refunds", OLD) == 0.0
+    assert known.shares_of_calls("invoices") == {OLD: 0.75, NEW: 0.25}
+    assert known.shares_of_calls("refunds") == {}
