@@ -35,7 +35,12 @@ from exporter.comparison.rule import (
     USUAL_RATIO,
     AlertWindow,
 )
-from exporter.comparison.slow_statements import StatementCalls, surely_slower
+from exporter.comparison.slow_statements import (
+    CountedStatement,
+    StatementCalls,
+    hardly_called,
+    surely_slower,
+)
 from exporter.comparison.sums import Sums
 from exporter.comparison.window import limits_of
 
@@ -60,6 +65,8 @@ class Hours(NamedTuple):
     rows: Floats
     expected_rows: Floats
     usual_calls: Floats
+    shares: Floats
+    """Of the calls of the baseline, by statement."""
 
 
 class Looks(NamedTuple):
@@ -170,6 +177,9 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
         passed[look] = not any(
             _is_wide(summed[:, begin : ends[look]]) for begin in begins
         ) and not _slower_statements(cumulated[:, :, look], noise, int(ends[look]))
+    usual = np.cumsum(hours.usual_calls)
+    for look in np.nonzero(passed)[0]:
+        passed[look] = not _is_missed(cumulated[0, :, look], float(usual[look]) * hours.shares)
     return Looks(passed, failed)
 
 
@@ -230,6 +240,16 @@ def _is_wide(hours: Floats) -> bool:
     to_baseline = np.median(deviation[enough] / variance[enough])
     to_mean = np.median(deviation[enough] / squared[enough])
     return bool(to_baseline > SPREAD_RATIO**2 and to_mean > 1.0)
+
+
+def _is_missed(calls: Floats, usual: Floats) -> bool:
+    """Return whether a statement is called too seldom beside the others."""
+    others, others_usual = calls.sum() - calls, usual.sum() - usual
+    counted = [
+        CountedStatement("", round(each[0]), each[1], round(each[2]), each[3])
+        for each in zip(*(x.tolist() for x in (calls, usual, others, others_usual)), strict=True)
+    ]
+    return bool(hardly_called(counted))
 
 
 def _slower_statements(sums: Floats, noise: BaselineNoise, hours: int) -> bool:

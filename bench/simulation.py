@@ -48,6 +48,8 @@ class Known(NamedTuple):
     """Per call, by statement."""
     usual_calls: Floats
     """By hour of week."""
+    shares: Floats
+    """Of the calls, by statement."""
     noise: BaselineNoise
 
     def sums(self, grid: Grid, slots_an_hour: int = 1) -> Floats:
@@ -91,6 +93,7 @@ def learn(baseline: Grid, rows: Floats) -> Known:
         variances=known[:, :, 1],
         rows=np.array([profile.rows for profile in profiles]),
         usual_calls=np.array(usual_calls(calls, dict.fromkeys(starts, 3600.0))),
+        shares=np.array([each.calls for each in profiles]) / sum(each.calls for each in profiles),
         noise=window_noise(sums, mean_error(profiles)),
     )
 
@@ -126,7 +129,7 @@ def verdicts(known: Known, week: Grid, rows: Floats) -> Looks:
     """Return what the verdict says at the end of each hour of a week."""
     by_hour = known.sums(week.by(60))
     expected_rows = (known.rows[:, None] * by_hour[0]).sum(0)
-    hours = Hours(by_hour, rows.sum(0), expected_rows, known.usual_calls)
+    hours = Hours(by_hour, rows.sum(0), expected_rows, known.usual_calls, known.shares)
     return looks(hours, known.noise)
 
 

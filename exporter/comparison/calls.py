@@ -127,7 +127,7 @@ class WindowCalls:
         self.statements: dict[StatementOfClass, Sums] = {}
         """Without those of people at a psql."""
         self.texts: dict[str, str] = {}
-        """Of statements that replace others, as far as they may be shown."""
+        """By identity, as far as they may be shown."""
 
     def add(self, known: Known, delta: Delta, at: float) -> None:
         """Add new calls of a statement, which were made at a Unix time."""
@@ -155,7 +155,7 @@ class WindowCalls:
             counts.expected_rows += delta.calls * expected.per_call.rows
             counts.blocks += delta.blocks_hit + delta.blocks_read
             counts.expected_blocks += delta.calls * expected.per_call.blocks
-        elif known.shown:
+        if known.shown:
             self.texts[known.identity] = known.shown
         statement = StatementOfClass(class_name, known.identity)
         known_sums = self.statements.get(statement)

@@ -19,7 +19,7 @@ from exporter.comparison.rule import (
     PASS_Z,
     Change,
 )
-from exporter.comparison.slow_statements import UsualStatement
+from exporter.comparison.slow_statements import CountedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Evidence:
     hour_seconds: float = 3600.0
     slower: Sequence[tuple[str, Change]] = ()
     """Statements that surely take more than twice their expectation, worst first."""
-    called_more: Sequence[tuple[str, float]] = ()
+    called_more: Sequence[CountedStatement] = ()
     """Replacements that are called more than twice per operation, worst first."""
-    missed: Sequence[UsualStatement] = ()
-    """Statements that are hardly called any more, the most usual one first."""
+    missed: Sequence[CountedStatement] = ()
+    """Statements that are called less than half as often, the most usual one first."""
 
     @property
     def spans(self) -> Sequence[tuple[str, Span]]:

@@ -106,8 +106,9 @@ def _unusual_rows(evidence: Evidence) -> str | None:
 
 
 def _replacement_called_more(evidence: Evidence) -> str | None:
-    for name, ratio in evidence.called_more:
-        return f"{name} is called {_times(ratio)} as often as the statement that it replaces was"
+    for each in evidence.called_more:
+        times = _times(each.ratio)
+        return f"{each.name} is called {times} as often as the statement that it replaces was"
     return None
 
 
@@ -115,7 +116,7 @@ def _missed_statement(evidence: Evidence) -> str | None:
     for each in evidence.missed:
         return (
             f"{each.name} was called {each.calls:,} times, where {each.expected_calls:,.0f} calls"
-            " are usual: calls that fail are not counted"
+            " are usual beside the rest of its class: calls that fail are not counted"
         )
     return None
 
@@ -223,14 +224,28 @@ def nothing_worse(evidence: Evidence) -> str:
     return f"{_times(change.ratio)} the baseline; no statement is surely slower"
 
 
-TOO_LITTLE: Sequence[Reason] = (_no_calls, _few_calls, _unknown_statements, _uncertain_baseline)
-REGRESSIONS: Sequence[Reason] = (_regression,)
-SURELY_WORSE: Sequence[Reason] = (rows_missing, _regression, _slower_statement)
-DOUBTS: Sequence[Reason] = (
+def too_little(evidence: Evidence) -> str | None:
+    """Return why times cannot be compared, or what else is unusual if they cannot."""
+    for reason in (_no_calls, _few_calls):
+        if text := reason(evidence):
+            return text
+    for reason in (_unknown_statements, _uncertain_baseline):
+        if text := reason(evidence):
+            return next((found for each in _COUNTED if (found := each(evidence))), text)
+    return None
+
+
+_COUNTED: Sequence[Reason] = (
     _unusual_calls,
     _unusual_rows,
-    _missed_statement,
     _replacement_called_more,
+    _missed_statement,
+)
+"""What needs no times."""
+REGRESSIONS: Sequence[Reason] = (_regression,)
+SURELY_WORSE: Sequence[Reason] = (rows_missing, _slower_statement, _regression)
+DOUBTS: Sequence[Reason] = (
+    *_COUNTED,
     _slower_statement,
     _wide_spread,
     _too_cheap,

@@ -10,18 +10,17 @@ from exporter.comparison.class_reasons import (
     DOUBTS,
     REGRESSIONS,
     SURELY_WORSE,
-    TOO_LITTLE,
     Reason,
     facts,
     nothing_worse,
     passed,
     rows_missing,
+    too_little,
 )
 from exporter.comparison.rule import SLOWER
 from exporter.comparison.slow_statements import (
-    ReplacementCalls,
+    CountedStatement,
     StatementCalls,
-    UsualStatement,
     called_more,
     hardly_called,
     surely_slower,
@@ -47,7 +46,7 @@ class ClassResult:
 
 _ORDER: Sequence[tuple[Outcome, Sequence[Reason]]] = (
     (Outcome.FAIL, (rows_missing,)),
-    (Outcome.INCONCLUSIVE, TOO_LITTLE),
+    (Outcome.INCONCLUSIVE, (too_little,)),
     (Outcome.FAIL, REGRESSIONS),
     (Outcome.INCONCLUSIVE, DOUBTS),
     (Outcome.PASS, (passed,)),
@@ -68,8 +67,8 @@ def judge(
     margin: float = SLOWER,
     hour_seconds: float = 3600.0,
     statements: Sequence[StatementCalls] = (),
-    replacements: Sequence[ReplacementCalls] = (),
-    usual: Sequence[UsualStatement] = (),
+    replacements: Sequence[CountedStatement] = (),
+    usual: Sequence[CountedStatement] = (),
     notes: Sequence[str] = (),
 ) -> ClassResult:
     """Return the verdict of a class.

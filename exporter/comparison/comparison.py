@@ -1,6 +1,5 @@
 """What is called now, compared with the baseline: hour by hour since the deployment."""
 
-import math
 from collections.abc import Iterable
 
 from exporter.baseline.artefact import Baseline
@@ -19,7 +18,7 @@ from exporter.comparison.class_hours import HOURS_KEPT, ClassCalls, ClassHour
 from exporter.comparison.class_verdict import ClassResult, judge, judge_unclassified
 from exporter.comparison.expectations import Expectations
 from exporter.comparison.rule import SLOWER, STATEMENT_SHARE
-from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls, UsualStatement
+from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, pooled_noise
 from exporter.state import Scope
@@ -182,29 +181,30 @@ class Comparison:
             if place[0] == name
         )
 
-    def _replacements(self, name: str) -> Iterable[ReplacementCalls]:
-        """Yield how often statements are called that replace others, and the rest of the class."""
-        total = self.sums.since.totals.get(name, ClassCalls())
+    def _replacements(self, name: str) -> Iterable[CountedStatement]:
+        """Yield how often statements are called that replace others."""
         for new, old in self._expectations.replaced.items():
-            sums = self._state.statements.get(StatementOfClass(name, new or ""))
-            share = self._expectations.shares_of_calls(name).get(old or "", 0.0)
-            if sums and share:
-                yield ReplacementCalls(
-                    self._name(new or ""),
-                    sums.calls,
-                    total.usual_calls * share,
-                    total.calls - sums.calls,
-                    math.floor(total.usual_calls * (1 - share)),
-                )
+            if StatementOfClass(name, new or "") in self._state.statements:
+                yield self._counted(name, new or "", old or "")
 
-    def _usual_statements(self, name: str) -> Iterable[UsualStatement]:
-        """Yield the statements that had much of the calls, and that nothing replaces."""
-        calls = self.sums.since.totals.get(name, ClassCalls()).calls
+    def _usual_statements(self, name: str) -> Iterable[CountedStatement]:
+        """Yield how often statements are called that had much of the calls; not the replaced."""
         replaced = set(self._expectations.replaced.values())
         for known_by, share in self._expectations.shares_of_calls(name).items():
             if share >= STATEMENT_SHARE and known_by not in replaced:
-                sums = self._state.statements.get(StatementOfClass(name, known_by), Sums())
-                yield UsualStatement(self._name(known_by), sums.calls, share * calls)
+                yield self._counted(name, known_by, known_by)
+
+    def _counted(self, name: str, now: str, before: str) -> CountedStatement:
+        total = self.sums.since.totals.get(name, ClassCalls())
+        share = self._expectations.shares_of_calls(name).get(before, 0.0)
+        calls = self._state.statements.get(StatementOfClass(name, now), Sums()).calls
+        return CountedStatement(
+            self._name(now),
+            calls,
+            total.usual_calls * share,
+            total.calls - calls,
+            total.usual_calls * (1 - share),
+        )
 
     def _name(self, identity: str) -> str:
         """Return the name that people know a statement by: how it begins, and its fingerprint."""

@@ -166,9 +166,9 @@ STATEMENT_SHARE = 0.05
 STATEMENT_RATIO = 2.0
 """A statement that has 5 % of the calls of its class and is surely beyond 2 is named."""
 
-MISSING_CALLS_RATIO = 0.1
-"""A statement that had 5 % of the calls of its class, and has less than a tenth of those now, is
-named: calls that fail are not counted."""
+MISSING_CALLS_RATIO = 0.5
+"""A statement that had 5 % of the calls of its class, and surely has less than half of those now,
+is named: calls that fail are not counted."""
 
 CALLS_PER_OPERATION = 2.0
 """A replacement that is called more than twice as often as what it replaces is named."""

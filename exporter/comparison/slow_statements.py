@@ -27,11 +27,11 @@ class StatementCalls(NamedTuple):
     sums: Sums
 
 
-class ReplacementCalls(NamedTuple):
-    """How often a statement is called that replaces another one.
+class CountedStatement(NamedTuple):
+    """How often a statement is called, and its part in the baseline was.
 
-    `usual_calls` is how often that one was called in the same hours of the week, `class_calls` and
-    `usual_class_calls` the same of all other statements of the class.
+    `usual_calls` is how often it, or the one that it replaces, was called in the same hours of the
+    week, `class_calls` and `usual_class_calls` the same of all other statements of the class.
     """
 
     name: str
@@ -41,28 +41,28 @@ class ReplacementCalls(NamedTuple):
     usual_class_calls: float = 0.0
 
     @property
-    def calls_per_operation(self) -> float | None:
-        """How many calls take the place of one; None where there are too few to tell.
+    def expected_calls(self) -> float:
+        """As many as usual, times how much more, or less, the rest of the class is called."""
+        if min(self.class_calls, self.usual_class_calls) < ENOUGH_COUNTED:
+            return self.usual_calls
+        return self.usual_calls * self.class_calls / self.usual_class_calls
 
-        Relative to how much more, or less, the rest of the class is called, if that is known.
+    @property
+    def ratio(self) -> float:
+        """How many calls take the place of one."""
+        return self.calls / self.expected_calls if self.expected_calls > 0 else math.inf
+
+    def is_surely(self, times: float) -> bool:
+        """Return whether the calls are surely more than `times` as many, or fewer if that is < 1.
+
+        By 3.09 standard errors, as far as calls are independent of each other (Poisson), and only
+        where 30 calls are expected or were made.
         """
-        if self.usual_calls < ENOUGH_COUNTED:
-            return None
-        traffic = 1.0
-        if min(self.class_calls, self.usual_class_calls) >= ENOUGH_COUNTED:
-            traffic = self.class_calls / self.usual_class_calls
-        return self.calls / self.usual_calls / traffic
-
-
-class UsualStatement(NamedTuple):
-    """A statement that has at least 5 % of the calls of its class in the baseline.
-
-    `expected_calls` are as many as it has if the class is called as often as it is.
-    """
-
-    name: str
-    calls: int
-    expected_calls: float
+        if max(self.calls, self.expected_calls) < ENOUGH_COUNTED:
+            return False
+        beyond = self.calls - times * self.expected_calls
+        error = math.sqrt(self.calls + times**2 * self.expected_calls)
+        return (beyond if times > 1 else -beyond) > FAIL_Z * error
 
 
 def surely_slower(
@@ -96,25 +96,25 @@ def surely_slower(
     return sorted(found, key=lambda each: -each[1].ratio)
 
 
-def hardly_called(statements: Sequence[UsualStatement]) -> list[UsualStatement]:
-    """Return the statements with less than a tenth of their calls, the most usual one first."""
-    found = [
-        each
-        for each in statements
-        if each.expected_calls >= ENOUGH_COUNTED
-        and each.calls < MISSING_CALLS_RATIO * each.expected_calls
-    ]
+def hardly_called(statements: Sequence[CountedStatement]) -> list[CountedStatement]:
+    """Return those with surely less than half of their calls, the most usual one first.
+
+    That the rest of the class is called more often is no reason to expect more of them: one of the
+    others may have become many.
+    """
+    found = []
+    for each in statements:
+        most = math.floor(each.usual_class_calls)
+        capped = each._replace(class_calls=min(each.class_calls, most))
+        if capped.is_surely(MISSING_CALLS_RATIO):
+            found.append(capped)
     return sorted(found, key=lambda each: -each.expected_calls)
 
 
-def called_more(replacements: Sequence[ReplacementCalls]) -> list[tuple[str, float]]:
-    """Return the replacements that are called more than twice per operation, worst first."""
-    found = [
-        (each.name, ratio)
-        for each in replacements
-        if (ratio := each.calls_per_operation) is not None and ratio > CALLS_PER_OPERATION
-    ]
-    return sorted(found, key=lambda each: -each[1])
+def called_more(replacements: Sequence[CountedStatement]) -> list[CountedStatement]:
+    """Return those that are surely called more than twice per operation, worst first."""
+    found = [each for each in replacements if each.is_surely(CALLS_PER_OPERATION)]
+    return sorted(found, key=lambda each: -each.ratio)
 
 
 def _upper_tail(z: float) -> float:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
 from exporter.comparison.class_verdict import ClassResult, judge
-from exporter.comparison.slow_statements import ReplacementCalls, StatementCalls, UsualStatement
+from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
 from exporter.deployment.records import Outcome
@@ -247,7 +247,7 @@ def test_uncertain_baseline_leaves_nothing_to_say() -> None:
 
 
 def test_replacement_that_is_called_ten_times_as_often_is_named() -> None:
-    found = verdict(days(1), replacements=[ReplacementCalls("select * from bills", 1000, 100.0)])
+    found = verdict(days(1), replacements=[CountedStatement("select * from bills", 1000, 100.0)])
     assert (found.outcome, found.reason) == (
         Outcome.INCONCLUSIVE,
         "select * from bills is called 10 times as often as the statement that it replaces was",
@@ -437,15 +437,18 @@ def test_calls_add_up(each: list[ClassCalls]) -> None:
             assert getattr(total, name) == pytest.approx(whole)
 
 
-def test_statement_that_is_hardly_called_any_more_is_named() -> None:
-    usual = [UsualStatement("one", 9, 100.0), UsualStatement("two", 1, 20.0)]
+def test_statement_that_is_called_less_than_half_as_often_is_named() -> None:
+    usual = [CountedStatement("one", 25, 100.0), CountedStatement("two", 1, 20.0)]
     found = verdict(days(1), usual=usual)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.reason == (
-        "one was called 9 times, where 100 calls are usual: calls that fail are not counted"
+        "one was called 25 times, where 100 calls are usual beside the rest of its class: calls"
+        " that fail are not counted"
     )
-    others = [UsualStatement("one", 10, 100.0), UsualStatement("two", 0, 29.0)]
+    others = [CountedStatement("one", 35, 100.0), CountedStatement("two", 0, 29.0)]
     assert verdict(days(1), usual=others).outcome is Outcome.PASS
+    quiet_day = [CountedStatement("one", 25, 100.0, 300, 1200.0)]
+    assert verdict(days(1), usual=quiet_day).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(("slow_hours", "is_named"), [(24, True), (11, False)])

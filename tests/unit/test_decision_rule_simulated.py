@@ -17,7 +17,7 @@ from bench.worlds import World, draw
 from exporter.comparison.class_hours import ClassCalls, ClassHour
 from exporter.comparison.class_verdict import judge
 from exporter.comparison.rule import ALERT_WINDOWS, SLICES
-from exporter.comparison.slow_statements import StatementCalls
+from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window import is_slow
 from exporter.deployment.records import Outcome
@@ -47,7 +47,7 @@ def test_arrays_decide_as_the_exporter_does(factor: float) -> None:
     by_hour = known.sums(week.by(60))
     expected_rows = (known.rows[:, None] * by_hour[0]).sum(0)
     rows = history.week_rows.sum(0)
-    seen = looks(Hours(by_hour, rows, expected_rows, known.usual_calls), known.noise)
+    seen = looks(Hours(by_hour, rows, expected_rows, known.usual_calls, known.shares), known.noise)
     hours = [
         ClassHour(
             3600.0 * hour,
@@ -67,7 +67,13 @@ def test_arrays_decide_as_the_exporter_does(factor: float) -> None:
     for look in range(0, 168, 5):
         so_far = by_hour[:, :, : look + 1].sum(2).T
         statements = [StatementCalls("", _sums(each)) for each in so_far]
-        found = judge(hours[: look + 1], known.noise, statements=statements).outcome
+        usual = known.usual_calls[: look + 1].sum()
+        total = so_far[:, 0].sum()
+        counted = [
+            CountedStatement("", round(own), usual * share, round(total - own), usual * (1 - share))
+            for own, share in zip(so_far[:, 0], known.shares, strict=True)
+        ]
+        found = judge(hours[: look + 1], known.noise, statements=statements, usual=counted).outcome
         outcomes.add(found)
         assert (found is Outcome.PASS, found is Outcome.FAIL) == (
             seen.passed[look],
