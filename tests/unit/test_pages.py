@@ -161,7 +161,7 @@ sign_offs: {boss: {title: The boss}}
         (half_done(0.0), "1 of 2 phases are applied.", False),
         (DONE, "Deployed 20", False),
         (
-            DeploymentProgress(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 600),
+            DeploymentProgress(DONE.phases, True, APPLIED_AT, APPLIED_AT, time.time() + 86_400),
             "The database is warming up: speed is judged from 20",
             False,
         ),
@@ -189,7 +189,7 @@ async def test_no_go_is_told_with_what_fails_the_phase_and_the_risk(tmp_path: Pa
         for each in ("NO-GO", "Phase to blame: one rollback risk high", "Why", "Success criteria")
     )
     assert verdict < blame < why < criteria
-    assert 'loom_things{kind="Some text"} is 3, expected at most 2' in text[why:criteria]
+    assert 'loom_things{kind="Some text"} is 3 (expected at most 2' in text[why:criteria]
     assert "Fast" not in text[why:criteria], "it holds"
 
 
