@@ -15,7 +15,7 @@ from exporter.catalog.probe import MOST_ROWS, Expectation, Impersonation, chain
 from exporter.database.connection import MonitorConnection, connect, hang_up
 from exporter.database.database import Database
 from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import BEGIN_SNAPSHOT, begin
+from exporter.database.transaction import BEGIN_SNAPSHOT, begin, end
 from exporter.errors import UsageError
 from exporter.sources.insertion import accepts
 
@@ -192,8 +192,7 @@ class Probes:
                     )
             return found
         finally:
-            if not session.closed:
-                await session.rollback()
+            await end(session)
 
     async def _impersonate(
         self, session: MonitorConnection, caller: Impersonation, control: Sighting
