@@ -15,6 +15,7 @@ from exporter.catalog.probe import MOST_ROWS, Expectation, Impersonation, chain
 from exporter.database.connection import MonitorConnection, connect, hang_up
 from exporter.database.database import Database
 from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.probe_grants import PROBE_ROLE
 from exporter.database.transaction import BEGIN_SNAPSHOT, begin, end
 from exporter.errors import UsageError
 from exporter.sources.insertion import accepts
@@ -222,9 +223,11 @@ async def _look(session: MonitorConnection, probe: Probe) -> Sighting:
     most = 1 if target else MOST_ROWS
     try:
         async with session.pipeline():
-            # A probe's file is code, written by the one who runs the exporter.
+            # A probe's file is code, written by the one who runs the exporter. By the alias, its
+            # time is told from that of the application.
             cursor = await session.execute(
-                f"SELECT to_jsonb(q) FROM (\n{probe.text}\n) AS q LIMIT {most}".encode()
+                f"SELECT to_jsonb({PROBE_ROLE}) FROM (\n{probe.text}\n) AS {PROBE_ROLE}"
+                f" LIMIT {most}".encode()
             )
         found = tuple(row for (row,) in await cursor.fetchall())
         if target is None:

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from exporter.database.connection import MonitorConnection
 from exporter.database.outcome import RunError, State
+from exporter.database.probe_grants import PROBE_ROLE
 
 # For the current role: WITH CHECK of each policy for INSERT that applies to it, as PostgreSQL puts
 # them together. A policy for ALL without WITH CHECK is checked by its USING. An expression is code
@@ -46,8 +47,9 @@ async def accepts(session: MonitorConnection, table: str, row: dict[str, Any]) -
     """
     schema, name = table.split(".")
     target = sql.Identifier(schema, name)
-    source = sql.SQL("jsonb_populate_record(NULL::{}, {}::jsonb) AS {}").format(
-        target, sql.Literal(json.dumps(row)), sql.Identifier(name)
+    # The alias tells our own statements from those of the application.
+    source = sql.SQL("(VALUES (1)) AS {}, jsonb_populate_record(NULL::{}, {}::jsonb) AS {}").format(
+        sql.Identifier(PROBE_ROLE), target, sql.Literal(json.dumps(row)), sql.Identifier(name)
     )
     columns = sql.SQL(", ").join(map(sql.Identifier, row))
     values = sql.SQL(", ").join(sql.Identifier(name, column) for column in row)

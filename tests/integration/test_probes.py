@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exporter.catalog.deployment import OTHER
 from exporter.database.outcome import State
+from exporter.statements.classes import classify
+from exporter.statements.text import parse_statement
 from tests.support.impersonation import SUBJECTS, impersonating, install_probe_role
 from tests.support.watching import shipped
 
@@ -136,6 +139,23 @@ async def test_a_probe_leaves_nothing_behind(probed: LoomDatabase) -> None:
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'loom_probe'"
         assert superuser.execute(sessions).fetchone() == (0,)
         assert superuser.execute(count).fetchone() == before
+
+
+async def test_time_of_probes_is_not_taken_for_that_of_the_application(
+    probed: LoomDatabase,
+) -> None:
+    classes = shipped().deployment.classes
+    with probed.connect() as superuser:
+        superuser.execute("SELECT extensions.pg_stat_statements_reset()")
+        async with impersonating(probed) as probes:
+            await probes.look()
+        texts = superuser.execute(
+            "SELECT query FROM extensions.pg_stat_statements"
+            " WHERE userid IN ('authenticated'::regrole, 'loom_probe'::regrole) AND toplevel"
+        ).fetchall()
+    assert sum("resource_" in text for (text,) in texts) > 10
+    found = {classify(parse_statement(text), classes).name for (text,) in texts}
+    assert found == {OTHER}
 
 
 async def test_without_a_login_probes_are_unconfigured(probed: LoomDatabase) -> None:
