@@ -59,6 +59,8 @@ schema: $(VENV)/.dev ## Write the JSON Schemas of the headers of queries.
 	@mv $(VENV)/header.schema.json queries/header.schema.json
 	@$(BIN)/python -m exporter.catalog.schema http > $(VENV)/http.schema.json
 	@mv $(VENV)/http.schema.json queries/http.schema.json
+	@$(BIN)/python -m exporter.catalog.schema as > $(VENV)/as.schema.json
+	@mv $(VENV)/as.schema.json queries/as.schema.json
 
 docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
 	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md
