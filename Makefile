@@ -6,7 +6,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 CODE     := $(wildcard exporter alerts grafana deploy tests bench)
 SCENARIO ?= healthy
-WORKERS  ?= 2
+WORKERS  ?= 3
 ARGS     ?=
 
 # What the installed package is made of besides its code, which is used where it lies.
@@ -30,7 +30,7 @@ demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...)
 PYTEST   := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=2).
+test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=3).
 	@echo '==> Running the tests'
 ifneq ($(strip $(ARGS)),)
 	@$(PYTEST) $(PARALLEL) $(ARGS)
