@@ -463,3 +463,9 @@ def test_a_few_calls_that_take_far_longer_are_told_from_one_incident(
     found = verdict([*faster, *[calls(sums=tail)] * slow_hours])
     assert ("a few of them take far longer" in found.reason) is is_named
     assert (found.outcome is Outcome.INCONCLUSIVE) is is_named
+
+
+def test_calls_of_a_baseline_without_a_night_may_differ_by_more() -> None:
+    quiet = [calls(usual_calls=400.0)] * 24
+    assert verdict(quiet).outcome is Outcome.INCONCLUSIVE
+    assert verdict(quiet, usual_ratio=USUAL_RATIO_WITHOUT_NIGHT).outcome is Outcome.PASS
