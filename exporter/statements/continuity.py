@@ -48,8 +48,10 @@ def break_between(previous: Poll, poll: Poll, elapsed_seconds: float | None) -> 
 def _is_other_server(previous: Poll, poll: Poll) -> bool:
     """Return whether something was there before the previous poll, which did not see it.
 
-    That is another start of the server, another reset, or an entry. What the server itself has
-    started, reset or added since then is later than the previous poll.
+    That is another start of the server, another reset, or another beginning of an entry. What the
+    server itself has started, reset or begun since then is later than the previous poll. An entry
+    that is new proves nothing: it begins when its statement is parsed, and is not shown before the
+    first call has ended.
     """
     began = previous.started_at
     for before, now in (
@@ -58,11 +60,9 @@ def _is_other_server(previous: Poll, poll: Poll) -> bool:
     ):
         if before is not None and now is not None and now != before and now < began:
             return True
-    if previous.hidden:
-        return False  # any of the entries may have been there
     for key, reading in poll.readings.items():
         if reading.since is not None and reading.since < began:
             known = previous.readings.get(key)
-            if known is None or (known.since is not None and known.since != reading.since):
+            if known and known.since is not None and known.since != reading.since:
                 return True
     return False

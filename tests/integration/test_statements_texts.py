@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.database.outcome import State
+from tests.support.observers import until
 from tests.support.statements import own_loom
 from tests.support.watching import MONITOR, OWNER, install_grants, watching
 
@@ -119,3 +121,20 @@ async def test_setting_of_our_own_role_leaves_the_others_counted(counted: LoomDa
         superuser.execute(f"ALTER ROLE {MONITOR} SET pg_stat_statements.track = 'none'".encode())
     async with watching(counted.dsn(MONITOR)) as watch:
         assert (await watch.poll()).state is State.OK
+
+
+async def test_first_call_that_takes_longer_than_a_poll_is_counted(counted: LoomDatabase) -> None:
+    slow = "SELECT count(*) FROM public.resource_collections, pg_sleep(2) WHERE 'a' <> 'b'"
+    running = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(2) W%'"
+    async with watching(counted.dsn(MONITOR)) as watch:
+        await watch.poll()
+        with counted.connect(OWNER) as owner, counted.connect() as superuser:
+            call = asyncio.create_task(asyncio.to_thread(owner.execute, slow.encode()))
+            own = " AND pid <> pg_backend_pid()"
+            await until("it runs", lambda: superuser.execute((running + own).encode()).fetchall())
+            await watch.poll()
+            assert not call.done(), "the poll is within the call"
+            await call
+        seen = await watch.poll()
+    assert seen.samples[CALLS][PLACE] == 1
+    assert not any(seen.samples["loom_statement_windows_dropped_total"].values())
