@@ -124,3 +124,12 @@ def one_line(text: str, longest: int = 300) -> str:
 
 def _quoted(value: str) -> str:
     return one_line(value.replace("\\", r"\\").replace('"', r"\""))
+
+
+def times(ratio: float) -> str:
+    """Return how many times one is the other.
+
+    >>> times(1.5), times(1234.5)
+    ('1.50 times', '1,234 times')
+    """
+    return f"{ratio:.2f} times" if ratio < 10 else f"{ratio:,.0f} times"

@@ -10,13 +10,12 @@ from exporter.comparison.class_reasons import (
     DOUBTS,
     REGRESSIONS,
     SURELY_WORSE,
-    Reason,
     facts,
     nothing_worse,
     passed,
-    rows_missing,
     too_little,
 )
+from exporter.comparison.counted_reasons import Reason, rows_missing
 from exporter.comparison.rule import SLOWER, USUAL_RATIO
 from exporter.comparison.slow_statements import (
     CountedStatement,

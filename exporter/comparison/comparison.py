@@ -200,7 +200,9 @@ class Comparison:
         replaced = set(self._expectations.replaced.values())
         for known_by, share in self._expectations.shares_of_calls(name).items():
             if share >= STATEMENT_SHARE and known_by not in replaced:
-                yield self._counted(name, known_by, known_by)
+                counted = self._counted(name, known_by, known_by)
+                if counted.has_rest or self._expectations.covers_a_day:
+                    yield counted
 
     def _counted(self, name: str, now: str, before: str) -> CountedStatement:
         total = self.sums.since.totals.get(name, ClassCalls())

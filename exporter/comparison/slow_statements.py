@@ -41,9 +41,14 @@ class CountedStatement(NamedTuple):
     usual_class_calls: float = 0.0
 
     @property
+    def has_rest(self) -> bool:
+        """Whether the rest of the class is called often enough to compare with."""
+        return min(self.class_calls, self.usual_class_calls) >= ENOUGH_COUNTED
+
+    @property
     def expected_calls(self) -> float:
         """As many as usual, times how much more, or less, the rest of the class is called."""
-        if min(self.class_calls, self.usual_class_calls) < ENOUGH_COUNTED:
+        if not self.has_rest:
             return self.usual_calls
         return self.usual_calls * self.class_calls / self.usual_class_calls
 

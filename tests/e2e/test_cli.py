@@ -36,7 +36,10 @@ COMMANDS = (
     "healthcheck",
     "demo",
 )
-GROUPS = {"baseline": ("capture", "show", "export", "import", "discard"), "deploy": ("mark",)}
+GROUPS = {
+    "baseline": ("capture", "show", "export", "import", "exclude", "discard"),
+    "deploy": ("mark",),
+}
 ESCAPE = "\x1b"
 NO_DATABASE = {"LOOM_EXPORTER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 

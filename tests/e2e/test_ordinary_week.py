@@ -230,5 +230,6 @@ def test_ordinary_week_fires_nothing_but_what_is_meant_to(tmp_path: Path) -> Non
         ],
         step_minutes=STEP_MINUTES,
         at_minutes=(STEPS - 1) * STEP_MINUTES,
+        evaluate_minutes=2 * STEP_MINUTES,
     )
     run_tool("promtool", "test", "rules", path)
