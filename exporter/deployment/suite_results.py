@@ -16,7 +16,7 @@ from pydantic import (
 from exporter.catalog import Deployment
 from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.snapshot import Samples
-from exporter.deployment.sign_offs import UnixTime, printable
+from exporter.deployment.people import UnixTime, printable
 from exporter.sources.suite_files import Counts
 from exporter.state import Scope, Topic
 from exporter.yaml_source import rule_in_words

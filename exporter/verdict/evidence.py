@@ -11,7 +11,7 @@ from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, ClassRole
 from exporter.comparison.rule import Sums
 from exporter.deployment.progress import DeploymentProgress
-from exporter.deployment.sign_offs import SignOff
+from exporter.deployment.sign_offs import SignOffs
 from exporter.deployment.suite_results import SuiteRecord
 from exporter.learning.counted import CountedHour
 from exporter.redaction import redact
@@ -62,7 +62,8 @@ class Evidence:
     """None without a baseline."""
     classes: Mapping[str, ClassResult] = field(default_factory=dict)
     """How each class compares since the deployment."""
-    sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
+    sign_offs: Mapping[str, SignOffs] = field(default_factory=dict)
+    """All words about each thing that people judge."""
     suites: Mapping[str, SuiteRecord] = field(default_factory=dict)
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
@@ -71,6 +72,8 @@ class Evidence:
     counted: tuple[CountedHour, ...] = ()
     """What the metrics of rates counted in each hour, the earliest first."""
     clock: Clock = Clock()
+    collected_seconds: float | None = None
+    """Time of which a baseline has been collected; None unless it is being collected."""
     kept: KeptTokens | None = None
     """None until the schema of the deployment is kept."""
 

@@ -14,8 +14,11 @@ def verdict_samples(assessment: Assessment) -> Samples:
     for criterion in assessment.criteria:
         name, phase = criterion.name, criterion.phase
         criteria |= one_hot("loom_criterion_status", criterion.outcome, name, phase)
+    for criterion in (*assessment.ready, *assessment.rollback):
+        name, phase = criterion.name, criterion.phase
+        criteria |= one_hot("loom_criterion_status", criterion.outcome, name, phase)
     checks: dict[tuple[str, ...], float] = {}
-    for check in assessment.week:
+    for check in assessment.plan:
         status = check.outcome or PENDING
         checks |= one_hot("loom_daily_check_status", status, str(check.day), check.name)
     return {

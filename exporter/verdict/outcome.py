@@ -1,5 +1,6 @@
 """What the decision rule says of a class: pass, fail, or nothing yet."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.comparison.rule import (
@@ -19,6 +20,20 @@ class Judgement(NamedTuple):
 
     outcome: Outcome
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionResult:
+    """The outcome of one condition, and the line that says why."""
+
+    outcome: Outcome
+    evidence: str
+    phases: tuple[str, ...] = ()
+    """The phases to blame if it fails."""
+    selector: str = ""
+    """What was looked at, in PromQL; empty where the evidence names it already."""
+    is_signed: bool = False
+    """Whether it is the word of a person, or waits for one."""
 
 
 def verdict_of(change: Change | None, coverage: float | None) -> Judgement:

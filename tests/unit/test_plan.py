@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from exporter.verdict.first_week import (
+    DayCheck,
+    new_records,
+    week,
+)
 
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
-from exporter.verdict.first_week import (
-    DayCheck,
-    new_records,
-    week,
-)
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     APPLIED_AT,
