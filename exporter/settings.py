@@ -64,6 +64,10 @@ def _state_home() -> Path:
     return Path(home).expanduser() / "loom-exporter"
 
 
+_SECRETS = ("DATABASE_URL", "DAEMON_PASSWORD", "DAEMON_TOKEN")
+"""Settings that are hidden wherever something is printed."""
+
+
 class Settings(BaseSettings):
     """The settings of one process, immutable once loaded. Durations are in seconds."""
 
@@ -112,6 +116,16 @@ class Settings(BaseSettings):
     statement_text: bool = Field(
         True, description="show the slowest statements with their text, free of literals"
     )
+    daemon_user: str | None = Field(
+        None, description="user with whom `verify --url` and others ask a daemon"
+    )
+    daemon_password: SecretStr | None = Field(None, description="the password of that user")
+    daemon_token: SecretStr | None = Field(
+        None, description="a bearer token instead, where a proxy before the daemon wants one"
+    )
+    daemon_ca_file: Path | None = Field(
+        None, description="the only authorities that are trusted when a daemon is asked"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
@@ -131,7 +145,10 @@ def load_settings(
     Raises:
         UsageError: a setting is unknown or malformed, or the file cannot be read.
     """
-    redact.hide(os.environ.get("PGPASSWORD", ""), os.environ.get(f"{ENV_PREFIX}DATABASE_URL", ""))
+    redact.hide(
+        os.environ.get("PGPASSWORD", ""),
+        *(os.environ.get(f"{ENV_PREFIX}{name}", "") for name in _SECRETS),
+    )
     _refuse_unknown_variables()
     if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config = Path(named)
@@ -188,8 +205,7 @@ def _read_config(path: Path) -> YamlDocument:
         return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
         raise UsageError(f"{path}: must hold settings as `key: value`")
-    if secret := document.data.get("database_url"):
-        redact.hide(str(secret))
+    redact.hide(*(str(document.data.get(name.lower()) or "") for name in _SECRETS))
     return document
 
 

@@ -8,8 +8,10 @@ from enum import StrEnum
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import ALL, Criterion, Tracked
 from exporter.clock import Clock
+from exporter.deployment.people import Note
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
+from exporter.deployment.sign_offs import SignOffs, signable
 from exporter.verdict.by_hand import judge_by_hand
 from exporter.verdict.evidence import Before, Evidence, matching, trusted_series
 from exporter.verdict.plan import PlannedCheck, planned_checks
@@ -45,13 +47,15 @@ _STAGE_BEFORE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Blamed:
-    """A phase to blame, and what it means to roll it back."""
+class Undoable:
+    """A phase, and what it means to roll it back."""
 
     phase: str
     title: str
     risk: str
     advice: str
+    impact: str = ""
+    next_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,26 @@ class Assessment:
     """What must hold of the phases that are rolled back; empty if none is."""
     sign_offs: tuple[CriterionResult, ...]
     plan: tuple[PlannedCheck, ...]
-    blamed: tuple[Blamed, ...]
+    phases: tuple[Undoable, ...]
+    """All phases, the last one first: the order in which they are rolled back."""
+    blamed: tuple[Undoable, ...]
+    """Those to blame."""
     tracked: tuple[Row, ...]
+    words: Mapping[str, SignOffs]
+    """What people have said, by everything that they judge."""
+    notes: tuple[Note, ...] = ()
+    deployed_by: str = ""
+
+    @property
+    def readiness(self) -> Outcome:
+        """Whether the deployment may begin, or begin again after a rollback."""
+        return worst(each.outcome for each in self.ready)
 
     @property
     def stage(self) -> Stage:
         """Where the deployment stands."""
         if self.deployed.has_begun is False:
-            return _STAGE_BEFORE[worst(each.outcome for each in self.ready)]
+            return _STAGE_BEFORE[self.readiness]
         return Stage.ROLLED_BACK if self.deployed.rolled_back else Stage(self.verdict.value)
 
     @property
@@ -139,6 +155,17 @@ def assess(
     undone = {
         n: each for n, each in deployment.rolled_back.items() if each.phase in deployed.rolled_back
     }
+    phases = tuple(
+        Undoable(
+            name,
+            phase.title,
+            phase.rollback.risk,
+            phase.rollback.advice,
+            phase.rollback.impact or "",
+            phase.rollback.next_steps,
+        )
+        for name, phase in reversed(deployment.phases.items())
+    )
     sign_offs = tuple(
         CriterionResult(
             name,
@@ -160,8 +187,12 @@ def assess(
         tuple(_judged(undone, after).values()),
         sign_offs,
         planned_checks(deployment, criteria, records, evidence, clock),
-        _blamed(deployment, criteria, deployed),
+        phases,
+        tuple(each for each in phases if each.phase in _blamed(criteria) - {*deployed.rolled_back}),
         tuple(_row(tracked, evidence) for tracked in deployment.tracked),
+        {name: evidence.sign_offs.get(name, ()) for name in signable(deployment)},
+        evidence.notes,
+        evidence.deployed_by,
     )
 
 
@@ -169,24 +200,14 @@ def _judged(criteria: Mapping[str, Criterion], evidence: Evidence) -> dict[str, 
     return {name: judge_criterion(name, each, evidence) for name, each in criteria.items()}
 
 
-def _blamed(
-    deployment: Deployment,
-    criteria: Mapping[str, CriterionResult],
-    deployed: DeploymentProgress,
-) -> tuple[Blamed, ...]:
-    """Return the phases to blame, the last one first: the order in which they are rolled back."""
-    named = {
+def _blamed(criteria: Mapping[str, CriterionResult]) -> set[str]:
+    return {
         phase
         for each in criteria.values()
         for finding in each.findings
         if finding.outcome is Outcome.FAIL
         for phase in finding.phases
     }
-    return tuple(
-        Blamed(name, phase.title, phase.rollback.risk, phase.rollback.advice)
-        for name, phase in reversed(deployment.phases.items())
-        if name in named and name not in deployed.rolled_back
-    )
 
 
 def _row(tracked: Tracked, evidence: Evidence) -> Row:

@@ -10,6 +10,7 @@ from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, ClassRole
 from exporter.comparison.rule import Sums
+from exporter.deployment.people import Note
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOffs
 from exporter.deployment.suite_results import SuiteRecord
@@ -65,6 +66,8 @@ class Evidence:
     sign_offs: Mapping[str, SignOffs] = field(default_factory=dict)
     """All words about each thing that people judge."""
     suites: Mapping[str, SuiteRecord] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    deployed_by: str = ""
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
     owner_of: Callable[[str], str | None] = lambda _: None

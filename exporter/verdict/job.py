@@ -16,9 +16,9 @@ from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.facts import FactsReader, ServerFacts
-from exporter.database.outcome import State
+from exporter.database.outcome import RunError, State
 from exporter.deployment.history import MigrationHistory, applied_migrations, read_mark
-from exporter.deployment.people import ACKNOWLEDGEMENTS, ROLLBACKS, in_order
+from exporter.deployment.people import ACKNOWLEDGEMENTS, MARKS, NOTES, ROLLBACKS, in_order
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import append_records, load_records
 from exporter.deployment.rollbacks import Traces, follow_rollbacks, record_presence
@@ -28,7 +28,7 @@ from exporter.learning import metrics as baseline_metrics
 from exporter.learning.counted import CountedHours
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
-from exporter.state import Scope
+from exporter.state import DamagedError, Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.drift import keep_tokens
@@ -106,9 +106,12 @@ class VerdictJob:
         """Judge by what the queries said last.
 
         Raises:
-            RunError: it is not known yet which database this is.
+            RunError: it is not known yet which database this is, or what people have said.
         """
-        assessment = await self.assess(snapshots)
+        try:
+            assessment = await self.assess(snapshots)
+        except DamagedError as error:  # what people said is not known, so neither is the verdict
+            raise RunError(State.ERROR, str(error)) from None
         return RunResult(State.OK, await self._people.store.run(self._samples, assessment))
 
     async def assess(self, snapshots: SnapshotStore) -> Assessment:
@@ -116,6 +119,7 @@ class VerdictJob:
 
         Raises:
             RunError: it is not known yet which database this is.
+            DamagedError: it is not known what people have said.
         """
         run = self._people.store.run
         # Read after the queries, so that their answers are of this database, or of the one before.
@@ -156,6 +160,7 @@ class VerdictJob:
         accepted = in_order(ACKNOWLEDGEMENTS, self._people)
         scope = self._people.of(facts.identity)
         self._counted.record(scope, snapshots, seen.settled_at)
+        marks = in_order(MARKS, self._people)
         evidence = Evidence(
             self._clock.now(),
             self._clock.monotonic(),
@@ -163,14 +168,18 @@ class VerdictJob:
             seen,
             _before(self._lifecycle.status.baseline, self._catalog),
             self._lifecycle.changes(),
-            self._sign_offs(seen),
-            load_suites(self._people, deployment),
-            self._lifecycle.matched(),
-            deployment.owner_of,
-            self._counted.hours,
-            self._clock,
-            self._lifecycle.status.collected_seconds,
-            keep_tokens(scope, deployment, seen, accepted[-1] if accepted else None, snapshots),
+            sign_offs=self._sign_offs(seen),
+            suites=load_suites(self._people, deployment),
+            notes=tuple(in_order(NOTES, self._people)),
+            deployed_by=marks[-1].by if marks else "",
+            matched=self._lifecycle.matched(),
+            owner_of=deployment.owner_of,
+            counted=self._counted.hours,
+            clock=self._clock,
+            collected_seconds=self._lifecycle.status.collected_seconds,
+            kept=keep_tokens(
+                scope, deployment, seen, accepted[-1] if accepted else None, snapshots
+            ),
         )
         self.trend.record(evidence)
         records = load_records(self._people)

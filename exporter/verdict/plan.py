@@ -10,8 +10,8 @@ from exporter.catalog.criteria import Check, Step
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
-from exporter.verdict.conditions import ConditionResult
 from exporter.verdict.evidence import Evidence
+from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.results import CriterionResult, judge_check, worst
 from exporter.wording import listed, moment
 
