@@ -42,7 +42,7 @@ def deployment_board(deployment: Deployment) -> Board:
             Row(None, [_verdict(), _age(), _warmup(), _reached(), _freshness()]),
             *blame(deployment),
             before_and_after(deployment),
-            Row("First week", [_first_week(deployment), _rollbacks()]),
+            Row("Plan", [_plan(deployment), _rollbacks()]),
         ],
         since="now-24h",
     )
@@ -127,11 +127,11 @@ def _freshness() -> stat.Panel:
     )
 
 
-def _first_week(deployment: Deployment) -> table.Panel:
+def _plan(deployment: Deployment) -> table.Panel:
     checks = dict(_checks(deployment))
     return rows(
         "Day by day",
-        """The checklist's daily checks of the first week. Each is answered once, on its day, and
+        """The checklist's checks after the deployment. Each is answered once, when it is due, and
         the answer stays. What a person must answer stays pending until signed
         (loom-exporter sign-off).""",
         [Label("day", "Day", width=60), Label("check", "Check", checks)],
@@ -151,9 +151,8 @@ def _first_week(deployment: Deployment) -> table.Panel:
 
 
 def _checks(deployment: Deployment) -> Iterator[tuple[str, Word]]:
-    for day in deployment.first_week.values():
-        for name, check in day.checks.items():
-            yield name, Word(check.title)
+    for name, check in deployment.checks():
+        yield name, Word(check.title)
 
 
 def _rollbacks() -> timeseries.Panel:

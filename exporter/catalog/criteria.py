@@ -187,7 +187,7 @@ class Criterion(Model):
 
 
 class Check(Model):
-    """What is looked at once when it is due: conditions, criteria that must pass, or a person's word."""
+    """What is looked at once: conditions, criteria that must pass, or the word of a person."""
 
     title: Text
     conditions: tuple[Condition, ...] = ()

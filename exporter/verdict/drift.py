@@ -61,8 +61,8 @@ def keep_tokens(
 ) -> KeptTokens | None:
     """Return the tokens that later ones are compared with; None before they are written.
 
-    They are taken at the first look after the last listed migration, rollback or acknowledgement. What is not
-    written does not count: compared with itself, a schema never changes.
+    They are taken at the first look after the last listed migration, rollback or acknowledgement.
+    What is not written does not count: compared with itself, a schema never changes.
     """
     if not progress.has_begun:
         return None

@@ -11,7 +11,7 @@ from exporter.comparison.comparison import ClassResult
 from exporter.comparison.rule import Change
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
-from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS, acknowledgement, append, latest
+from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.collect.snapshot import Samples
-    from exporter.deployment.acknowledgements import Acknowledgement
+    from exporter.state import Scope
     from exporter.verdict.evidence import KeptTokens
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
@@ -218,7 +218,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         settled_at=at,
     )
     signed = {
-        name: sign(DEPLOYMENT, name, by="Ada", at=time.time()) for name in signable(DEPLOYMENT)
+        name: [sign(DEPLOYMENT, name, by="Ada", at=time.time())] for name in signable(DEPLOYMENT)
     }
     return Evidence(
         time.time(),
@@ -329,6 +329,9 @@ async def test_schema_is_kept_once_and_kept_again_only_when_somebody_accepts_a_c
         scope = people.of(DatabaseIdentity("1", 2, "loom"))
         progress = _evidence(watch, Before({}, 0.0, 0.0)).deployed
 
+        def latest(people: Scope) -> Acknowledgement:
+            return in_order(ACKNOWLEDGEMENTS, people)[-1]
+
         def keep(accepted: Acknowledgement | None) -> KeptTokens | None:
             return keep_tokens(scope, DEPLOYMENT, progress, accepted, watch.board)
 
@@ -339,11 +342,11 @@ async def test_schema_is_kept_once_and_kept_again_only_when_somebody_accepts_a_c
         _run(watched, "CREATE TABLE public.by_hand (id int)")
         await watch.look("schema_objects")
         assert keep(None) == kept
-        given = acknowledgement(by="Ada", reason="a new table", at=time.time() - 60)
-        assert append(people, given)
+        given = word(Acknowledgement, "test", by="Ada", reason="a new table", at=time.time() - 60)
+        assert append(ACKNOWLEDGEMENTS, people, given)
         assert keep(latest(people)) == kept, "it was given before the schema was kept"
-        given = acknowledgement(by="Grace", reason="a new table", at=time.time())
-        assert append(people, given)
+        given = word(Acknowledgement, "test", by="Grace", reason="a new table", at=time.time())
+        assert append(ACKNOWLEDGEMENTS, people, given)
         assert keep(latest(people)) is None, "nobody has looked since"
         watch.board.publish("schema_objects", State.OK, {}, watch.board["schema_objects"].tokens)
         later = replace(

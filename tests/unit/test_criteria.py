@@ -33,8 +33,8 @@ criteria:
   people:
     title: People are happy
     manual: true
-first_week:
-  1:
+plan:
+  - after: 1d
     title: The first day
     checks:
       again: {{title: Things again, criteria: [things]}}

@@ -7,17 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from exporter.verdict.first_week import (
-    DayCheck,
-    new_records,
-    week,
-)
 
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
+from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     APPLIED_AT,
@@ -38,9 +34,9 @@ DAY = 24 * HOUR
 DEPLOYMENT = make_deployment("""
 criteria:
   numbers: {title: Numbers are right, conditions: [{metric: loom_number, equals: 0}]}
-first_week:
-  2: {title: Second, checks: {numbers_day_2: {title: Numbers again, criteria: [numbers]}}}
-  1:
+plan:
+  - {after: 1d, title: Second, checks: {numbers_day_2: {title: Numbers again, criteria: [numbers]}}}
+  - after: 1h
     title: First
     checks:
       number_day_1: {title: Number, conditions: [{metric: loom_number, equals: 0}]}
@@ -55,7 +51,7 @@ def _look(
     records: dict[str, Record] | None = None,
     hour: float = HOUR,
     **changes: Any,
-) -> dict[str, DayCheck]:
+) -> dict[str, PlannedCheck]:
     """Return the checks as they are `ended` seconds after the deployment."""
     said = {} if value is None else {"loom_number": {(): value}}
     evidence = make_evidence(make_board(number=said))
@@ -67,18 +63,20 @@ def _look(
         name: judge_criterion(name, criterion, evidence)
         for name, criterion in DEPLOYMENT.criteria.items()
     }
+    known = {name: (record,) for name, record in (records or {}).items()}
     return {
         check.name: check
-        for check in week(DEPLOYMENT, criteria, records or {}, evidence, Clock(hour))
+        for check in planned_checks(DEPLOYMENT, criteria, known, evidence, Clock(hour))
     }
 
 
-def _outcomes(checks: dict[str, DayCheck]) -> list[Outcome | None]:
+def _outcomes(checks: dict[str, PlannedCheck]) -> list[Outcome | None]:
     return [check.outcome for check in checks.values()]
 
 
-def _records(checks: dict[str, DayCheck], old: dict[str, Record]) -> dict[str, Record]:
-    return new_records(checks.values(), old)
+def _records(checks: dict[str, PlannedCheck], old: dict[str, Record]) -> dict[str, Record]:
+    known = {name: (record,) for name, record in old.items()}
+    return {record.check: record for record in new_records(checks.values(), known)}
 
 
 def test_checks_come_in_the_order_of_their_days() -> None:
@@ -174,7 +172,7 @@ def test_check_of_people_is_answered_by_its_sign_off_which_may_come_late(approve
     for ended in (HOUR, 30 * HOUR):
         unsigned = _look(ended)["people_day_1"]
         assert unsigned.outcome is (None if ended < DAY else Outcome.INCONCLUSIVE)
-        checks = _look(ended, sign_offs={"people_day_1": signed})
+        checks = _look(ended, sign_offs={"people_day_1": [signed]})
         check = checks["people_day_1"]
         assert check.outcome is (Outcome.PASS if approved else Outcome.FAIL)
         assert "Ada" in check.evidence

@@ -15,13 +15,14 @@ from exporter.comparison.proportions import Trials, excess
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.learning.counted import CountedHour
-from exporter.verdict.conditions import ConditionResult, judge_condition
+from exporter.verdict.conditions import judge_condition
 from tests.support.judging import make_board, make_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.verdict.evidence import Evidence
+    from exporter.verdict.outcome import ConditionResult
 
     Counts = Callable[[int], tuple[float, float]]
     """Odd and even things in the hour of that number, counted from the deployment."""

@@ -30,9 +30,9 @@ criteria:
     title: Nothing is slower
     conditions: [{class: quick, phase: two, not_slower_than: baseline}]
   people: {title: People are happy, manual: true}
-first_week:
-  1: {title: First, checks: {number_day_1: {title: Number, criteria: [number]}}}
-  2: {title: Second, checks: {people_day_2: {title: People, manual: true}}}
+plan:
+  - {after: 1d, title: First, checks: {number_day_1: {title: Number, criteria: [number]}}}
+  - {after: 2d, title: Second, checks: {people_day_2: {title: People, manual: true}}}
 sign_offs:
   boss: {title: The boss agrees}
 tracked:
@@ -51,7 +51,7 @@ def _assess(
     **changes: Any,
 ) -> Assessment:
     sign_offs = {
-        name: sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)
+        name: [sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)]
         for name, approved in (signed or {}).items()
     }
     board = make_board(
