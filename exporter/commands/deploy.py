@@ -111,7 +111,7 @@ def acknowledge(
 
 @_deploy.command(
     "rolled-back",
-    epilog="Example: loom-exporter deploy rolled-back mfa --by Ada --reason 'logins fail'",
+    epilog="Example: loom-exporter deploy rolled-back PHASE --by Ada --reason 'it was slow'",
 )
 def rolled_back(
     phase: Annotated[str, typer.Argument(help="Of the phase, as deployment.yaml names it.")],

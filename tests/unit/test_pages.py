@@ -241,9 +241,9 @@ async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> Non
     assert 'aria-label="Things: from 7 to 7 within 30m, minimum 7, maximum 7"' in body
 
 
-async def test_week_shows_each_day_and_what_is_to_come(tmp_path: Path) -> None:
+async def test_plan_shows_each_step_and_what_is_to_come(tmp_path: Path) -> None:
     text = (await _read(_judged_parts(tmp_path, DONE))).text
-    assert "Day 1 no checks Day 2 ○ pending" in text
+    assert "Plan Day 2 ○ pending" in text
     assert "Look again Day 2: Look" in text
 
 

@@ -36,7 +36,7 @@ criteria:
   numbers: {title: Numbers are right, conditions: [{metric: loom_number, equals: 0}]}
 plan:
   - {after: 1d, title: Second, checks: {numbers_day_2: {title: Numbers again, criteria: [numbers]}}}
-  - after: 1h
+  - after: 20m
     title: First
     checks:
       number_day_1: {title: Number, conditions: [{metric: loom_number, equals: 0}]}
@@ -82,7 +82,7 @@ def _records(checks: dict[str, PlannedCheck], old: dict[str, Record]) -> dict[st
 def test_checks_come_in_the_order_of_their_days() -> None:
     checks = _look(HOUR)
     assert list(checks) == NAMES
-    assert [check.day for check in checks.values()] == [1, 1, 2]
+    assert [check.when for check in checks.values()] == ["Hour 1", "Hour 1", "Day 1"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_check_without_data_waits_for_its_answer_as_long_as_its_day_lasts() -> N
     ended = _look(25 * HOUR, None)
     record = _records(ended, {})["number_day_1"]
     assert record.outcome is Outcome.INCONCLUSIVE
-    assert record.evidence.startswith("the day ended without an answer; then: loom_number: ")
+    assert record.evidence.startswith("a day went by without an answer; then: loom_number: ")
 
 
 def test_value_of_the_next_day_is_no_answer_to_the_day_before() -> None:
@@ -150,11 +150,11 @@ def test_record_of_an_earlier_deployment_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("deployed", "why"),
     [
-        (NOT_BEGUN, "due on day 1 after the deployment"),
-        (half_done(settled_at=0.0), "due on day 1 after the deployment"),
+        (NOT_BEGUN, "due in hour 1 after the deployment"),
+        (half_done(settled_at=0.0), "due in hour 1 after the deployment"),
         # The rollout of the application was marked, and a phase is missing.
-        (replace(half_done(0.0), ended_at=APPLIED_AT), "due on day 1 after the deployment"),
-        (DeploymentProgress({}), "due on day 1 after the deployment"),
+        (replace(half_done(0.0), ended_at=APPLIED_AT), "due in hour 1 after the deployment"),
+        (DeploymentProgress({}), "due in hour 1 after the deployment"),
         (replace(DONE, ended_at=None), "not known when the deployment ended"),
     ],
 )
