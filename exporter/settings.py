@@ -60,8 +60,12 @@ def packaged_queries() -> Path:
 
 
 def _state_home() -> Path:
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "loom-exporter"
+    return _expand(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "loom-exporter"
+
+
+def _expand(path: str) -> Path:
+    """Expand `~`; a user without a home, as in a container, has it in the working directory."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
 
 
 _SECRETS = ("DATABASE_URL", "DAEMON_PASSWORD", "DAEMON_TOKEN")
@@ -174,7 +178,7 @@ def load_settings(
 
 def libpq_service_file() -> Path:
     """Return the file in which libpq looks for the services of connection strings."""
-    return Path(os.environ.get("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
+    return _expand(os.environ.get("PGSERVICEFILE") or "~/.pg_service.conf")
 
 
 def interactive() -> bool:

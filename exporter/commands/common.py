@@ -117,7 +117,7 @@ def parse_moment(text: str) -> datetime:
 
 def print_json(value: object) -> None:
     """Print a value for a machine."""
-    print(json.dumps(value, indent=2))
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def note(message: str) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
+import structlog
 
 from exporter.database.connection import CONNECT_SECONDS, MonitorConnection, connect, hang_up
 from exporter.database.outcome import RunError, State, describe_error, state_of
@@ -34,6 +35,8 @@ than two of our attempts are there at once.
 """
 
 _Result = TypeVar("_Result")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,10 @@ class Database:
             if isinstance(error, psycopg.errors.ConnectionTimeout):
                 self._pause()
             raise self._unreachable(reason) from None
+        except Exception as error:
+            # A fault of ours. Those who wait for the connection must hear of it too.
+            _log.exception("connecting failed")
+            raise self._unreachable(f"{type(error).__name__}: {error}") from None
         self._last_good = connection.server
         return connection
 

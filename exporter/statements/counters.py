@@ -107,9 +107,10 @@ class Advance:
 def advance(previous: Poll | None, poll: Poll) -> Advance:
     """Return the difference between two polls of one database.
 
-    Of the first poll ever (`previous` is None) no calls are counted: they were made before it.
+    Of the first poll ever (`previous` is None) no calls are counted: they were made before it. Nor
+    are those of an older copy of the statistics, because they were counted once.
     """
-    if previous is None:
+    if previous is None or _is_older_copy(previous, poll):
         return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
     all_ended = _were_all_reset(previous, poll)
     deltas: dict[Key, Delta] = {}
@@ -185,6 +186,22 @@ def combine(deltas: Iterable[Delta]) -> Delta:
 _BEFORE_BIRTH = Reading(0, 0.0, 0.0, 0, 0, 0)
 
 
+def _is_older_copy(previous: Poll, poll: Poll) -> bool:
+    """Return whether the entries go on as they were before `previous`, as of a restored server.
+
+    A reset and an eviction give an entry another beginning; only a copy gives it fewer calls.
+    """
+    if poll.stats_reset != previous.stats_reset:
+        return False
+    if None not in (poll.dealloc, previous.dealloc) and poll.dealloc < previous.dealloc:  # type: ignore[operator]
+        return True
+    for key, after in poll.readings.items():
+        before = previous.readings.get(key)
+        if before and before.since == after.since is not None and after.calls < before.calls:
+            return True
+    return False
+
+
 def _were_all_reset(previous: Poll, poll: Poll) -> bool:
     """Return whether all entries certainly ended between the two polls.
 
@@ -200,14 +217,14 @@ def _were_all_reset(previous: Poll, poll: Poll) -> bool:
 
 def _has_ended(before: Reading, after: Reading, *, all_ended: bool) -> bool:
     """Return whether an entry ended, and began again, between two readings of its key."""
+    if before.since is not None and after.since is not None:
+        return after.since != before.since
     falls = (
         after.calls < before.calls
         or after.seconds < before.seconds
         or after.rows < before.rows
         or after.squared_deviation < before.squared_deviation * (1 - _ROUNDING)
     )
-    if before.since is not None and after.since is not None:
-        return falls or after.since != before.since
     return falls or all_ended or _extremes_shrink(before, after)
 
 

@@ -23,31 +23,19 @@ from exporter.statements.persistence import load_tally, rules_of, save_tally
 from exporter.statements.reading import (
     EXTENSION,
     StatementsExtension,
-    StatementText,
     UnsupportedExtensionError,
     poll_sql,
     read_poll,
-    read_texts,
-    text_parameters,
-    texts_sql,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Known, PollWindow, Tally, changed, recognise, slow
+from exporter.statements.tally import Known, PollWindow, Tally, changed, slow
+from exporter.statements.texts import PAUSE_SECONDS, TextReader
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0
 MAX_AGE_SECONDS = 3 * POLL_INTERVAL_SECONDS
 
-BATCH = 1_000
-"""The most texts that are read at once: they may be long."""
-
-FEW = 100
-"""Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
-
-PAUSE_SECONDS = 60.0
-
 _TIMEOUT_SECONDS = 2.0
-_TEXTS_TIMEOUT_SECONDS = 5.0
 _DISCOVERY_SECONDS = 3600.0
 
 
@@ -100,10 +88,9 @@ class Poller:
         self._facts = facts
         self._people = people
         self._deployment = deployment
-        self._show_texts = show_texts
         self._follower = follower
         self._from_zero = from_zero
-        self._pause_seconds = pause_seconds
+        self._texts = TextReader(database, deployment, show=show_texts, pause_seconds=pause_seconds)
         self._rules = rules_of(deployment, show=show_texts)
         self._extension: StatementsExtension | None = None
         self._extension_until = float("-inf")
@@ -114,7 +101,6 @@ class Poller:
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
         """Whether the store holds the tally of the last poll."""
-        self._texts_read_at = float("-inf")
 
     @property
     def is_behind(self) -> bool:
@@ -137,6 +123,8 @@ class Poller:
         """
         run = self._people.store.run
         facts, extension, poll = await self._poll()
+        if facts.uncounted:
+            raise RunError(State.ABSENT, f"the server counts no statements: {facts.uncounted}")
         if poll.hidden:
             raise RunError(
                 State.DENIED,
@@ -145,14 +133,16 @@ class Poller:
         if self._scope.identity is None or not self._scope.identity.is_same(facts.identity):
             await run(self._begin, facts.identity)
         step = await run(advance, self._tally.poll, poll)
-        asked = self._due(self._tally.unread(poll, step))
+        asked = self._texts.due(self._tally.unread(poll, step))
         failure: RunError | None = None
-        learnt: Mapping[Key, Known] = {}
+        learnt: Mapping[Key, Known] | None = {}
         if asked:
             try:
-                learnt = await self._learn(extension, asked)
+                learnt = await self._texts.read(extension, asked)
             except RunError as error:  # the poll is counted all the same
-                asked, failure = [], error
+                learnt, failure = None, error
+        if learnt is None:
+            asked, learnt = (), {}
         answer = await run(self._take, poll, step, learnt, asked)
         if failure:
             raise failure
@@ -200,21 +190,6 @@ class Poller:
             Question(poll_sql(extension), _TIMEOUT_SECONDS, binary=True)
         )
         return await asyncio.to_thread(read_poll, rows)
-
-    async def _learn(
-        self, extension: StatementsExtension, keys: Sequence[Key]
-    ) -> Mapping[Key, Known]:
-        """Read texts and classify them, off the worker: it takes a millisecond for each."""
-        self._texts_read_at = time.monotonic()
-        question = Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, text_parameters(keys))
-        texts: Mapping[Key, StatementText] = read_texts(await self._database.ask(question))
-        return await asyncio.to_thread(recognise, texts, self._deployment, show=self._show_texts)
-
-    def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
-        """Return the entries whose text is read now; the server reads all of its texts for it."""
-        if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
-            return ()
-        return unread[:BATCH]
 
     # Below, on the worker of the state.
 

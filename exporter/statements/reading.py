@@ -15,6 +15,9 @@ from exporter.statements.counters import Key, Poll, Reading
 LONGEST_TEXT = 20_000
 """Characters, after lists of parameters are shortened. A longer text is not parsed."""
 
+_LONGEST_LIST_BYTES = 200_000
+"""Lists in a longer text are not shortened: that takes the server ten times as long as reading."""
+
 EXTENSION = """
 SELECT n.nspname::text AS schema,
        e.extversion::text AS version,
@@ -116,12 +119,28 @@ def texts_sql(extension: StatementsExtension) -> str:
     shortened = r"pg_catalog.regexp_replace(s.query, '(\$[0-9]+)(\s*,\s*\$[0-9]+)+', '\1', 'g')"
     return f"""
 SELECT s.userid, s.dbid, s.queryid, pg_catalog.pg_get_userbyid(s.userid)::text,
-       CASE WHEN pg_catalog.length(s.query) > {LONGEST_TEXT}
+       CASE WHEN pg_catalog.octet_length(s.query) > {_LONGEST_LIST_BYTES}
+            THEN pg_catalog.left(s.query, {LONGEST_TEXT + 1})
+            WHEN pg_catalog.length(s.query) > {LONGEST_TEXT}
             THEN pg_catalog.left({shortened}, {LONGEST_TEXT + 1})
             ELSE s.query END
 FROM unnest(%(users)s::oid[], %(queries)s::bigint[]) AS k(userid, queryid)
 JOIN {function}(true) AS s ON s.userid = k.userid AND s.queryid = k.queryid
 WHERE {_ours(extension)}
+"""
+
+
+def foreign_texts_sql(extension: StatementsExtension) -> str:
+    """Return the SQL that lists databases with entries and another encoding, by name and OID.
+
+    A text of one of them that cannot be converted fails every reading of texts.
+    """
+    return f"""
+SELECT d.datname::text, d.oid::bigint
+FROM pg_catalog.pg_database AS d, pg_catalog.pg_database AS o
+WHERE o.datname = pg_catalog.current_database() AND d.encoding <> o.encoding
+  AND d.oid IN (SELECT s.dbid FROM {extension.function}(false) AS s)
+ORDER BY d.datname
 """
 
 

@@ -78,6 +78,10 @@ def _serving(image: Image, loom: LoomDatabase) -> Iterator[tuple[subprocess.Pope
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process, port
+        except AssertionError as error:
+            process.kill()
+            error.add_note(process.communicate()[1])
+            raise
         finally:
             process.kill()
 
@@ -149,7 +153,8 @@ def test_image_brings_runbooks_and_dashboards(image: Image) -> None:
 def test_image_brings_what_was_pinned_and_nothing_to_install_more(image: Image) -> None:
     listing = (
         "from importlib.metadata import distributions\n"
-        "for each in distributions(): print(each.name.lower().replace('_', '-'), each.version)"
+        "from re import sub\n"
+        "for each in distributions(): print(sub('[._]', '-', each.name.lower()), each.version)"
     )
     done = subprocess.run(
         image.command(["/opt/loom-exporter/bin/python", "-c", listing], {}),

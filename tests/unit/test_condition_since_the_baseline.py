@@ -195,7 +195,7 @@ def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame
         ({"before": None}, "there is no baseline"),
         ({"classes": {}}, "its calls have not been counted lately"),
         ({"deployed": NOT_BEGUN}, "the deployment has not begun"),
-        ({"deployed": replace(DONE, settled_at=time.time() + 900)}, "warming up"),
+        ({"deployed": replace(DONE, settled_at=time.time() + 86_400)}, "warming up"),
     ],
 )
 def test_class_is_not_judged_too_early(changes: dict[str, Any], why: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings import Settings, load_settings, packaged_queries
+from exporter.settings import Settings, libpq_service_file, load_settings, packaged_queries
 
 SECRET = "correct-horse-battery"
 URL = f"postgresql://loom_monitor:{SECRET}@db.example.org/postgres"
@@ -105,6 +105,15 @@ def test_every_setting_can_be_given_in_each_way(
     assert from_file.statement_text is False
     assert from_file.state_dir == Path("/srv/state")
     assert from_file.sources["metrics"].url == "https://prometheus.example"
+
+
+def test_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the user of a container whose number no /etc/passwd has."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    assert load_settings().state_dir.name == "loom-exporter"
+    assert not libpq_service_file().exists()
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
