@@ -156,7 +156,8 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Condi
         bound = bound_of(condition, labels, since, evidence)
         if isinstance(bound, str):
             if kind != "present":  # what is new was not there to be lost
-                doubts.append(f"{_name(condition, found, labels)}: {bound}")
+                about = _name(condition, found, labels) or condition.title
+                doubts.append(f"{about}: {bound}")
             continue
         text = _words(condition, found, labels, value, bound, evidence)
         (seen if bound.holds(value) else missed).append(_Seen(labels, value, bound, text))

@@ -28,6 +28,7 @@ COMMANDS = (
     "grants",
     "record",
     "verify",
+    "ready",
     "report",
     "sign-off",
     "rules",
@@ -36,7 +37,10 @@ COMMANDS = (
     "healthcheck",
     "demo",
 )
-GROUPS = {"baseline": ("capture", "show", "export", "import", "discard"), "deploy": ("mark",)}
+GROUPS = {
+    "baseline": ("capture", "show", "export", "import", "discard"),
+    "deploy": ("mark", "acknowledge", "rolled-back", "note"),
+}
 ESCAPE = "\x1b"
 NO_DATABASE = {"LOOM_EXPORTER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
 
