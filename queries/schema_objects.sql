@@ -105,7 +105,8 @@ member (kind, object, state) AS (
      UNION ALL
     SELECT 'publication', p.pubname::text,
            concat_ws('|', p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
-                     (SELECT string_agg(concat_ws(' ', r.prrelid, r.prattrs, md5(r.prqual::text)), ',' ORDER BY r.prrelid)
+                     (SELECT string_agg(concat_ws(' ', r.prrelid, r.prattrs, md5(r.prqual::text)), ','
+                                        ORDER BY r.prrelid)
                         FROM pg_catalog.pg_publication_rel AS r
                        WHERE r.prpubid = p.oid),
                      (SELECT string_agg(n.pnnspid::text, ',' ORDER BY n.pnnspid)

@@ -19,6 +19,7 @@ RESERVED_PREFIXES = (
     "loom_criterion_",
     "loom_daily_check_",
     "loom_exporter_",
+    "loom_probe_",
     "loom_replacement_",
     "loom_sign_off_",
     "loom_statement",

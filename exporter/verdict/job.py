@@ -167,7 +167,7 @@ class VerdictJob:
             snapshots,
             seen,
             _before(self._lifecycle.status.baseline, self._catalog),
-            self._lifecycle.changes(),
+            self._lifecycle.results(),
             sign_offs=self._sign_offs(seen),
             suites=load_suites(self._people, deployment),
             notes=tuple(in_order(NOTES, self._people)),

@@ -78,9 +78,13 @@ def test_chart_and_kustomize_render_the_same_pods(tmp_path: Path) -> None:
 
 
 def test_chart_and_kustomize_render_the_same_pod_with_all_that_is_mounted(tmp_path: Path) -> None:
-    components = ["verify", "baseline", "own-queries", "web-config", "database-ca"]
+    components = ["verify", "baseline", "own-queries", "web-config", "database-ca", "probes"]
     values = {
-        "database": {**SECRET["database"], "ca": {"existingSecret": "loom-exporter-ca"}},
+        "database": {
+            **SECRET["database"],
+            "ca": {"existingSecret": "loom-exporter-ca"},
+            "probeSecret": {"name": "loom-exporter-probes"},
+        },
         "queries": {"existingConfigMap": "loom-exporter-queries"},
         "webConfig": {"existingSecret": "loom-exporter-web"},
         **_JOBS,

@@ -39,6 +39,7 @@ ALL_COMPONENTS = (
     "baseline",
     "database-ca",
     "own-queries",
+    "probes",
     "web-config",
 )
 PUBLISHED = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute"}
@@ -46,6 +47,7 @@ CUSTOM = {*PUBLISHED, "VMServiceScrape"}
 SECRETS = {
     "loom-exporter-database": {"url"},
     "loom-exporter-ca": {"ca.crt"},
+    "loom-exporter-probes": {"url"},
     "loom-exporter-web": {"web.yml", "tls.crt", "tls.key", "ca.crt"},
 }
 """What an operator brings: names and keys."""

@@ -134,6 +134,11 @@ env:
 - name: database
   mountPath: /etc/loom-exporter/database
   readOnly: true
+{{- if .Values.database.probeSecret.name }}
+- name: probes
+  mountPath: /etc/loom-exporter/probes
+  readOnly: true
+{{- end }}
 {{- if or .Values.database.ca.existingSecret .Values.database.ca.existingConfigMap }}
 - name: ca
   mountPath: /etc/loom-exporter/ca
@@ -167,6 +172,19 @@ env:
       - key: {{ .Values.database.existingSecret.key }}
         path: url
     {{- end }}
+{{- with .Values.database.probeSecret }}
+{{- if .name }}
+- name: probes
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    {{- if ne .key "url" }}
+    items:
+      - key: {{ .key }}
+        path: url
+    {{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.database.ca }}
 {{- if and .existingSecret .existingConfigMap }}
 {{- fail "database.ca: name a Secret or a ConfigMap, not both" }}
