@@ -101,7 +101,7 @@ def status_page(overview: Overview) -> str:
         "queries": queries,
         "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
         "statements": [
-            (slow, one_line(redact(slow.text or f"statement {slow.labels.statement}")))
+            (slow, one_line(redact(slow.text or _without_text(slow))))
             for slow in overview.slowest[:_MOST_STATEMENTS]
         ],
         "assessment": assessment,
@@ -122,6 +122,15 @@ def status_page(overview: Overview) -> str:
             "steps": list(_step_rows(assessment)),
         }
     return render("page.html", **values)
+
+
+def _without_text(slow: Slow) -> str:
+    """Return the name of a statement, why it has no text, and where to find it."""
+    return (
+        f"statement {slow.labels.statement}. Its text is not shown: LOOM_EXPORTER_STATEMENT_TEXT is "
+        "off, or it cannot be freed of literals. pg_stat_statements has it, among the greatest "
+        "mean_exec_time."
+    )
 
 
 def _query_rows(overview: Overview) -> list[QueryRow]:
