@@ -51,12 +51,16 @@ def deployment_board(deployment: Deployment) -> Board:
 def _verdict() -> stat.Panel:
     return number(
         "Verdict",
-        """Whether the deployment can stay. NO-GO: a criterion fails, see below which and whose
-        phase. Inconclusive: nothing fails, but something is not known or not signed yet
-        (loom-exporter verify says what).""",
+        """Whether the deployment may begin, whether it can stay, or that it is rolled back.
+        NO-GO: a criterion fails, see below which and whose phase. Inconclusive: nothing fails, but
+        something is not known or not signed yet (loom-exporter verify says what).""",
         Query(
-            """max(loom_deployment_verdict{@, verdict="inconclusive"})
-            + 2 * max(loom_deployment_verdict{@, verdict="no_go"})""",
+            """max(loom_deployment_stage{@, stage="inconclusive"})
+            + 2 * max(loom_deployment_stage{@, stage="no_go"})
+            + 3 * max(loom_deployment_stage{@, stage="collecting"})
+            + 4 * max(loom_deployment_stage{@, stage="ready"})
+            + 5 * max(loom_deployment_stage{@, stage="not_ready"})
+            + 6 * max(loom_deployment_stage{@, stage="rolled_back"})""",
             "verdict",
         ),
         unit="none",
@@ -66,6 +70,10 @@ def _verdict() -> stat.Panel:
             "0": Word("GO", GREEN),
             "1": Word("INCONCLUSIVE", ORANGE),
             "2": Word("NO-GO", RED),
+            "3": Word("NOT DEPLOYED YET", PLAIN),
+            "4": Word("READY", GREEN),
+            "5": Word("NOT READY", RED),
+            "6": Word("ROLLED BACK", ORANGE),
         },
     )
 

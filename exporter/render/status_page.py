@@ -127,8 +127,8 @@ def status_page(overview: Overview) -> str:
 def _without_text(slow: Slow) -> str:
     """Return the name of a statement, why it has no text, and where to find it."""
     return (
-        f"statement {slow.labels.statement}. Its text is not shown: LOOM_EXPORTER_STATEMENT_TEXT is "
-        "off, or it cannot be freed of literals. pg_stat_statements has it, among the greatest "
+        f"statement {slow.labels.statement}. Its text is not shown: LOOM_EXPORTER_STATEMENT_TEXT "
+        "is off, or it cannot be freed of literals. pg_stat_statements has it, among the greatest "
         "mean_exec_time."
     )
 

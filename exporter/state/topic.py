@@ -53,11 +53,9 @@ class Topic(Generic[T]):
         """Return all documents by key; for those of which none may be overlooked.
 
         Raises:
-            DamagedError: one of them, or the file, cannot be read.
+            DamagedError: one of them cannot be read.
         """
         written = scope.store.load(scope, self.name)
-        if scope.store.problem and not written:
-            raise DamagedError(f"state: {scope.store.problem}")
         found = self.all_decoded(scope, written)
         for key in sorted(written.keys() - found.keys()):
             raise DamagedError(
