@@ -28,6 +28,9 @@ CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 _SECRETS = ("database_url", "probe_database_url")
 """Settings that hold a password; each has a twin that names a file."""
 
+_HIDDEN = (*_SECRETS, "daemon_password", "daemon_token")
+"""Settings that are shown nowhere."""
+
 _FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(SERVICE_|PORT($|_))")
 """Variables that the kubelet sets in each pod if a Service is named loom-exporter."""
 
@@ -137,6 +140,16 @@ class Settings(BaseSettings):
     statement_text: bool = Field(
         True, description="show the slowest statements with their text, free of literals"
     )
+    daemon_user: str | None = Field(
+        None, description="user with whom `verify --url` and others ask a daemon"
+    )
+    daemon_password: SecretStr | None = Field(None, description="the password of that user")
+    daemon_token: SecretStr | None = Field(
+        None, description="a bearer token instead, where a proxy before the daemon wants one"
+    )
+    daemon_ca_file: Path | None = Field(
+        None, description="the only authorities that are trusted when a daemon is asked"
+    )
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
@@ -157,7 +170,7 @@ def load_settings(
         UsageError: a setting is unknown or malformed, or the file cannot be read.
     """
     redact.hide(
-        *(os.environ.get(name, "") for name in ("PGPASSWORD", *map(_variable, _SECRETS))),
+        *(os.environ.get(name, "") for name in ("PGPASSWORD", *map(_variable, _HIDDEN))),
     )
     _refuse_unknown_variables()
     if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
@@ -218,7 +231,7 @@ def _read_config(path: Path) -> YamlDocument:
         return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
         raise UsageError(f"{path}: must hold settings as `key: value`")
-    redact.hide(*(str(document.data.get(name) or "") for name in _SECRETS))
+    redact.hide(*(str(document.data.get(name) or "") for name in _HIDDEN))
     return document
 
 

@@ -36,6 +36,7 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 
 
@@ -46,7 +47,7 @@ class SourceSettings(BaseModel):
 
     kind: Literal["json", "prometheus", "loki"]
     """prometheus and loki answer expressions, json answers paths."""
-    url: Annotated[str, AfterValidator(_base_url)]
+    url: BaseUrl
     """The address below which all paths lie, without a slash at its end."""
     token_file: Path | None = None
     """Read before each request, so that a rotated token needs no restart."""

@@ -42,7 +42,7 @@ def deployment_board(deployment: Deployment) -> Board:
             Row(None, [_verdict(), _age(), _warmup(), _reached(), _freshness()]),
             *blame(deployment),
             before_and_after(deployment),
-            Row("First week", [_first_week(deployment), _rollbacks()]),
+            Row("Plan", [_plan(deployment), _rollbacks()]),
         ],
         since="now-24h",
     )
@@ -51,12 +51,16 @@ def deployment_board(deployment: Deployment) -> Board:
 def _verdict() -> stat.Panel:
     return number(
         "Verdict",
-        """Whether the deployment can stay. NO-GO: a criterion fails, see below which and whose
-        phase. Inconclusive: nothing fails, but something is not known or not signed yet
-        (loom-exporter verify says what).""",
+        """Whether the deployment may begin, whether it can stay, or that it is rolled back.
+        NO-GO: a criterion fails, see below which and whose phase. Inconclusive: nothing fails, but
+        something is not known or not signed yet (loom-exporter verify says what).""",
         Query(
-            """max(loom_deployment_verdict{@, verdict="inconclusive"})
-            + 2 * max(loom_deployment_verdict{@, verdict="no_go"})""",
+            """max(loom_deployment_stage{@, stage="inconclusive"})
+            + 2 * max(loom_deployment_stage{@, stage="no_go"})
+            + 3 * max(loom_deployment_stage{@, stage="collecting"})
+            + 4 * max(loom_deployment_stage{@, stage="ready"})
+            + 5 * max(loom_deployment_stage{@, stage="not_ready"})
+            + 6 * max(loom_deployment_stage{@, stage="rolled_back"})""",
             "verdict",
         ),
         unit="none",
@@ -66,6 +70,10 @@ def _verdict() -> stat.Panel:
             "0": Word("GO", GREEN),
             "1": Word("INCONCLUSIVE", ORANGE),
             "2": Word("NO-GO", RED),
+            "3": Word("NOT DEPLOYED YET", PLAIN),
+            "4": Word("READY", GREEN),
+            "5": Word("NOT READY", RED),
+            "6": Word("ROLLED BACK", ORANGE),
         },
     )
 
@@ -127,11 +135,11 @@ def _freshness() -> stat.Panel:
     )
 
 
-def _first_week(deployment: Deployment) -> table.Panel:
+def _plan(deployment: Deployment) -> table.Panel:
     checks = dict(_checks(deployment))
     return rows(
         "Day by day",
-        """The checklist's daily checks of the first week. Each is answered once, on its day, and
+        """The checklist's checks after the deployment. Each is answered once, when it is due, and
         the answer stays. What a person must answer stays pending until signed
         (loom-exporter sign-off).""",
         [Label("day", "Day", width=60), Label("check", "Check", checks)],
@@ -151,9 +159,8 @@ def _first_week(deployment: Deployment) -> table.Panel:
 
 
 def _checks(deployment: Deployment) -> Iterator[tuple[str, Word]]:
-    for day in deployment.first_week.values():
-        for name, check in day.checks.items():
-            yield name, Word(check.title)
+    for name, check in deployment.checks():
+        yield name, Word(check.title)
 
 
 def _rollbacks() -> timeseries.Panel:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.catalog.criteria import conditions_with_places
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,7 +17,7 @@ def condition_on(deployment: Deployment, metric: str) -> Condition:
     Raises:
         LookupError: there is none, so nothing says what would be bad.
     """
-    for _, condition in conditions_with_places(deployment.criteria, deployment.first_week):
+    for _, condition in deployment.conditions():
         if condition.metric == metric:
             return condition
     raise LookupError(f"deployment.yaml: no condition on {metric}, which a dashboard judges by it")

@@ -14,6 +14,11 @@ metrics:
     labels: [table, index]
     value: valid
     baseline: true
+  loom_index_used:
+    type: gauge
+    help: Whether the index was scanned since the statistics were reset (1) or not (0).
+    labels: [table, index]
+    value: used
 */
 -- Why: an invalid index costs every write and helps no read, and nothing else tells of it. One that
 -- is lost is known by the baseline. An index of a partitioned table is the sum of those of its
@@ -36,6 +41,7 @@ WITH RECURSIVE part (root, oid) AS (
 SELECT t.relname                                                      AS "table",
        x.relname                                                      AS "index",
        sum(pg_stat_get_numscans(i.indexrelid))                        AS scans,
+       (sum(pg_stat_get_numscans(i.indexrelid)) > 0)::int             AS used,
        bool_and(i.indisvalid AND i.indisready AND i.indislive)::int   AS valid
   FROM part
   JOIN pg_catalog.pg_index AS i ON i.indexrelid = part.oid

@@ -51,7 +51,7 @@ member (kind, object, state) AS (
     SELECT 'column', format('%s on %s', a.attname, r.relname),
            concat_ws('|', a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attidentity::text,
                      a.attgenerated::text,
-                     d.adbin::text, a.attacl IS NULL,
+                     d.adbin::text, a.attstattarget, a.attstorage, a.attoptions, a.attacl IS NULL,
                      (SELECT string_agg(acl::text, ',' ORDER BY acl::text) FROM unnest(a.attacl) AS acl))
       FROM relation AS r
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -96,6 +96,24 @@ member (kind, object, state) AS (
                           AND d.objid   = p.oid
                           AND d.deptype = 'e')
      UNION ALL
+    SELECT 'statistics', s.stxname::text, concat_ws('|', s.stxrelid, s.stxkeys, s.stxkind, s.stxexprs::text)
+      FROM pg_catalog.pg_statistic_ext AS s
+     WHERE s.stxnamespace = 'public'::regnamespace
+     UNION ALL
+    SELECT 'extension', e.extname::text, concat_ws('|', e.extversion, e.extnamespace)
+      FROM pg_catalog.pg_extension AS e
+     UNION ALL
+    SELECT 'publication', p.pubname::text,
+           concat_ws('|', p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
+                     (SELECT string_agg(concat_ws(' ', r.prrelid, r.prattrs, md5(r.prqual::text)), ','
+                                        ORDER BY r.prrelid)
+                        FROM pg_catalog.pg_publication_rel AS r
+                       WHERE r.prpubid = p.oid),
+                     (SELECT string_agg(n.pnnspid::text, ',' ORDER BY n.pnnspid)
+                        FROM pg_catalog.pg_publication_namespace AS n
+                       WHERE n.pnpubid = p.oid))
+      FROM pg_catalog.pg_publication AS p
+     UNION ALL
     SELECT 'enum', t.typname::text,
            (SELECT string_agg(quote_ident(e.enumlabel), ',' ORDER BY e.enumsortorder)
               FROM pg_catalog.pg_enum AS e
@@ -122,6 +140,7 @@ SELECT kind.kind,
        coalesce(jsonb_object_agg(member.object, left(md5(member.state), 12))
                     FILTER (WHERE member.object IS NOT NULL), '{}')::text AS token
   FROM (VALUES ('relation'), ('column'), ('constraint'), ('index'), ('policy'), ('trigger'),
-               ('function'), ('enum'), ('schema'), ('role')) AS kind (kind)
+               ('function'), ('enum'), ('schema'), ('role'), ('statistics'), ('extension'),
+               ('publication')) AS kind (kind)
   LEFT JOIN member USING (kind)
  GROUP BY kind.kind;

@@ -1,7 +1,7 @@
-"""The criteria of the deployment: conditions, the checks of its first week, and sign-offs."""
+"""The criteria of the deployment: conditions, the checks of its plan, and sign-offs."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -74,6 +74,8 @@ class Condition(Model):
     class_name: Annotated[Identifier | None, Field(alias="class")] = None
     suite: Identifier | None = None
     """Each environment's newest result since the phase must be a pass."""
+    sign_off: Identifier | None = None
+    """One of `sign_offs`, which must be given."""
     phase: Identifier | None = None
     """The phase that it is about, if that is not the one of its criterion."""
 
@@ -97,6 +99,13 @@ class Condition(Model):
     ignore: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of objects that may change: `events_2025*`, `* on events_2025*`."""
     rate: Rate | None = None
+    baseline_covers: Duration | None = None
+    """The least time, in seconds, of which a baseline is collected."""
+
+    @property
+    def has_verdict_of_its_own(self) -> bool:
+        """Whether it passes or not, without a comparison."""
+        return (self.suite or self.sign_off or self.baseline_covers) is not None
 
     @property
     def comparison(self) -> Comparator:
@@ -116,13 +125,18 @@ class Condition(Model):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        if [self.metric, self.class_name, self.suite, self.rate].count(None) != 3:
-            raise ValueError("give one of `metric`, `class`, `suite` and `rate`")
+        subjects = (self.metric, self.class_name, self.suite, self.rate)
+        if [*subjects, self.sign_off, self.baseline_covers].count(None) != 5:
+            raise ValueError(
+                "give one of `metric`, `class`, `suite`, `rate`, `sign_off` and `baseline_covers`"
+            )
         if self.suite is None and self.planned is not None:
             raise ValueError("`planned` belongs to a `suite`")
-        if self.suite is not None:
+        if self.has_verdict_of_its_own:
             if self.labels or self.sum or self.by or self.ignore or any(self._comparisons()):
-                raise ValueError("a `suite` passes or not; it can only have `planned` and `phase`")
+                what = "suite" if self.suite else "sign_off" if self.sign_off else "baseline_covers"
+                more = "`planned` and `phase`" if self.suite else "`title` and `phase`"
+                raise ValueError(f"a `{what}` passes or not; it can only have {more}")
             return self
         if len(list(self._comparisons())) != 1:
             raise ValueError(
@@ -173,7 +187,7 @@ class Criterion(Model):
 
 
 class Check(Model):
-    """What is looked at once on a day: conditions, criteria that must pass, or a person's word."""
+    """What is looked at once: conditions, criteria that must pass, or the word of a person."""
 
     title: Text
     conditions: tuple[Condition, ...] = ()
@@ -188,9 +202,11 @@ class Check(Model):
         return self
 
 
-class Day(Model):
-    """What is to be done on one day of the first week."""
+class Step(Model):
+    """What is to be done some time after the deployment."""
 
+    after: Duration
+    """Seconds from the end of the deployment, or of the warm-up if that is later."""
     title: Text
     checks: dict[Identifier, Check] = Field(min_length=1)
 
@@ -219,15 +235,24 @@ class Tracked(Model):
 
 
 def conditions_with_places(
-    criteria: Mapping[str, Criterion], week: Mapping[int, Day]
+    criteria: Mapping[str, Mapping[str, Criterion]], plan: Sequence[Step]
 ) -> Iterator[tuple[tuple[str | int, ...], Condition]]:
-    """Yield every condition, and before it where it stands in deployment.yaml."""
+    """Yield every condition, and before it where it stands in deployment.yaml.
+
+    Args:
+        criteria: by the section of the file, and by name.
+        plan: what follows the deployment.
+    """
     judged: list[tuple[tuple[str | int, ...], Criterion | Check]] = [
-        *((("criteria", name), criterion) for name, criterion in criteria.items()),
         *(
-            (("first_week", str(number), "checks", name), check)
-            for number, day in week.items()
-            for name, check in day.checks.items()
+            ((section, name), criterion)
+            for section, named in criteria.items()
+            for name, criterion in named.items()
+        ),
+        *(
+            (("plan", index, "checks", name), check)
+            for index, step in enumerate(plan)
+            for name, check in step.checks.items()
         ),
     ]
     for place, each in judged:

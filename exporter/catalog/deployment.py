@@ -5,13 +5,30 @@ the two.
 """
 
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
-from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
+from exporter.catalog.criteria import (
+    ALL,
+    Check,
+    Condition,
+    Criterion,
+    SignOffItem,
+    Step,
+    Tracked,
+    conditions_with_places,
+)
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
@@ -73,6 +90,10 @@ class Rollback(Model):
 
     risk: Literal["low", "medium", "high"]
     advice: Text
+    impact: Text | None = None
+    """What users notice once it is undone, for the notification."""
+    next_steps: tuple[Text, ...] = ()
+    """What follows a rollback, for the notification."""
 
 
 class Phase(Model):
@@ -150,6 +171,13 @@ class Suite(Model):
     It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
 
 
+def _refuse_first_week(_: Any) -> None:
+    raise ValueError(
+        "is called `plan` now: a list of steps, such as "
+        "{after: 1d, title: ..., checks: {...}} for day 1"
+    )
+
+
 class Deployment(Model):
     """The deployment that is watched. Durations are in seconds."""
 
@@ -173,10 +201,15 @@ class Deployment(Model):
     slow_statement: Duration = 0.1
     """Seconds; a statement is slow if its calls take longer on average."""
     suites: dict[Identifier, Suite] = Field(default_factory=dict)
+    ready: dict[Identifier, Criterion] = Field(default_factory=dict)
+    """What must hold before the first migration."""
     criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
     """What makes it a success, in the order of the report."""
-    first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)
-    """By the number of the day."""
+    rolled_back: dict[Identifier, Criterion] = Field(default_factory=dict)
+    """What must hold once a phase is rolled back; each names its phase."""
+    plan: tuple[Step, ...] = ()
+    """What is looked at after the deployment, and when."""
+    first_week: Annotated[None, BeforeValidator(_refuse_first_week)] = Field(None, repr=False)
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
@@ -191,6 +224,23 @@ class Deployment(Model):
             if any(fnmatchcase(one, pattern) for pattern in each.owns for one in (name, table)):
                 return phase
         return None
+
+    def all_criteria(self) -> list[tuple[str, Criterion]]:
+        """Return the criteria of all stages, with their names."""
+        return [*self.ready.items(), *self.criteria.items(), *self.rolled_back.items()]
+
+    def checks(self) -> list[tuple[str, Check]]:
+        """Return the checks of the plan, with their names."""
+        return [each for step in self.plan for each in step.checks.items()]
+
+    def conditions(self) -> Iterator[tuple[tuple[str | int, ...], Condition]]:
+        """Yield every condition, and before it where it stands in deployment.yaml."""
+        sections = {
+            "criteria": self.criteria,
+            "ready": self.ready,
+            "rolled_back": self.rolled_back,
+        }
+        return conditions_with_places(sections, self.plan)
 
     @model_validator(mode="after")
     def _versions_are_unique(self) -> "Deployment":
@@ -218,11 +268,14 @@ class Deployment(Model):
 
     @model_validator(mode="after")
     def _what_is_judged_has_one_name(self) -> "Deployment":
-        checks = [name for day in self.first_week.values() for name in day.checks]
-        names = [*self.criteria, *checks, *self.sign_offs]
+        judged = [name for name, _ in (*self.all_criteria(), *self.checks())]
+        names = [*judged, *self.sign_offs]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name} stands twice among criteria, checks and sign_offs")
+        for name, criterion in self.rolled_back.items():
+            if criterion.phase == ALL:
+                raise ValueError(f"rolled_back.{name} must name the `phase` that was rolled back")
         return self
 
 

@@ -20,6 +20,8 @@ RESERVED_PREFIXES = (
     "loom_daily_check_",
     "loom_exporter_",
     "loom_probe_",
+    "loom_replacement_",
+    "loom_sign_off_",
     "loom_statement",
     "loom_suite_",
     "process_",

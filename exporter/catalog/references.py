@@ -9,7 +9,6 @@ from exporter.catalog.criteria import (
     Condition,
     Series,
     Tracked,
-    conditions_with_places,
 )
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.catalog.header import QueryMetric
@@ -34,9 +33,14 @@ def broken_references(
 
 def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Iterator[_Fault]:
     phases = [*deployment.phases, ALL]
-    for name, criterion in deployment.criteria.items():
-        yield from _unknown(("criteria", name, "phase"), criterion.phase, phases)
-    for path, condition in conditions_with_places(deployment.criteria, deployment.first_week):
+    for section, criteria in (
+        ("ready", deployment.ready),
+        ("criteria", deployment.criteria),
+        ("rolled_back", deployment.rolled_back),
+    ):
+        for name, criterion in criteria.items():
+            yield from _unknown((section, name, "phase"), criterion.phase, phases)
+    for path, condition in deployment.conditions():
         if condition.phase:
             yield from _unknown((*path, "phase"), condition.phase, phases)
         if condition.rate:
@@ -46,9 +50,9 @@ def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Itera
         yield from _of_source(path, condition, deployment, metrics)
         if condition.metric in metrics:
             yield from _of_comparison(path, condition, metrics)
-    for number, day in deployment.first_week.items():
-        for name, check in day.checks.items():
-            place = ("first_week", str(number), "checks", name, "criteria")
+    for number, step in enumerate(deployment.plan):
+        for name, check in step.checks.items():
+            place = ("plan", number, "checks", name, "criteria")
             for index, each in enumerate(check.criteria):
                 yield from _unknown((*place, index), each, deployment.criteria)
                 if each in deployment.criteria and deployment.criteria[each].manual:
@@ -63,8 +67,11 @@ def _of_source(
     deployment: Deployment,
     metrics: Mapping[str, QueryMetric],
 ) -> Iterator[_Fault]:
-    if isinstance(source, Condition) and source.suite is not None:
-        yield from _unknown((*path, "suite"), source.suite, deployment.suites)
+    if isinstance(source, Condition) and source.has_verdict_of_its_own:
+        if source.suite is not None:
+            yield from _unknown((*path, "suite"), source.suite, deployment.suites)
+        if source.sign_off is not None:
+            yield from _unknown((*path, "sign_off"), source.sign_off, deployment.sign_offs)
         return
     if source.class_name is not None:
         yield from _unknown((*path, "class"), source.class_name, (*deployment.classes, OTHER))

@@ -61,6 +61,23 @@ def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:
     return store
 
 
+def open_daemon_state(settings: Settings) -> StateStore:
+    """Open the state of a daemon, to add to it; end if there is none.
+
+    Raises:
+        UsageError: no daemon keeps its state there, so what is added would be lost.
+        ExporterError: the state cannot be used.
+    """
+    file = settings.state_dir / "state.sqlite3"
+    if not file.exists() and not settings.state_dir.is_file():
+        raise UsageError(
+            f"state: {file} is not there, so no daemon would take this in",
+            "set LOOM_EXPORTER_STATE_DIR to the folder of the daemon that watches "
+            f"{settings.database_name}, or start that first: loom-exporter serve",
+        )
+    return open_state(settings)
+
+
 async def with_database(settings: Settings, act: Callable[[Database], Awaitable[T]]) -> T:
     """Do something with the database, on one connection.
 

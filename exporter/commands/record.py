@@ -13,7 +13,7 @@ from exporter.commands.common import (
     Config,
     Queries,
     load_settings_and_catalog,
-    open_state,
+    open_daemon_state,
     parse_moment,
 )
 from exporter.deployment.suite_results import SuiteResult, save_result, suite_result
@@ -70,7 +70,7 @@ def record(
         raise UsageError(
             f"command line: --{first['loc'][0]}: {plain_reason(first['type'], first['msg'])}"
         ) from None
-    people = open_state(settings).scope(settings.database_name, known.deployment.name)
+    people = open_daemon_state(settings).scope(settings.database_name, known.deployment.name)
     if not save_result(people, result):
         raise ExporterError(f"state: {people.store.problem}")
     is_pass = not result.failed and not result.problem and result.passed >= planned.planned

@@ -1,48 +1,48 @@
-"""`verify`, `report`, `sign-off` and `deploy`: whether the deployment may stay."""
+"""`verify`, `ready` and `report`: whether the deployment may stay, or begin."""
 
 import asyncio
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from exporter.app.daemon_client import ask_daemon
 from exporter.app.once import Opinion, judge_once
 from exporter.baseline.codec import Refusal
-from exporter.commands.common import (
-    Config,
-    Queries,
-    load_settings_and_catalog,
-    note,
-    open_state,
-    parse_moment,
-)
-from exporter.deployment.acknowledgements import acknowledgement, append
-from exporter.deployment.history import write_mark
-from exporter.deployment.sign_offs import SIGN_OFFS, sign
-from exporter.errors import ExitCode, ExporterError
+from exporter.commands.common import Config, Queries, load_settings_and_catalog, note
+from exporter.deployment.records import Outcome
+from exporter.errors import ExitCode
 from exporter.logs import configure_logging
 from exporter.redaction import redact
-from exporter.render.junit import verify_junit
+from exporter.render.answers import ANSWERS
 from exporter.render.report import REPORTS
-from exporter.render.text import verify_text
-from exporter.render.verdict_json import verify_json
+from exporter.settings import load_settings
 from exporter.verdict.assess import Verdict
 
 app = typer.Typer()
-_deploy = typer.Typer(
-    help="What the database cannot show of a deployment.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(_deploy, name="deploy")
 
-_EXIT_OF_VERDICT = {
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Ask the daemon at this address, such as https://exporter:10187, instead of the "
+        "database; user and password, or a token: LOOM_EXPORTER_DAEMON_*.",
+        metavar="URL",
+    ),
+]
+InconclusiveAs = Annotated[
+    Literal["3", "0", "1"],
+    typer.Option("--inconclusive-as", help="Exit code when it cannot be told yet."),
+]
+_EXIT_CODES: Mapping[str, ExitCode] = {
     Verdict.GO: ExitCode.OK,
     Verdict.NO_GO: ExitCode.FAILED,
     Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Outcome.PASS: ExitCode.OK,
+    Outcome.FAIL: ExitCode.FAILED,
 }
-_VERIFY = {"text": verify_text, "json": verify_json, "junit": verify_junit}
+"""By verdict or readiness."""
 
 
 @app.command(epilog="Example: loom-exporter verify --format junit > verdict.xml")
@@ -53,22 +53,46 @@ def verify(
         Literal["text", "json", "junit"],
         typer.Option("--format", help="For a person, a machine, or a pipeline."),
     ] = "text",
-    inconclusive_as: Annotated[
-        Literal["3", "0", "1"],
-        typer.Option("--inconclusive-as", help="Exit code when it cannot be told yet."),
-    ] = "3",
+    inconclusive_as: InconclusiveAs = "3",
+    url: Url = None,
 ) -> None:
     """Say whether the deployment may stay: exit 0 go, 1 no-go, 3 not to be told yet.
 
     Exit 4 if the database cannot be reached, or is not the one that the baseline is of. Rests on
-    what the daemon has counted, and on each query, which is run once.
+    what the daemon has counted, and on each query, which is run once. Once a phase is rolled back,
+    3 if all is as it should be then, 1 if not.
     """
-    opinion = _opinion(config, queries)
-    verdict = opinion.assessment.verdict
-    print(redact(_VERIFY[output](opinion.assessment)), end="")
-    if verdict is Verdict.INCONCLUSIVE:
-        raise typer.Exit(int(inconclusive_as))
-    raise typer.Exit(_EXIT_OF_VERDICT[verdict])
+    if url is not None:
+        answer = ask_daemon(load_settings(config), url, "/api/v1/verdict", output)
+        text, verdict = answer.text, answer.verdict
+    else:
+        assessment = _opinion(config, queries).assessment
+        text, verdict = ANSWERS[output](assessment), assessment.verdict.value
+    _end(text, verdict, inconclusive_as)
+
+
+@app.command(epilog="Example: loom-exporter ready && supabase db push")
+def ready(
+    config: Config = None,
+    queries: Queries = None,
+    output: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="For a person or for a machine.")
+    ] = "text",
+    inconclusive_as: InconclusiveAs = "3",
+    url: Url = None,
+) -> None:
+    """Say whether the deployment may begin: exit 0 yes, 1 no, 3 not to be told yet.
+
+    By the criteria under `ready` in deployment.yaml. Exit 4 as for verify.
+    """
+    form = "ready" if output == "text" else output
+    if url is not None:
+        answer = ask_daemon(load_settings(config), url, "/api/v1/verdict", form)
+        text, readiness = answer.text, answer.readiness
+    else:
+        assessment = _opinion(config, queries).assessment
+        text, readiness = ANSWERS[form](assessment), assessment.readiness.value
+    _end(text, readiness, inconclusive_as)
 
 
 @app.command(epilog="Example: loom-exporter report --format html > report.html")
@@ -76,76 +100,25 @@ def report(
     config: Config = None,
     queries: Queries = None,
     output: Annotated[
-        Literal["markdown", "html"], typer.Option("--format", help="Form of the report.")
+        Literal["markdown", "html", "notification"],
+        typer.Option("--format", help="Form of the report; notification is what to tell the team."),
     ] = "markdown",
+    url: Url = None,
 ) -> None:
-    """Fill in the checklist: before and after, each criterion, the first week, sign-offs."""
-    opinion = _opinion(config, queries)
-    print(redact(REPORTS[output](opinion.assessment)), end="")
+    """Fill in the checklist: before and after, each criterion, the plan, sign-offs."""
+    if url is not None:
+        text = ask_daemon(load_settings(config), url, "/report", output).text
+    else:
+        text = REPORTS[output](_opinion(config, queries).assessment)
+    print(redact(text), end="")
 
 
-@app.command("sign-off", epilog="Example: loom-exporter sign-off no_critical_bugs --by Ada")
-def sign_off(
-    criterion: Annotated[
-        str, typer.Argument(help="Of a criterion, check or sign-off that is for people to judge.")
-    ],
-    by: Annotated[str, typer.Option("--by", help="Who says so.")],
-    remark: Annotated[str, typer.Option("--note", help="What it rests on.")] = "",
-    reject: Annotated[
-        bool, typer.Option("--reject", help="Say no: the verdict is no-go then.")
-    ] = False,
-    config: Config = None,
-    queries: Queries = None,
-) -> None:
-    """Say of something that only people can judge that it is well; the newest word counts."""
-    settings, known = load_settings_and_catalog(config, queries)
-    configure_logging(settings.log_format, "error")
-    given = sign(
-        known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
-    )
-    people = open_state(settings).scope(settings.database_name, known.deployment.name)
-    if not SIGN_OFFS.save(people, {given.name: given}):
-        raise ExporterError(f"state: {people.store.problem}")
-    print(f"{criterion}: {'rejected' if reject else 'approved'} by {given.by}")
-
-
-@_deploy.command(epilog="Example: loom-exporter deploy mark --at 2026-11-24T09:30Z")
-def mark(
-    at: Annotated[
-        str, typer.Option("--at", help="When it was done; `now`, or as ISO 8601 with a time zone.")
-    ] = "now",
-    config: Config = None,
-    queries: Queries = None,
-) -> None:
-    """Tell when the application was rolled out: warm-up and first week are counted from then.
-
-    Unless the last migration came later. Where the migrations leave no trace in the database, this
-    also is how the deployment is known to have begun.
-    """
-    settings, known = load_settings_and_catalog(config, queries)
-    configure_logging(settings.log_format, "error")
-    moment = parse_moment(at)
-    people = open_state(settings).scope(settings.database_name, known.deployment.name)
-    if not write_mark(people, moment.timestamp()):
-        raise ExporterError(f"state: {people.store.problem}")
-    print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
-
-
-@_deploy.command(epilog="Example: loom-exporter deploy acknowledge --by Ada --reason 'new index'")
-def acknowledge(
-    by: Annotated[str, typer.Option("--by", help="Who accepts the schema as it is.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why it was changed.")],
-    config: Config = None,
-    queries: Queries = None,
-) -> None:
-    """Accept the schema as it is: only later changes count as drift."""
-    settings, known = load_settings_and_catalog(config, queries)
-    configure_logging(settings.log_format, "error")
-    given = acknowledgement(by=by, reason=reason, at=time.time())
-    people = open_state(settings).scope(settings.database_name, known.deployment.name)
-    if not append(people, given):
-        raise ExporterError(f"state: {people.store.problem}")
-    print(f"{known.deployment.name}: schema accepted by {given.by}: {given.reason}")
+def _end(text: str, result: str, inconclusive_as: str) -> None:
+    """Print what was found, and exit with the code of the verdict or of the readiness."""
+    print(redact(text), end="")
+    if result == Outcome.INCONCLUSIVE:
+        raise typer.Exit(int(inconclusive_as))
+    raise typer.Exit(_EXIT_CODES[result])
 
 
 def _opinion(config: Path | None, queries: Path | None) -> Opinion:

@@ -17,8 +17,8 @@ from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
+from exporter.deployment.people import UnixTime
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
-from exporter.deployment.sign_offs import UnixTime
 from exporter.state import Scope, Topic
 
 APPLIED = "loom_migration_applied"
@@ -52,6 +52,8 @@ class SeenMigrations:
     missing: tuple[str, ...] = ()
     """Versions that were there, and are gone from the history."""
     rewritten_at: float | None = None
+    returned: Mapping[str, float] = field(default_factory=dict)
+    """When a version that had vanished came back to the history, by version."""
 
 
 SEEN: Topic[SeenMigrations] = Topic("migrations", SeenMigrations)
@@ -92,6 +94,11 @@ class MigrationHistory:
             if version is not None and self._seen != self._kept:
                 self._write(self._seen)
         return self._progress(self._seen, is_known=written is not None)
+
+    @property
+    def returned(self) -> Mapping[str, float]:
+        """When a version that had vanished came back to the history, by version."""
+        return self._seen.returned if self._seen else {}
 
     def _write(self, seen: SeenMigrations) -> None:
         if SEEN.save(self._scope, {_SEEN_KEY: seen}):
@@ -178,6 +185,7 @@ def _noted(
     }
     missing = tuple(version for version in seen.first_seen if version not in written)
     vanished = set(missing) - set(seen.missing)
+    returned = dict.fromkeys(set(seen.missing) - set(missing), now)
     if new:
         _log.info("migrations were applied", versions=sorted(new))
     if vanished:
@@ -190,6 +198,7 @@ def _noted(
         first_seen={**seen.first_seen, **new},
         missing=missing,
         rewritten_at=now if vanished else seen.rewritten_at,
+        returned={**seen.returned, **returned},
     )
 
 

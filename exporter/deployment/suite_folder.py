@@ -25,7 +25,7 @@ from exporter.sources.suite_files import (
     parse_suite_file,
     read_suite_file,
 )
-from exporter.state import Scope
+from exporter.state import DamagedError, Scope
 
 INTERVAL_SECONDS = 15.0
 
@@ -60,14 +60,17 @@ class SuiteFolder:
         """Record what has changed in the folder; return the newest results as samples.
 
         Raises:
-            RunError: `error`, the folder cannot be read, or the state cannot be written.
+            RunError: `error`, a file cannot be read, or the state cannot be written.
         """
         store = self._people.store
         for path, stamp, result in await asyncio.to_thread(self._changed):
             if result and not await store.run(save_result, self._people, result):
                 raise RunError(State.ERROR, f"state: {store.problem}")
             self._seen[path] = stamp
-        suites = await store.run(load_suites, self._people, self._deployment)
+        try:
+            suites = await store.run(load_suites, self._people, self._deployment)
+        except DamagedError as error:
+            raise RunError(State.ERROR, str(error)) from None
         has_results = any(record.results for record in suites.values())
         return RunResult(State.OK if has_results else State.EMPTY, suite_samples(suites))
 

@@ -16,7 +16,7 @@ from pydantic import (
 from exporter.catalog import Deployment
 from exporter.catalog.own_metrics import own_metrics
 from exporter.collect.snapshot import Samples
-from exporter.deployment.sign_offs import UnixTime, printable
+from exporter.deployment.people import UnixTime, printable
 from exporter.sources.suite_files import Counts
 from exporter.state import Scope, Topic
 from exporter.yaml_source import rule_in_words
@@ -104,8 +104,12 @@ def suite_result(
 
 
 def load_suites(people: Scope, deployment: Deployment) -> dict[str, SuiteRecord]:
-    """Return the record of each suite of a deployment."""
-    results = sorted(SUITE_RESULTS.load(people).values(), key=lambda result: result.at)
+    """Return the record of each suite of a deployment.
+
+    Raises:
+        DamagedError: a result cannot be read.
+    """
+    results = sorted(SUITE_RESULTS.load_all(people).values(), key=lambda result: result.at)
     return {
         name: SuiteRecord(suite.planned, [result for result in results if result.suite == name])
         for name, suite in deployment.suites.items()

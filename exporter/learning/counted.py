@@ -6,7 +6,6 @@ Of a counter an hour has the increase; of a gauge with a window of an hour it ha
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.catalog import Catalog
-from exporter.catalog.criteria import conditions_with_places
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.state import Scope, Table, Topic
@@ -36,9 +35,8 @@ class CountedHours:
 
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
         """Begin without any hour; `begin` reads those of a database."""
-        deployment = catalog.deployment
-        placed = conditions_with_places(deployment.criteria, deployment.first_week)
-        rates = [condition.rate for _, condition in placed if condition.rate]
+        conditions = catalog.deployment.conditions()
+        rates = [condition.rate for _, condition in conditions if condition.rate]
         known = catalog.metrics()
         self._is_counter = {
             series.metric: known[series.metric].type == "counter"

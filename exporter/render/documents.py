@@ -10,12 +10,12 @@ from markupsafe import Markup
 from exporter.deployment.records import Outcome
 from exporter.redaction import redact
 from exporter.render.text import OUTCOME_MARKS
-from exporter.verdict.assess import Verdict
-from exporter.verdict.conditions import ConditionResult
-from exporter.verdict.first_week import DayCheck
+from exporter.verdict.assess import Stage
 from exporter.verdict.metrics import PENDING
+from exporter.verdict.outcome import ConditionResult
+from exporter.verdict.plan import PlannedCheck
 from exporter.verdict.results import CriterionResult
-from exporter.wording import milliseconds, moment
+from exporter.wording import milliseconds, moment, one_line
 
 STATUSES = {
     "pass": (OUTCOME_MARKS[Outcome.PASS], "met"),
@@ -25,10 +25,14 @@ STATUSES = {
 }
 """The sign and the word for each status: colour alone is not readable for everybody."""
 
-STATUS_OF_VERDICT = {
-    Verdict.GO: "pass",
-    Verdict.NO_GO: "fail",
-    Verdict.INCONCLUSIVE: "inconclusive",
+STATUS_OF_STAGE = {
+    Stage.COLLECTING: PENDING,
+    Stage.READY: "pass",
+    Stage.NOT_READY: "fail",
+    Stage.GO: "pass",
+    Stage.NO_GO: "fail",
+    Stage.INCONCLUSIVE: "inconclusive",
+    Stage.ROLLED_BACK: "inconclusive",
 }
 
 _FOLDER = files("exporter.render").joinpath("templates")
@@ -61,13 +65,13 @@ def _escape_markdown(text: str) -> Markup:
     return Markup(escaped)  # noqa: S704 - escaped just now
 
 
-def status_of(result: ConditionResult | CriterionResult | DayCheck) -> str:
+def status_of(result: ConditionResult | CriterionResult | PlannedCheck) -> str:
     """Return the status as the metrics name it: pass, fail, inconclusive or pending."""
     return result.outcome.value if result.outcome else PENDING
 
 
-def _answer(check: DayCheck) -> str:
-    """Return the answer to a check of the first week; a sign-off states its time itself."""
+def _answer(check: PlannedCheck) -> str:
+    """Return the answer to a check of the plan; a sign-off states its time itself."""
     if check.at is None or check.is_manual:
         return check.evidence
     return f"{moment(check.at)}: {check.evidence}"
@@ -79,7 +83,10 @@ def _finalize(context: Context, value: object) -> object:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     value = redact(value)
-    return _escape_markdown(value) if (context.name or "").endswith(".md") else value
+    name = context.name or ""
+    if name.endswith(".txt"):
+        return Markup(one_line(value))  # noqa: S704 - no markup is in plain text
+    return _escape_markdown(value) if name.endswith(".md") else value
 
 
 _ENVIRONMENT = Environment(

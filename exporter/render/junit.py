@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from exporter.deployment.records import Outcome
+from exporter.redaction import redact
 from exporter.verdict.assess import Assessment
 from exporter.wording import one_line
 
@@ -15,20 +16,25 @@ def verify_junit(assessment: Assessment) -> str:
     suite = ET.SubElement(
         root,
         "testsuite",
-        name=one_line(assessment.title),
+        name=one_line(redact(assessment.title)),
         tests=str(len(outcomes)),
         failures=str(outcomes.count(Outcome.FAIL)),
         errors="0",
         skipped=str(outcomes.count(Outcome.INCONCLUSIVE)),
         timestamp=datetime.fromtimestamp(assessment.at, UTC).isoformat(timespec="seconds"),
-        hostname=assessment.database,
+        hostname=redact(assessment.database),
     )
     for result in assessment.criteria:
         case = ET.SubElement(
-            suite, "testcase", classname=f"phase.{result.phase}", name=one_line(result.title)
+            suite,
+            "testcase",
+            classname=f"phase.{result.phase}",
+            name=one_line(redact(result.title)),
         )
         lines = [
-            finding.evidence for finding in result.findings if finding.outcome is result.outcome
+            redact(finding.evidence)  # before it is escaped, when it is not recognised any more
+            for finding in result.findings
+            if finding.outcome is result.outcome
         ]
         if result.outcome is Outcome.FAIL:
             ET.SubElement(case, "failure", message=lines[0]).text = "\n".join(lines)

@@ -12,13 +12,12 @@ from exporter.collect.snapshot import Snapshot
 from exporter.deployment.records import Outcome
 from exporter.durations import format_duration
 from exporter.redaction import redact
-from exporter.render.documents import SCRIPT, STATUS_OF_VERDICT, STYLE, render, status_of
+from exporter.render.documents import SCRIPT, STATUS_OF_STAGE, STYLE, render, status_of
 from exporter.render.sparkline import HEIGHT, WIDTH
-from exporter.render.text import TITLES, summary
+from exporter.render.text import summary, title
 from exporter.render.tracked import TIMES, tracked_rows
 from exporter.statements.slowest import Slow
-from exporter.verdict.assess import Assessment
-from exporter.verdict.first_week import DayCheck
+from exporter.verdict.assess import Assessment, Stage
 from exporter.verdict.metrics import PENDING
 from exporter.verdict.results import CriterionResult
 from exporter.verdict.trend import Point
@@ -80,12 +79,12 @@ class PhaseRow(NamedTuple):
     text: str
 
 
-class DayRow(NamedTuple):
-    """A day of the first week; `status` is empty on a day without checks."""
+class StepRow(NamedTuple):
+    """A step of the plan: when it is due, its worst status, and whether it is the current one."""
 
-    number: int
+    when: str
     status: str
-    is_today: bool
+    is_current: bool
 
 
 def status_page(overview: Overview) -> str:
@@ -102,14 +101,14 @@ def status_page(overview: Overview) -> str:
         "queries": queries,
         "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
         "statements": [
-            (slow, one_line(redact(slow.text or f"statement {slow.labels.statement}")))
+            (slow, one_line(redact(slow.text or _without_text(slow))))
             for slow in overview.slowest[:_MOST_STATEMENTS]
         ],
         "assessment": assessment,
     }
     if assessment:
         values |= {
-            "verdict": TITLES[assessment.verdict],
+            "verdict": title(assessment),
             "judged_ago": age(overview.at - assessment.at),
             "summary": summary(assessment),
             "reasons": _reasons(assessment),
@@ -120,9 +119,18 @@ def status_page(overview: Overview) -> str:
             "times": TIMES,
             "width": WIDTH,
             "height": HEIGHT,
-            "days": list(_day_rows(assessment, overview.clock)),
+            "steps": list(_step_rows(assessment)),
         }
     return render("page.html", **values)
+
+
+def _without_text(slow: Slow) -> str:
+    """Return the name of a statement, why it has no text, and where to find it."""
+    return (
+        f"statement {slow.labels.statement}. Its text is not shown: LOOM_EXPORTER_STATEMENT_TEXT "
+        "is off, or it cannot be freed of literals. pg_stat_statements has it, among the greatest "
+        "mean_exec_time."
+    )
 
 
 def _query_rows(overview: Overview) -> list[QueryRow]:
@@ -155,15 +163,19 @@ def _status_of_query(snapshot: Snapshot) -> str:
 
 
 def _tone(overview: Overview) -> str:
-    """Return the status that colours the verdict; before the deployment nothing is open yet."""
+    """Return the status that colours the stage; what is open before the deployment is pending."""
     assessment = overview.assessment
-    if assessment is None or not overview.is_current or assessment.deployed.has_begun is False:
+    if assessment is None or not overview.is_current:
         return PENDING
-    return STATUS_OF_VERDICT[assessment.verdict]
+    if assessment.deployed.rolled_back:
+        return STATUS_OF_STAGE[Stage(assessment.verdict.value)]
+    return STATUS_OF_STAGE[assessment.stage]
 
 
 def _reasons(assessment: Assessment) -> list[CriterionResult]:
     """Return the criteria that fail or, once all phases are applied, those that prevent a go."""
+    if assessment.deployed.has_begun is False:
+        return [each for each in assessment.ready if each.outcome is not Outcome.PASS]
     failed = assessment.with_outcome(Outcome.FAIL)
     if failed or not assessment.deployed.is_complete:
         return failed
@@ -176,7 +188,7 @@ def _stage(assessment: Assessment) -> str:
     if deployed.has_begun is None:
         return "The migration history could not be read yet, so the deployment cannot be judged."
     if not deployed.has_begun:
-        return "The deployment has not begun yet."
+        return ""  # the summary says it
     applied = sum(bool(seen.is_applied) for seen in deployed.phases.values())
     text = f"{applied} of {len(deployed.phases)} phases are applied."
     if deployed.is_complete and deployed.ended_at is not None:
@@ -191,36 +203,27 @@ def _stage(assessment: Assessment) -> str:
 def _phase_rows(deployment: Deployment, assessment: Assessment) -> Iterator[PhaseRow]:
     """Yield the phases in the order of deployment."""
     for name, seen in assessment.deployed.phases.items():
-        title = deployment.phases[name].title
+        of = deployment.phases[name].title
         if seen.is_applied is None:
-            yield PhaseRow(name, title, "inconclusive", "not known yet")
+            yield PhaseRow(name, of, "inconclusive", "not known yet")
+        elif seen.rolled_back:
+            yield PhaseRow(name, of, "fail", f"rolled back {moment(seen.rolled_back.at)}")
         elif seen.is_applied:
             at = moment(seen.at) if seen.at else "at an unknown time"
-            yield PhaseRow(name, title, "pass", f"applied {at}")
+            yield PhaseRow(name, of, "pass", f"applied {at}")
         else:
-            yield PhaseRow(name, title, PENDING, "not applied")
+            yield PhaseRow(name, of, PENDING, "not applied")
 
 
-def _day_rows(assessment: Assessment, clock: Clock) -> Iterator[DayRow]:
-    """Yield every day from the first to the last that has a check.
-
-    Args:
-        assessment: with the answers of the first week.
-        clock: says how long a day is; a rehearsal shortens it.
-    """
-    ended_at = assessment.deployed.ended_at if assessment.deployed.is_complete else None
-    day_seconds = clock.day_seconds
-    today = None if ended_at is None else int((assessment.at - ended_at) // day_seconds) + 1
-    for number in range(1, max((check.day for check in assessment.week), default=0) + 1):
-        checks = [check for check in assessment.week if check.day == number]
-        yield DayRow(number, _day_status(checks), number == today)
-
-
-def _day_status(checks: list[DayCheck]) -> str:
-    """Return the worst status; a pending check counts as worse than an inconclusive one."""
-    statuses = {status_of(check) for check in checks}
-    order = ("fail", PENDING, "inconclusive", "pass")
-    return next((status for status in order if status in statuses), "")
+def _step_rows(assessment: Assessment) -> Iterator[StepRow]:
+    """Yield the steps of the plan in the order in which they are due."""
+    due = [check.when for check in assessment.plan if check.is_due]
+    for when in dict.fromkeys(check.when for check in assessment.plan):
+        statuses = {status_of(check) for check in assessment.plan if check.when == when}
+        # A pending check counts as worse than an inconclusive one.
+        order = ("fail", PENDING, "inconclusive", "pass")
+        worst = next(status for status in order if status in statuses)
+        yield StepRow(when, worst, bool(due) and when == due[-1])
 
 
 def _baseline(overview: Overview, assessment: Assessment) -> str:

@@ -6,6 +6,6 @@ on objects that are saved there, runs on one worker thread (`StateStore.run`).
 
 from exporter.state.store import Scope, StateStore
 from exporter.state.tokens import Observation
-from exporter.state.topic import Table, Topic
+from exporter.state.topic import DamagedError, Table, Topic
 
-__all__ = ["Observation", "Scope", "StateStore", "Table", "Topic"]
+__all__ = ["DamagedError", "Observation", "Scope", "StateStore", "Table", "Topic"]

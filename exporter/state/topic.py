@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import structlog
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 
+from exporter.errors import ExporterError
 from exporter.state.store import Scope
 
 K = TypeVar("K")
@@ -16,6 +17,10 @@ _MOST_TOLD = 1_000
 """Damaged documents whose log line is remembered."""
 
 _log = structlog.get_logger(__name__)
+
+
+class DamagedError(ExporterError):
+    """A document that must not be overlooked cannot be read."""
 
 
 def _from_pairs(pairs: Any) -> Any:
@@ -45,6 +50,23 @@ class Topic(Generic[T]):
     def load(self, scope: Scope) -> dict[str, T]:
         """Return all documents by key, but for those that cannot be read."""
         return self.all_decoded(scope, scope.store.load(scope, self.name))
+
+    def load_all(self, scope: Scope) -> dict[str, T]:
+        """Return all documents by key; for those of which none may be overlooked.
+
+        Raises:
+            DamagedError: one of them cannot be read.
+        """
+        written = scope.store.load(scope, self.name)
+        found = self.all_decoded(scope, written)
+        for key in sorted(written.keys() - found.keys()):
+            raise DamagedError(
+                f"state: {scope.store.path}: a document of the topic {self.name} is damaged "
+                f"({key})",
+                'restore the file from a copy, or remove that document: sqlite3 FILE "DELETE FROM '
+                f"document WHERE topic = '{self.name}' AND key = '{key}'\"",
+            )
+        return found
 
     def read(self, scope: Scope, key: str) -> T | None:
         """Return one document; None if it is not there or cannot be read."""

@@ -20,6 +20,7 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import Scope
+from exporter.statements.adoption import Adoption
 from exporter.statements.continuity import BREAKS, Break, break_between
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.metrics import classes_of, statement_samples
@@ -103,6 +104,7 @@ class Poller:
         self._scope = people
         self._tally = Tally()
         self._slowest = Slowest()
+        self._adoption = Adoption(deployment.replacements)
         self.slowest: Sequence[Slow] = ()
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
@@ -248,10 +250,12 @@ class Poller:
             self._scope, tally, self._rules, keys, gone, replace=not self._is_written
         )
         self.slowest = self._slowest.add(counted, time.monotonic())
+        self._adoption.add(counted)
         slow_ones = before and slow(
             counted, classes_of(self._deployment), self._deployment.slow_statement
         )
         samples = statement_samples(tally, self._deployment, slow_ones or None, self.slowest)
+        samples = {**samples, **self._adoption.samples()}
         if self._follower and self._scope.identity:
             window = None
             if before:

@@ -2,35 +2,23 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
+from exporter.verdict.by_hand import judge_by_hand
 from exporter.verdict.drift import judge_unchanged
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
+from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.rates import judge_rate
 from exporter.verdict.suites import NOTHING_RECORDED, judge_suite
 from exporter.wording import age, listed, moment, number, selector, series_name
 
 _TABLE = "table"
 """The label that names the table of what a series is about."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionResult:
-    """The outcome of one condition, and the line that says why."""
-
-    outcome: Outcome
-    evidence: str
-    phases: tuple[str, ...] = ()
-    """The phases to blame if it fails."""
-    selector: str = ""
-    """What was looked at, in PromQL; empty where the evidence names it already."""
-    is_signed: bool = False
-    """Whether it is the word of a person, or waits for one."""
 
 
 class _Seen(NamedTuple):
@@ -59,8 +47,14 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         outcome, text = _judge_class(condition.class_name, waiting, evidence)
         return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
-        about = condition.metric or condition.title or f"suite {condition.suite}"
+        about = condition.metric or condition.title or _subject(condition)
         return ConditionResult(Outcome.INCONCLUSIVE, f"{about}: {waiting}")
+    if condition.sign_off is not None:
+        signed = evidence.sign_offs.get(condition.sign_off, ())
+        return judge_by_hand(condition.sign_off, phase, signed)
+    if condition.baseline_covers is not None:
+        outcome, text = _judge_baseline(condition.baseline_covers, evidence)
+        return ConditionResult(outcome, f"baseline: {text}")
     if condition.suite is not None:
         record = evidence.suites.get(condition.suite, NOTHING_RECORDED)
         outcome, text = judge_suite(condition, record, _applied_at(ALL, evidence))
@@ -77,6 +71,21 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
     return _judge_metric(condition, phase, evidence)
 
 
+def _subject(condition: Condition) -> str:
+    return f"suite {condition.suite}" if condition.suite else f"sign-off {condition.sign_off}"
+
+
+def _judge_baseline(least_seconds: float, evidence: Evidence) -> tuple[Outcome, str]:
+    """Judge how much time the baseline is of: one that is kept, or the one that is collected."""
+    before, wanted = evidence.before, age(least_seconds)
+    covered = before.ended_at - before.began_at if before else evidence.collected_seconds
+    if covered is None:
+        return Outcome.INCONCLUSIVE, "there is none, and none is being collected"
+    text = f"{age(covered)} are collected (expected at least {wanted})"
+    is_enough = covered >= evidence.clock.scaled(least_seconds)
+    return (Outcome.PASS if is_enough else Outcome.INCONCLUSIVE), text
+
+
 def _waits_for(phase: str, evidence: Evidence) -> str | None:
     """Return what has to happen before the phase can be judged, if anything."""
     deployed = evidence.deployed
@@ -84,6 +93,8 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
         seen = deployed.phases.get(phase)
         if seen is None or seen.is_applied is None:
             return f"it is not known whether phase {phase} is applied"
+        if seen.rolled_back:
+            return f"phase {phase} is rolled back"
         return None if seen.is_applied else f"phase {phase} is not applied"
     if deployed.is_complete:
         return None
@@ -92,7 +103,9 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
             return "it is not known whether the deployment has begun"
         return "the deployment has not begun"
     # A deployment that was begun and left unfinished is judged as it is, after the warm-up.
-    return "the deployment is under way" if deployed.is_warming_up(evidence.now) else None
+    if not deployed.is_warming_up(evidence.now):
+        return None
+    return "a phase was rolled back" if deployed.rolled_back else "the deployment is under way"
 
 
 def _applied_at(phase: str, evidence: Evidence) -> float:
@@ -123,7 +136,9 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
 
 def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
     since = _applied_at(phase, evidence)
-    found = trusted_series(condition.metric or "", condition.labels, since, evidence)
+    found = _of_phases_that_stay(
+        trusted_series(condition.metric or "", condition.labels, since, evidence), evidence
+    )
     kind = condition.comparison.kind
     if condition.sum:
         if found.doubts:
@@ -140,7 +155,8 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Condi
         bound = bound_of(condition, labels, since, evidence)
         if isinstance(bound, str):
             if kind != "present":  # what is new was not there to be lost
-                doubts.append(f"{_name(condition, found, labels)}: {bound}")
+                about = _name(condition, found, labels) or condition.title
+                doubts.append(f"{about}: {bound}")
             continue
         text = _words(condition, found, labels, value, bound, evidence)
         (seen if bound.holds(value) else missed).append(_Seen(labels, value, bound, text))
@@ -156,6 +172,16 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Condi
     if doubts:
         return _result(condition, Outcome.INCONCLUSIVE, doubts)
     return _result(condition, Outcome.PASS, _all_hold(condition, seen))
+
+
+def _of_phases_that_stay(found: TrustedSeries, evidence: Evidence) -> TrustedSeries:
+    """Return the series without those of phases that are rolled back."""
+    gone = evidence.deployed.rolled_back
+    if not gone or "phase" not in found.label_names:
+        return found
+    at = found.label_names.index("phase")
+    kept = {labels: value for labels, value in found.series.items() if labels[at] not in gone}
+    return replace(found, series=kept)
 
 
 def _result(

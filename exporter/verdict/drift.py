@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from exporter.catalog import Deployment
-from exporter.catalog.criteria import Condition, conditions_with_places
+from exporter.catalog.criteria import Condition
 from exporter.collect.store import SnapshotStore
-from exporter.deployment.acknowledgements import Acknowledgement
+from exporter.deployment.people import Acknowledgement
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome
 from exporter.state import Scope, Table, Topic
@@ -61,17 +61,19 @@ def keep_tokens(
 ) -> KeptTokens | None:
     """Return the tokens that later ones are compared with; None before they are written.
 
-    They are taken at the first look after the last listed migration or acknowledgement. What is not
-    written does not count: compared with itself, a schema never changes.
+    They are taken at the first look after the last listed migration, rollback or acknowledgement.
+    What is not written does not count: compared with itself, a schema never changes.
     """
     if not progress.has_begun:
         return None
     metrics = {
         condition.metric
-        for _, condition in conditions_with_places(deployment.criteria, deployment.first_week)
+        for _, condition in deployment.conditions()
         if condition.unchanged_since and condition.metric
     }
-    since = max((each.at for each in progress.phases.values() if each.at is not None), default=0.0)
+    events = [each.at for each in progress.phases.values()]
+    events += [each.at for each in progress.rolled_back.values()]
+    since = max((at for at in events if at is not None), default=0.0)
     accepted = ""
     if acknowledged and acknowledged.at > since:
         since = acknowledged.at

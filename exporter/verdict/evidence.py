@@ -11,8 +11,9 @@ from exporter.collect.store import SnapshotStore
 from exporter.comparison.calls import ClassRole
 from exporter.comparison.class_verdict import ClassResult
 from exporter.comparison.sums import Sums
+from exporter.deployment.people import Note
 from exporter.deployment.progress import DeploymentProgress
-from exporter.deployment.sign_offs import SignOff
+from exporter.deployment.sign_offs import SignOffs
 from exporter.deployment.suite_results import SuiteRecord
 from exporter.learning.counted import CountedHour
 from exporter.redaction import redact
@@ -63,8 +64,11 @@ class Evidence:
     """None without a baseline."""
     classes: Mapping[str, ClassResult] = field(default_factory=dict)
     """How each class compares since the deployment."""
-    sign_offs: Mapping[str, SignOff] = field(default_factory=dict)
+    sign_offs: Mapping[str, SignOffs] = field(default_factory=dict)
+    """All words about each thing that people judge."""
     suites: Mapping[str, SuiteRecord] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    deployed_by: str = ""
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
     owner_of: Callable[[str], str | None] = lambda _: None
@@ -72,6 +76,8 @@ class Evidence:
     counted: tuple[CountedHour, ...] = ()
     """What the metrics of rates counted in each hour, the earliest first."""
     clock: Clock = Clock()
+    collected_seconds: float | None = None
+    """Time of which a baseline has been collected; None unless it is being collected."""
     kept: KeptTokens | None = None
     """None until the schema of the deployment is kept."""
 

@@ -16,23 +16,24 @@ from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.facts import FactsReader, ServerFacts
-from exporter.database.outcome import State
-from exporter.deployment import acknowledgements
-from exporter.deployment.history import MigrationHistory, applied_migrations
+from exporter.database.outcome import RunError, State
+from exporter.deployment.history import MigrationHistory, applied_migrations, read_mark
+from exporter.deployment.people import ACKNOWLEDGEMENTS, MARKS, NOTES, ROLLBACKS, in_order
 from exporter.deployment.progress import DeploymentProgress
-from exporter.deployment.records import RECORDS
-from exporter.deployment.sign_offs import SIGN_OFFS
+from exporter.deployment.records import append_records, load_records
+from exporter.deployment.rollbacks import Traces, follow_rollbacks, record_presence
+from exporter.deployment.sign_offs import SignOffs, load_sign_offs
 from exporter.deployment.suite_results import load_suites
 from exporter.learning import metrics as baseline_metrics
 from exporter.learning.counted import CountedHours
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
-from exporter.state import Scope
+from exporter.state import DamagedError, Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
 from exporter.verdict.drift import keep_tokens
 from exporter.verdict.evidence import Before, Evidence
-from exporter.verdict.first_week import new_records
+from exporter.verdict.plan import new_records
 from exporter.verdict.trend import Trend
 
 VERDICT_NAME = "verdict"
@@ -105,9 +106,12 @@ class VerdictJob:
         """Judge by what the queries said last.
 
         Raises:
-            RunError: it is not known yet which database this is.
+            RunError: it is not known yet which database this is, or what people have said.
         """
-        assessment = await self.assess(snapshots)
+        try:
+            assessment = await self.assess(snapshots)
+        except DamagedError as error:  # what people said is not known, so neither is the verdict
+            raise RunError(State.ERROR, str(error)) from None
         return RunResult(State.OK, await self._people.store.run(self._samples, assessment))
 
     async def assess(self, snapshots: SnapshotStore) -> Assessment:
@@ -115,6 +119,7 @@ class VerdictJob:
 
         Raises:
             RunError: it is not known yet which database this is.
+            DamagedError: it is not known what people have said.
         """
         run = self._people.store.run
         # Read after the queries, so that their answers are of this database, or of the one before.
@@ -136,15 +141,26 @@ class VerdictJob:
         if migrations.read_at <= self._facts.changed_at:  # of another database
             migrations = replace(migrations, written=None)
         seen = self._history.record(facts.identity, migrations)
+        scope = self._people.of(facts.identity)
+        traces = Traces(
+            in_order(ROLLBACKS, self._people),
+            record_presence(scope, snapshots, self._clock.monotonic()),
+            self._history.returned,
+            read_mark(self._people),
+        )
+        deployment = self._catalog.deployment
+        warmup_seconds = self._clock.scaled(deployment.warmup)
+        seen = follow_rollbacks(seen, deployment, traces, warmup_seconds)
         return seen, self._lifecycle.on_progress(facts, seen, snapshots, migrations.read_at)
 
     def _judge(
         self, facts: ServerFacts, seen: DeploymentProgress, snapshots: SnapshotStore
     ) -> Assessment:
         deployment = self._catalog.deployment
-        accepted = acknowledgements.latest(self._people)
+        accepted = in_order(ACKNOWLEDGEMENTS, self._people)
         scope = self._people.of(facts.identity)
         self._counted.record(scope, snapshots, seen.settled_at)
+        marks = in_order(MARKS, self._people)
         evidence = Evidence(
             self._clock.now(),
             self._clock.monotonic(),
@@ -152,21 +168,34 @@ class VerdictJob:
             seen,
             _before(self._lifecycle.status.baseline, self._catalog),
             self._lifecycle.results(),
-            SIGN_OFFS.load(self._people),
-            load_suites(self._people, deployment),
-            self._lifecycle.matched(),
-            deployment.owner_of,
-            self._counted.hours,
-            self._clock,
-            keep_tokens(scope, deployment, seen, accepted, snapshots),
+            sign_offs=self._sign_offs(seen),
+            suites=load_suites(self._people, deployment),
+            notes=tuple(in_order(NOTES, self._people)),
+            deployed_by=marks[-1].by if marks else "",
+            matched=self._lifecycle.matched(),
+            owner_of=deployment.owner_of,
+            counted=self._counted.hours,
+            clock=self._clock,
+            collected_seconds=self._lifecycle.status.collected_seconds,
+            kept=keep_tokens(
+                scope, deployment, seen, accepted[-1] if accepted else None, snapshots
+            ),
         )
         self.trend.record(evidence)
-        records = RECORDS.load(self._people)
+        records = load_records(self._people)
         assessment = assess(self._people.database, deployment, records, evidence, self._clock)
-        if new := new_records(assessment.week, records):
-            RECORDS.save(self._people, new)
+        if new := new_records(assessment.plan, records):
+            append_records(self._people, new)
         self.assessment = assessment
         return assessment
+
+    def _sign_offs(self, seen: DeploymentProgress) -> dict[str, SignOffs]:
+        """Return what people have said; of a rollout that was rolled back, nothing counts."""
+        since = seen.follows_rollback_at or 0.0
+        return {
+            name: [word for word in given if word.at >= since]
+            for name, given in load_sign_offs(self._people).items()
+        }
 
     def _samples(self, assessment: Assessment) -> Samples:
         return {

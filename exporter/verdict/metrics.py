@@ -2,6 +2,7 @@
 
 from exporter.catalog.own_metrics import one_hot
 from exporter.collect.snapshot import Samples
+from exporter.deployment.sign_offs import SignOffs, current
 from exporter.verdict.assess import Assessment
 
 PENDING = "pending"
@@ -14,12 +15,36 @@ def verdict_samples(assessment: Assessment) -> Samples:
     for criterion in assessment.criteria:
         name, phase = criterion.name, criterion.phase
         criteria |= one_hot("loom_criterion_status", criterion.outcome, name, phase)
+    for criterion in (*assessment.ready, *assessment.rollback):
+        name, phase = criterion.name, criterion.phase
+        criteria |= one_hot("loom_criterion_status", criterion.outcome, name, phase)
     checks: dict[tuple[str, ...], float] = {}
-    for check in assessment.week:
+    for check in assessment.plan:
         status = check.outcome or PENDING
         checks |= one_hot("loom_daily_check_status", status, str(check.day), check.name)
+    words: dict[tuple[str, ...], float] = {}
+    said_at: dict[tuple[str, ...], float] = {}
+    for name, given in assessment.words.items():
+        words |= one_hot("loom_sign_off_status", _said(given), name)
+        if given:
+            said_at[name,] = given[-1].at
+    answered: dict[tuple[str, ...], float] = {
+        (str(check.day), check.name): check.at
+        for check in assessment.plan
+        if check.outcome and check.at is not None
+    }
     return {
+        "loom_deployment_stage": one_hot("loom_deployment_stage", assessment.stage),
+        "loom_sign_off_status": words,
+        "loom_sign_off_timestamp_seconds": said_at,
+        "loom_daily_check_answered_timestamp_seconds": answered,
         "loom_criterion_status": criteria,
         "loom_deployment_verdict": one_hot("loom_deployment_verdict", assessment.verdict),
         "loom_daily_check_status": checks,
     }
+
+
+def _said(given: SignOffs) -> str:
+    if not given:
+        return "missing"
+    return "approved" if all(word.approved for word in current(given)) else "rejected"

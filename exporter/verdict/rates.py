@@ -96,7 +96,7 @@ def _words(found: Excess) -> str:
     seen = found.seen
     return (
         f"{number(round(seen.events))} {{}} in {number(round(seen.trials))}, {share(seen.share)} "
-        f"(expected at most {share(found.expected_share)}, as in the same hours before)"
+        f"({share(found.expected_share)} in the same hours before)"
     )
 
 

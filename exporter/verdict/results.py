@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from exporter.catalog.criteria import ALL, Check, Condition, Criterion
 from exporter.deployment.records import Outcome
-from exporter.deployment.sign_offs import SignOff
 from exporter.run_state import State
-from exporter.verdict.conditions import ConditionResult, judge_condition
+from exporter.verdict.by_hand import judge_by_hand
+from exporter.verdict.conditions import judge_condition
 from exporter.verdict.evidence import Evidence
+from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.suites import NOTHING_RECORDED
-from exporter.wording import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
     With `or_manual`, a sign-off takes the place of the conditions whose source is not configured.
     Where all sources are, none is needed; one that is given counts all the same.
     """
-    sign_off = evidence.sign_offs.get(name)
+    signed = evidence.sign_offs.get(name, ())
     conditions = [
         condition
         for condition in criterion.conditions
@@ -60,8 +60,8 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
     findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
     is_open = any(each.outcome is Outcome.INCONCLUSIVE for each in findings)
     is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
-    if is_manual or (criterion.or_manual and sign_off):
-        findings.append(judge_by_hand(name, criterion.phase, sign_off))
+    if is_manual or (criterion.or_manual and signed):
+        findings.append(judge_by_hand(name, criterion.phase, signed))
     return CriterionResult(
         name,
         criterion.title,
@@ -85,25 +85,8 @@ def judge_check(
 ) -> tuple[ConditionResult, ...]:
     """Judge a check of a day; `criteria` are judged already."""
     if check.manual:
-        return (judge_by_hand(name, ALL, evidence.sign_offs.get(name)),)
+        return (judge_by_hand(name, ALL, evidence.sign_offs.get(name, ())),)
     found = [judge_condition(condition, ALL, evidence) for condition in check.conditions]
     for each in check.criteria:
         found.extend(criteria[each].findings)
     return tuple(found)
-
-
-def judge_by_hand(name: str, phase: str, sign_off: SignOff | None) -> ConditionResult:
-    """Return what a person has said, or that it is not signed yet."""
-    if sign_off is None:
-        return ConditionResult(
-            Outcome.INCONCLUSIVE,
-            f"not signed yet: loom-exporter sign-off {name} --by NAME",
-            is_signed=True,
-        )
-    said = "approved" if sign_off.approved else "rejected"
-    text = f"{said} by {sign_off.by}, {moment(sign_off.at)}"
-    if sign_off.note:
-        text += f": {sign_off.note}"
-    blamed = () if phase == ALL else (phase,)
-    outcome = Outcome.PASS if sign_off.approved else Outcome.FAIL
-    return ConditionResult(outcome, text, blamed, is_signed=True)

@@ -1,14 +1,28 @@
 """The status page, the report and the verdict, rendered from what is in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from exporter.collect.store import SnapshotStore
 from exporter.redaction import redact
+from exporter.render.answers import ANSWERS
 from exporter.render.report import REPORTS
 from exporter.render.status_page import Overview, status_page
-from exporter.render.verdict_json import verify_json
 from exporter.verdict.assess import Assessment
 from exporter.web.render_cache import RenderCache
+
+
+class Judged(NamedTuple):
+    """A document about an assessment, with its verdict and readiness for those who read no more."""
+
+    body: bytes
+    verdict: str
+    readiness: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that say the same."""
+        return {"Loom-Verdict": self.verdict, "Loom-Ready": self.readiness}
 
 
 class Pages:
@@ -20,27 +34,36 @@ class Pages:
     def show(self, snapshots: SnapshotStore, overview: Callable[[], Overview]) -> None:
         """Show what `overview` returns from now on; it changes with `snapshots`."""
         self._overview = overview
-        self._rendered = RenderCache[bytes](snapshots)
+        self._rendered = RenderCache[Judged](snapshots)
 
     async def status(self) -> bytes:
         """Return the status page; before the first verdict it says that there is none."""
         overview = self._overview
-        return await self._rendered.get("status", lambda: _encoded(status_page(overview())))
+        page = await self._rendered.get(
+            "status", lambda: Judged(_encoded(status_page(overview())), "", "")
+        )
+        return page.body
 
-    async def report(self, form: str) -> bytes | None:
+    async def report(self, form: str) -> Judged | None:
         """Return the report in a form of `REPORTS`, or None without a current verdict."""
         return await self._from_assessment(f"report {form}", REPORTS[form])
 
-    async def verdict(self) -> bytes | None:
-        """Return the verdict as JSON, or None without a current one."""
-        return await self._from_assessment("verdict", lambda known: redact(verify_json(known)))
+    async def verdict(self, form: str) -> Judged | None:
+        """Return the verdict in a form of `ANSWERS`, or None without a current one."""
+        render = ANSWERS[form]
+        return await self._from_assessment(f"verdict {form}", lambda known: redact(render(known)))
 
-    async def _from_assessment(self, key: str, render: Callable[[Assessment], str]) -> bytes | None:
+    async def _from_assessment(
+        self, key: str, render: Callable[[Assessment], str]
+    ) -> Judged | None:
         overview = self._overview()
         assessment = overview.assessment
         if assessment is None or not overview.is_current:
             return None
-        return await self._rendered.get(key, lambda: _encoded(render(assessment)))
+        verdict, readiness = assessment.verdict.value, assessment.readiness.value
+        return await self._rendered.get(
+            key, lambda: Judged(_encoded(render(assessment)), verdict, readiness)
+        )
 
 
 def _encoded(text: str) -> bytes:

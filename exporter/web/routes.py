@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from exporter.render.answers import ANSWERS
 from exporter.render.documents import SCRIPT, STYLE
 from exporter.render.report import REPORTS
 from exporter.web.access import Access
@@ -26,6 +27,16 @@ HEALTH_PATHS = frozenset((*_HEALTHY, *_READY))
 """What probes ask, who have no password."""
 
 _NO_VERDICT = "there is no current verdict; the status page at / says why"
+
+_MEDIA_TYPES: Mapping[str, str] = {
+    "html": "text/html",
+    "markdown": "text/markdown; charset=utf-8",
+    "json": "application/json",
+    "junit": "application/xml",
+    "notification": "text/plain; charset=utf-8",
+    "text": "text/plain; charset=utf-8",
+    "ready": "text/plain; charset=utf-8",
+}
 
 _PLAIN: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -98,17 +109,21 @@ def _page_routes(pages: Pages) -> list[Route]:
         form = request.query_params.get("format", "html")
         if form not in REPORTS:
             return _refusal(f"format: must be {' or '.join(REPORTS)}", 400)
-        body = await pages.report(form)
-        if body is None:
+        found = await pages.report(form)
+        if found is None:
             return _refusal(_NO_VERDICT, 503)
-        if form == "html":
-            return Response(body, headers=_REPORT_HEADERS, media_type="text/html")
-        return Response(body, headers=_PLAIN, media_type="text/markdown; charset=utf-8")
+        security = _REPORT_HEADERS if form == "html" else _PLAIN
+        return Response(found.body, 200, {**security, **found.headers}, _MEDIA_TYPES[form])
 
-    async def verdict(_: Request) -> Response:
-        body = await pages.verdict()
-        content = body or json.dumps({"error": _NO_VERDICT}) + "\n"
-        return Response(content, 200 if body else 503, _PLAIN, "application/json")
+    async def verdict(request: Request) -> Response:
+        form = request.query_params.get("format", "json")
+        if form not in ANSWERS:
+            return _refusal(f"format: must be {' or '.join(ANSWERS)}", 400)
+        found = await pages.verdict(form)
+        if found is None:
+            content = json.dumps({"error": _NO_VERDICT}) + "\n"
+            return Response(content, 503, _PLAIN, "application/json")
+        return Response(found.body, 200, {**_PLAIN, **found.headers}, _MEDIA_TYPES[form])
 
     return [Route("/", status), Route("/report", report), Route("/api/v1/verdict", verdict)]
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "grants",
     "record",
     "verify",
+    "ready",
     "report",
     "sign-off",
     "rules",
@@ -38,7 +39,7 @@ COMMANDS = (
 )
 GROUPS = {
     "baseline": ("capture", "show", "export", "import", "exclude", "discard"),
-    "deploy": ("mark",),
+    "deploy": ("mark", "acknowledge", "rolled-back", "note"),
 }
 ESCAPE = "\x1b"
 NO_DATABASE = {"LOOM_EXPORTER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}

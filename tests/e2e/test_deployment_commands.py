@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.baseline.codec import BASELINE_SCHEMA, loads
-from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS
 from exporter.deployment.history import read_mark
-from exporter.deployment.sign_offs import SIGN_OFFS
+from exporter.deployment.people import ACKNOWLEDGEMENTS, MARKS, NOTES, ROLLBACKS
+from exporter.deployment.sign_offs import load_sign_offs
 from tests.support.daemon import command
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.state import opened
@@ -36,6 +36,13 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def kept(env: dict[str, str], state: Path) -> dict[str, str]:
+    """Return settings with the state of a daemon, and a database that is away."""
+    with opened(state, owner=True):
+        return env
+
+
+@pytest.fixture
 def watched(monitored: LoomDatabase, env: dict[str, str]) -> dict[str, str]:
     """Return settings with a state folder and a database."""
     return env | {"LOOM_EXPORTER_DATABASE_URL": monitored.dsn(MONITOR)}
@@ -57,31 +64,68 @@ def _assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: 
 # ── sign-off, deploy mark ────────────────────────────────────────────────────────────────────────
 
 
-def test_sign_off_needs_no_database_and_is_kept(env: dict[str, str], state: Path) -> None:
+def test_sign_off_needs_no_database_and_hides_no_other(kept: dict[str, str], state: Path) -> None:
     done = command(
-        "sign-off", "no_critical_bugs", "--by", "Ada", "--note", "no more than ever", env=env
+        "sign-off", "no_critical_bugs", "--by", "Ada", "--note", "no more than ever", env=kept
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "no_critical_bugs: approved by Ada\n"
-    done = command("sign-off", "no_critical_bugs", "--by", "Grace", "--reject", env=env)
+    done = command("sign-off", "no_critical_bugs", "--by", "Grace", "--reject", env=kept)
     assert done.stdout == "no_critical_bugs: rejected by Grace\n"
     with opened(state, read_only=True) as store:
-        (given,) = SIGN_OFFS.load(store.scope("loom", DEPLOYMENT.name)).values()
-    assert (given.by, given.approved) == ("Grace", False)
+        given = load_sign_offs(store.scope("loom", DEPLOYMENT.name))["no_critical_bugs"]
+    assert [(each.by, each.approved) for each in given] == [("Ada", True), ("Grace", False)]
+
+
+def test_what_people_say_is_kept_with_their_names(kept: dict[str, str], state: Path) -> None:
+    for arguments in (
+        ("rolled-back", "mfa", "--by", "Ada", "--reason", "logins fail"),
+        ("note", "the cache was cold", "--by", "Grace"),
+        ("mark", "--deployed-by", "Eve"),
+    ):
+        done = command("deploy", *arguments, env=kept)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    with opened(state, read_only=True) as store:
+        people = store.scope("loom", DEPLOYMENT.name)
+        (rollback,) = ROLLBACKS.load(people).values()
+        (note,) = NOTES.load(people).values()
+        (mark,) = MARKS.load(people).values()
+    assert (rollback.phase, rollback.by, rollback.reason) == ("mfa", "Ada", "logins fail")
+    assert (note.by, note.text, mark.by) == ("Grace", "the cache was cold", "Eve")
+    unknown = ("deploy", "rolled-back", "mfaa", "--by", "Ada", "--reason", "x")
+    _assert_one_line(command(*unknown, env=kept), 2, "no phase mfaa", "security, rls, mfa")
+
+
+def test_word_that_no_daemon_would_hear_is_2_and_says_where_it_looks(
+    env: dict[str, str], state: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "rls.tap"
+    results.write_text("1..1\nok 1\n")
+    for arguments in (
+        ["sign-off", "no_critical_bugs", "--by", "Ada"],
+        ["record", "rls", str(results)],
+        ["deploy", "mark"],
+        ["deploy", "acknowledge", "--by", "Ada", "--reason", "x"],
+        ["deploy", "rolled-back", "mfa", "--by", "Ada", "--reason", "x"],
+        ["deploy", "note", "x", "--by", "Ada"],
+    ):
+        done = command(*arguments, env=env)
+        _assert_one_line(done, 2, str(state), "LOOM_EXPORTER_STATE_DIR", "start that first")
+        assert not state.exists()
 
 
 def test_acknowledgement_needs_no_database_and_none_hides_another(
-    env: dict[str, str], state: Path
+    kept: dict[str, str], state: Path
 ) -> None:
     for name in ("Ada", "Grace"):
         given = ("deploy", "acknowledge", "--by", name, "--reason", "an index by hand")
-        done = command(*given, env=env)
+        done = command(*given, env=kept)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{DEPLOYMENT.name}: schema accepted by {name}: an index by hand\n"
     with opened(state, read_only=True) as store:
-        kept = ACKNOWLEDGEMENTS.load(store.scope("loom", DEPLOYMENT.name)).values()
-    assert sorted(each.by for each in kept) == ["Ada", "Grace"]
-    refused = command("deploy", "acknowledge", "--by", "Ada", "--reason", " ", env=env)
+        given_by = ACKNOWLEDGEMENTS.load(store.scope("loom", DEPLOYMENT.name)).values()
+    assert sorted(each.by for each in given_by) == ["Ada", "Grace"]
+    refused = command("deploy", "acknowledge", "--by", "Ada", "--reason", " ", env=kept)
     assert refused.returncode == 2
     assert "reason: must not be empty" in refused.stderr
 
@@ -107,9 +151,9 @@ def test_sign_off_that_cannot_be_taken_is_2_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("at", ["now", "2025-10-21T14:00Z", "2025-10-21T16:00+02:00"])
-def test_mark_needs_no_database_and_is_kept(at: str, env: dict[str, str], state: Path) -> None:
+def test_mark_needs_no_database_and_is_kept(at: str, kept: dict[str, str], state: Path) -> None:
     began = datetime.now(UTC).timestamp()
-    done = command("deploy", "mark", "--at", at, env=env)
+    done = command("deploy", "mark", "--at", at, env=kept)
     assert (done.returncode, done.stderr) == (0, "")
     with opened(state, read_only=True) as store:
         marked_at = read_mark(store.scope("loom", DEPLOYMENT.name))

@@ -69,11 +69,11 @@ def test_report_has_every_criterion_the_first_day_and_who_signed(healthy: Answer
     assert text.startswith(f"# {DEPLOYMENT.title}: GO\n")
     for each in DEPLOYMENT.criteria.values():
         assert f"| ✓ | {each.title} |" in text
-    first_day = DEPLOYMENT.first_week[1]
-    (answer,) = [line for line in text.splitlines() if f"| 1: {first_day.title}" in line]
+    first_day = DEPLOYMENT.plan[1]
+    (answer,) = [line for line in text.splitlines() if f"| Day 1: {first_day.title}" in line]
     assert answer.startswith("| ✓ |")
     assert 'loom_mfa_discrepancies{source="live"} is 0' in answer
-    assert re.search(r"\| ○ \| 7: .*due \d{4}-", text)
+    assert re.search(r"\| ○ \| Day 7: .*due \d{4}-", text)
     assert re.search(r"✓ \| Database administrator .*approved by Ada.*seen by Ada", text)
     assert "loom-exporter sign-off security_team --by NAME" in text
 
@@ -86,7 +86,7 @@ def test_report_in_html_says_what_the_one_in_markdown_does(healthy: Answers) -> 
     for title in (
         *(each.title for each in DEPLOYMENT.criteria.values()),
         *(each.title for each in DEPLOYMENT.tracked),
-        *(each.title for each in DEPLOYMENT.first_week.values()),
+        *(each.title for each in DEPLOYMENT.plan),
         *(each.title for each in DEPLOYMENT.sign_offs.values()),
     ):
         assert title in text

@@ -15,6 +15,7 @@ from tests.support.daemon import COMMAND, Daemon, command, environment
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.observers import FAST_SECONDS, Scraper, eventually
 from tests.support.queries import DEPLOYMENT, http_query_text, make_folder, query_text
+from tests.support.state import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,6 +156,8 @@ def test_token_is_used_rotated_and_told_nowhere(monitored: LoomDatabase, tmp_pat
 
 def test_suite_is_recorded_through_a_pipe(tmp_path: Path) -> None:
     """As a pipeline does it, by `kubectl exec --stdin`."""
+    with opened(tmp_path / "state" / "state.sqlite3", owner=True):
+        pass  # as a daemon has left it
     arguments = (*COMMAND, "record", "rls", "/dev/stdin", "--queries", str(_folder(tmp_path)))
     done = subprocess.run(
         arguments,

@@ -206,12 +206,16 @@ def test_regression_is_told_to_machines_too(regression: Answers) -> None:
     assert any("class mfa_status: " in text for text in failures)
 
 
-def test_rolled_back_phase_is_a_no_go_that_the_demo_tells(plays: Mapping[Scenario, Play]) -> None:
+def test_rollback_is_told_as_one_and_nobody_is_told_to_roll_back_again(
+    plays: Mapping[Scenario, Play],
+) -> None:
     told = plays["rollback"].output
-    assert "\nNO-GO: " in told
-    assert re.search(r'✗ loom_deployment_object_present\{phase="mfa",.* is 0 \(expected 1', told)
-    assert "mfa" in re.findall(r"^Phase (\w+) ", told, re.MULTILINE)
-    assert "\nExit code 1\n" in told
+    assert "\nROLLED BACK: " in told
+    assert "Phase mfa was rolled back, " in told
+    assert not re.search(r"^Phase mfa \(", told, re.MULTILINE)
+    assert "✓ objects of that name: 0 in all 7 series (expected 0)" in told
+    assert "✓ 0 users whose flag disagrees with their methods" in told
+    assert "\nExit code 3\n" in told
 
 
 # ── Where there is nothing to say ────────────────────────────────────────────────────────────────

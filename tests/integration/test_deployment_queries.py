@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.support.journey import DEPLOYED, WITH_VIEW
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT, MATERIALIZED_VIEW, series_of
-from tests.support.watching import OWNER
+from tests.support.watching import OWNER, deploy, look, shipped
 
 if TYPE_CHECKING:
     from tests.support.journey import Seen, Stage
@@ -20,6 +20,24 @@ def test_migrations_are_those_of_the_deployment_and_stay_applied(seen: Seen, sta
         for phase, what in DEPLOYMENT.phases.items()
         for migration in what.migrations
     }
+
+
+def test_history_tells_expected_earlier_unknown_and_late_migrations(watched: LoomDatabase) -> None:
+    def states() -> dict[str, str]:
+        (query,) = [each for each in shipped().queries if each.name == "migration_history"]
+        series = look(watched, query)["migration_history"].samples["loom_migration_history_info"]
+        return {version: state for version, _, state in series}
+
+    assert set(states().values()) == {"earlier"}
+    deploy(watched, "healthy")
+    expected = {each.version for what in DEPLOYMENT.phases.values() for each in what.migrations}
+    assert {version for version, state in states().items() if state == "expected"} == expected
+    insert = "INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES ('{}', 'x')"
+    watched.run(insert.format("20261101000001"))
+    watched.run(insert.format("20250101000001"))
+    found = states()
+    assert found["20261101000001"] == "unknown"
+    assert found["20250101000001"] == "out_of_order"
 
 
 def test_objects_are_those_of_the_deployment_and_go_with_a_rollback(

@@ -10,7 +10,7 @@ from exporter.catalog.criteria import Condition
 from exporter.catalog.deployment import OTHER
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
-from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS, acknowledgement, append, latest
+from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.collect.snapshot import Samples
-    from exporter.deployment.acknowledgements import Acknowledgement
+    from exporter.state import Scope
     from exporter.verdict.evidence import KeptTokens
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
@@ -165,12 +165,62 @@ FAULTS = {
         "role authenticated was changed",
         "",
     ),
+    "trigger is disabled": Fault(
+        "ALTER TABLE public.user_mfa_methods DISABLE TRIGGER trg_sync_mfa_enabled_on_method_change",
+        "ALTER TABLE public.user_mfa_methods ENABLE TRIGGER trg_sync_mfa_enabled_on_method_change",
+        "no_drift",
+        "trigger trg_sync_mfa_enabled_on_method_change on user_mfa_methods was changed",
+        "mfa",
+    ),
     "trigger is dropped": Fault(
         "DROP TRIGGER trg_sync_mfa_enabled_on_method_change ON public.user_mfa_methods",
         "",
         "no_drift",
         "trigger trg_sync_mfa_enabled_on_method_change on user_mfa_methods was dropped",
         "mfa",
+    ),
+    "column is dropped": Fault(
+        "ALTER TABLE public.resource_collections DROP COLUMN icon",
+        "",
+        "no_drift",
+        "column icon on resource_collections was dropped",
+        "rls",
+    ),
+    "table is opened to anybody": Fault(
+        "GRANT SELECT ON public.resource_client_progress TO PUBLIC",
+        "REVOKE SELECT ON public.resource_client_progress FROM PUBLIC",
+        "no_drift",
+        "relation resource_client_progress was changed",
+        "rls",
+    ),
+    "view loses security_invoker": Fault(
+        "ALTER VIEW public.users_with_active_mfa SET (security_invoker = false)",
+        "",
+        "no_drift",
+        "relation users_with_active_mfa was changed",
+        "mfa",
+    ),
+    "constraint holds for new rows only": Fault(
+        "ALTER TABLE public.resource_client_progress"
+        " ADD CONSTRAINT by_hand CHECK (created_at IS NOT NULL) NOT VALID",
+        "ALTER TABLE public.resource_client_progress DROP CONSTRAINT by_hand",
+        "no_drift",
+        "constraint by_hand on resource_client_progress was added",
+        "rls",
+    ),
+    "statistics target is changed": Fault(
+        "ALTER TABLE public.users ALTER COLUMN email SET STATISTICS 1",
+        "ALTER TABLE public.users ALTER COLUMN email SET STATISTICS -1",
+        "no_drift",
+        "column email on users was changed",
+        "mfa",
+    ),
+    "table is published": Fault(
+        "CREATE PUBLICATION by_hand FOR TABLE public.users",
+        "DROP PUBLICATION by_hand",
+        "no_drift",
+        "publication by_hand was added",
+        "",
     ),
     "enum grows": Fault(
         "ALTER TYPE public.user_role ADD VALUE 'guest'",
@@ -205,7 +255,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         settled_at=at,
     )
     signed = {
-        name: sign(DEPLOYMENT, name, by="Ada", at=time.time()) for name in signable(DEPLOYMENT)
+        name: [sign(DEPLOYMENT, name, by="Ada", at=time.time())] for name in signable(DEPLOYMENT)
     }
     return Evidence(
         time.time(),
@@ -316,6 +366,9 @@ async def test_schema_is_kept_once_and_kept_again_only_when_somebody_accepts_a_c
         scope = people.of(DatabaseIdentity("1", 2, "loom"))
         progress = _evidence(watch, Before({}, 0.0, 0.0)).deployed
 
+        def latest(people: Scope) -> Acknowledgement:
+            return in_order(ACKNOWLEDGEMENTS, people)[-1]
+
         def keep(accepted: Acknowledgement | None) -> KeptTokens | None:
             return keep_tokens(scope, DEPLOYMENT, progress, accepted, watch.board)
 
@@ -326,11 +379,11 @@ async def test_schema_is_kept_once_and_kept_again_only_when_somebody_accepts_a_c
         _run(watched, "CREATE TABLE public.by_hand (id int)")
         await watch.look("schema_objects")
         assert keep(None) == kept
-        given = acknowledgement(by="Ada", reason="a new table", at=time.time() - 60)
-        assert append(people, given)
+        given = word(Acknowledgement, "test", by="Ada", reason="a new table", at=time.time() - 60)
+        assert append(ACKNOWLEDGEMENTS, people, given)
         assert keep(latest(people)) == kept, "it was given before the schema was kept"
-        given = acknowledgement(by="Grace", reason="a new table", at=time.time())
-        assert append(people, given)
+        given = word(Acknowledgement, "test", by="Grace", reason="a new table", at=time.time())
+        assert append(ACKNOWLEDGEMENTS, people, given)
         assert keep(latest(people)) is None, "nobody has looked since"
         watch.board.publish("schema_objects", State.OK, {}, watch.board["schema_objects"].tokens)
         later = replace(

@@ -63,6 +63,7 @@ def tap_server(tools: tuple[Path, Path], new_server: NewServer) -> PostgresServe
 @pytest.fixture
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOOM_EXPORTER_STATE_DIR", str(tmp_path / "state"))
+    StateStore(tmp_path / "state" / "state.sqlite3", owner=True).close()
     return tmp_path / "state"
 
 
@@ -140,7 +141,9 @@ def test_suite_that_reaches_no_server_is_no_result(
     done = run("record", "rls", output)
     assert done.exit_code == 2
     assert "holds neither TAP nor JUnit XML" in done.stderr
-    assert not (state_dir / "state.sqlite3").exists()
+    store = StateStore(state_dir / "state.sqlite3", read_only=True)
+    assert load_suites(store.scope("loom", DEPLOYMENT.name), DEPLOYMENT)["rls"].results == []
+    store.close()
 
 
 @pytest.mark.parametrize("options", [[], ["--no-align"], ["--tuples-only"]])

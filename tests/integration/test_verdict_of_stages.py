@@ -112,7 +112,7 @@ async def test_healthy_deployment_is_a_go_once_people_have_signed(watched: LoomD
     assert _names(unsigned, Outcome.INCONCLUSIVE) == MANUAL
     assert unsigned.verdict is Verdict.INCONCLUSIVE
     signed = {
-        name: sign(DEPLOYMENT, name, by="Ada", at=time.time())
+        name: [sign(DEPLOYMENT, name, by="Ada", at=time.time())]
         for name in signable(DEPLOYMENT)
         if name in MANUAL
     }

@@ -47,9 +47,9 @@ criteria:
   things: {phase: one, conditions: [{metric: loom_things, at_most: 2}], note: x, title: x}
   speed: {title: Fast, conditions: [{class: quick, phase: two, not_slower_than: baseline}]}
   people: {title: People, manual: true, note: x}
-first_week:
-  1: {title: x, checks: {things_day_1: {title: x, note: x, criteria: [things]}}}
-  7: {title: x, checks: {people_day_7: {title: x, note: x, manual: true}}}
+plan:
+  - {after: 1d, title: x, checks: {things_day_1: {title: x, note: x, criteria: [things]}}}
+  - {after: 7d, title: x, checks: {people_day_7: {title: x, note: x, manual: true}}}
 sign_offs: {boss: {title: x}, other: {title: x}}
 tracked:
   - {title: x, metric: loom_number}
@@ -82,7 +82,7 @@ tracked:
         later=0.0,
         before=before(loom_number={(): 5.0}),
         classes={"quick": make_class(0.5)},
-        sign_offs={each.name: each for each in said},
+        sign_offs={each.name: [each] for each in said},
     )
     for minute in range(30, -1, -1):
         parts.verdict.trend.record(make_evidence(board, later=0.0, now=evidence.now - 60 * minute))

@@ -21,12 +21,14 @@ from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.learning.counted import CountedHour
 from exporter.statements.counters import Delta
-from exporter.verdict.conditions import ConditionResult, judge_condition
+from exporter.verdict.conditions import judge_condition
 from exporter.verdict.evidence import Before, Evidence
 from tests.support.queries import make_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from exporter.verdict.outcome import ConditionResult
 
     Series = Mapping[Any, float]
 

@@ -27,7 +27,7 @@ from tests.support.judging import (
 
 if TYPE_CHECKING:
     from exporter.deployment.records import Outcome
-    from exporter.verdict.conditions import ConditionResult
+    from exporter.verdict.outcome import ConditionResult
 
 
 # ── Values ────────────────────────────────────────────────────────────────────────────────────────

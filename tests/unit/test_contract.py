@@ -20,7 +20,7 @@ from exporter.database.outcome import State
 from exporter.deployment.records import Outcome
 from exporter.learning.metrics import BaselineState
 from exporter.settings import packaged_queries
-from exporter.verdict.assess import Verdict
+from exporter.verdict.assess import Stage, Verdict
 from exporter.verdict.metrics import PENDING
 from tests.support.components import Parts, assemble
 from tests.support.contract import ALL, Promise
@@ -141,6 +141,7 @@ def test_name_of_an_own_metric_is_not_for_a_query(name: str) -> None:
         ("loom_baseline_state", BaselineState),
         ("loom_criterion_status", Outcome),
         ("loom_daily_check_status", [*Outcome, PENDING]),
+        ("loom_deployment_stage", Stage),
         ("loom_deployment_verdict", Verdict),
         ("loom_exporter_query_failures_total", [state for state in State if state.is_failure]),
         ("loom_exporter_query_state", State),

@@ -33,8 +33,8 @@ criteria:
   people:
     title: People are happy
     manual: true
-first_week:
-  1:
+plan:
+  - after: 1d
     title: The first day
     checks:
       again: {{title: Things again, criteria: [things]}}
@@ -68,16 +68,16 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
     [
         # The shape.
         ("{metric: loom_number, equal: 1}", "equal", "unknown key; check its spelling"),
-        ("{equals: 1}", "", "give one of `metric`, `class`, `suite` and `rate`"),
+        ("{equals: 1}", "", "give one of `metric`, `class`, `suite`, `rate`, `sign_off`"),
         (
             "{metric: loom_number, class: quick, equals: 1}",
             "",
-            "give one of `metric`, `class`, `suite` and `rate`",
+            "give one of `metric`, `class`, `suite`, `rate`, `sign_off`",
         ),
         (
             "{suite: nightly, metric: loom_number}",
             "",
-            "give one of `metric`, `class`, `suite` and `rate`",
+            "give one of `metric`, `class`, `suite`, `rate`, `sign_off`",
         ),
         ("{suite: nightly, at_least: 1}", "", "it can only have `planned` and `phase`"),
         ("{suite: nightly, labels: {kind: a}}", "", "it can only have `planned` and `phase`"),
@@ -156,9 +156,10 @@ def test_fault_of_a_condition_is_told(
         ("planned: 3", "planned: 3, notices: a", "suites.nightly.notices", "the group outcome"),
         ("criteria: [things]", "criteria: [thing]", "again.criteria.0", "did you mean things?"),
         ("criteria: [things]", "criteria: [people]", "again.criteria.0", "people is manual"),
-        (", criteria: [things]", "", "first_week.1.checks.again", "or `manual: true`"),
-        ("  1:\n", "  0:\n", "first_week.0", "greater than or equal to 1"),
-        ("  1:\n", "  day-1:\n", "first_week.day-1", "must be a valid integer"),
+        (", criteria: [things]", "", "plan.0.checks.again", "or `manual: true`"),
+        ("after: 1d", "after: 0d", "plan.0.after", "greater than 0"),
+        ("after: 1d", "after: day 1", "plan.0.after", "a duration is a number and a unit"),
+        ("plan:\n  - after: 1d", "first_week:\n  - after: 1d", "first_week", "`plan` now"),
         ("      again: {", "      People: {", "checks.People", "must be in lower case"),
         ("  boss:", "  things:", "", "things stands twice among criteria, checks and sign_offs"),
         ("  boss:", "  again:", "", "again stands twice among criteria, checks and sign_offs"),

@@ -52,7 +52,7 @@ def _judge(
     said_by_ada = (
         {}
         if approved is None
-        else {"backup": sign(DEPLOYMENT, "backup", by="Ada", at=1.0, approved=approved)}
+        else {"backup": [sign(DEPLOYMENT, "backup", by="Ada", at=1.0, approved=approved)]}
     )
     suites = {"restore": SuiteRecord(1, results)}
     evidence = make_evidence(board, suites=suites, sign_offs=said_by_ada)

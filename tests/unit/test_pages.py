@@ -15,6 +15,7 @@ from exporter.baseline.codec import Refusal, RefusedError
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
+from exporter.render.answers import ANSWERS
 from exporter.render.status_page import status_page
 from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
@@ -130,10 +131,11 @@ async def test_secret_is_shown_nowhere_and_markup_stays_whole(tmp_path: Path) ->
     for said in (
         await parts.pages.report("html"),
         await parts.pages.report("markdown"),
-        await parts.pages.verdict(),
+        await parts.pages.report("notification"),
+        *[await parts.pages.verdict(form) for form in ANSWERS],
     ):
         assert said
-        assert b"s3cr3t" not in said
+        assert b"s3cr3t" not in said.body
 
 
 # ── What it tells ────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +145,7 @@ def _judged_parts(folder: Path, deployed: DeploymentProgress) -> Parts:
     deployment = make_deployment(
         """
 criteria: {things: {title: Few, phase: one, conditions: [{metric: loom_things, at_most: 2}]}}
-first_week: {2: {title: Look, checks: {look: {title: Look again, criteria: [things]}}}}
+plan: [{after: 2d, title: Look, checks: {look: {title: Look again, criteria: [things]}}}]
 sign_offs: {boss: {title: The boss}}
 """
     )
@@ -157,7 +159,7 @@ sign_offs: {boss: {title: The boss}}
     ("deployed", "told", "is_calm"),
     [
         (DeploymentProgress({}), "The migration history could not be read yet", False),
-        (NOT_BEGUN, "The deployment has not begun yet.", True),
+        (NOT_BEGUN, "The deployment has not begun.", True),
         (half_done(0.0), "1 of 2 phases are applied.", False),
         (DONE, "Deployed 20", False),
         (
@@ -239,9 +241,9 @@ async def test_line_has_words_for_those_who_do_not_see_it(tmp_path: Path) -> Non
     assert 'aria-label="Things: from 7 to 7 within 30m, minimum 7, maximum 7"' in body
 
 
-async def test_week_shows_each_day_and_what_is_to_come(tmp_path: Path) -> None:
+async def test_plan_shows_each_step_and_what_is_to_come(tmp_path: Path) -> None:
     text = (await _read(_judged_parts(tmp_path, DONE))).text
-    assert "Day 1 no checks Day 2 ○ pending" in text
+    assert "Plan Day 2 ○ pending" in text
     assert "Look again Day 2: Look" in text
 
 
@@ -333,7 +335,7 @@ async def test_page_asks_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert await pages.status()
     assert await pages.report("html")
     assert await pages.report("markdown")
-    assert await pages.verdict()
+    assert await pages.verdict("json")
 
 
 def test_policy_names_the_style_by_its_hash_and_no_script_where_there_is_none() -> None:

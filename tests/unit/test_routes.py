@@ -94,7 +94,10 @@ async def test_report_is_what_the_command_says(client: httpx.AsyncClient, parts:
 
 async def test_report_in_another_form_is_refused_in_one_line(client: httpx.AsyncClient) -> None:
     answer = await client.get("/report?format=<b>")
-    assert (answer.status_code, answer.text) == (400, "format: must be html or markdown\n")
+    assert (answer.status_code, answer.text) == (
+        400,
+        "format: must be html or markdown or notification\n",
+    )
 
 
 @pytest.mark.parametrize("path", ["/api/v1/verdict", "/report", "/report?format=markdown"])

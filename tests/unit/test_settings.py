@@ -90,10 +90,13 @@ def test_every_setting_can_be_given_in_each_way(
         "max_interval": "5s",
         "hour": "1m",
         "statement_text": "off",
+        "daemon_user": "ada",
+        "daemon_ca_file": "/etc/ca.pem",
         "log_format": "json",
         "log_level": "debug",
     }
-    assert {*values, "database_url", "probe_database_url"} == set(Settings.model_fields)
+    secrets = {"database_url", "probe_database_url", "daemon_password", "daemon_token"}
+    assert {*values, *secrets} == set(Settings.model_fields)
     config.write_text("".join(f"{key}: {value!r}\n" for key, value in values.items()))
     from_file = load_settings(config)
     for key, value in values.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from exporter import catalog
-from exporter.catalog.criteria import conditions_with_places
 from exporter.settings import packaged_queries
 
 CATALOG = catalog.load_catalog(packaged_queries())
@@ -32,14 +31,18 @@ def test_criteria_are_those_of_the_checklist() -> None:
     ]
 
 
-def test_days_are_those_of_the_checklist_which_has_nothing_for_the_sixth() -> None:
-    assert {number: day.title.lower() for number, day in DEPLOYMENT.first_week.items()} == {
+def test_plan_is_that_of_the_checklist_which_has_nothing_for_the_sixth_day() -> None:
+    assert {step.after / 86400: step.title.lower() for step in DEPLOYMENT.plan} == {
+        1 / 24: "immediate monitoring",
         1: "check the mfa_status_discrepancies view",
         2: "run the validation scripts again",
         3: "review the security audit log for anomalies",
         4: "check application error rates",
         5: "review performance metrics",
         7: "full validation suite",
+        14: "week 2: schedule the refresh of the materialized view",
+        21: "week 3: the application moves to the new statements",
+        28: "week 4: review",
     }
 
 
@@ -88,15 +91,12 @@ def test_no_condition_needs_an_extension_that_a_database_may_lack() -> None:
         for name in query.metrics
     }
     assert optional
-    used = {
-        condition.metric
-        for _, condition in conditions_with_places(DEPLOYMENT.criteria, DEPLOYMENT.first_week)
-    }
+    used = {condition.metric for _, condition in DEPLOYMENT.conditions()}
     assert not used & optional
 
 
 def test_labels_of_conditions_are_values_that_the_queries_write() -> None:
-    for place, condition in conditions_with_places(DEPLOYMENT.criteria, DEPLOYMENT.first_week):
+    for place, condition in DEPLOYMENT.conditions():
         feeders = "\n".join(
             query.text for query in CATALOG.queries if condition.metric in query.metrics
         )

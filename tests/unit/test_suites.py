@@ -283,6 +283,7 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     files = {"things.sql": QUERY, "deployment.yaml": FOLDER_DEPLOYMENT + SUITES}
     monkeypatch.setenv("LOOM_EXPORTER_QUERIES", str(make_folder(tmp_path / "queries", files)))
     monkeypatch.setenv("LOOM_EXPORTER_STATE_DIR", str(tmp_path / "state"))
+    StateStore(tmp_path / "state" / "state.sqlite3", owner=True).close()
     return tmp_path
 
 

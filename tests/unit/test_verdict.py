@@ -29,9 +29,9 @@ criteria:
     title: Nothing is slower
     conditions: [{class: quick, phase: two, not_slower_than: baseline}]
   people: {title: People are happy, manual: true}
-first_week:
-  1: {title: First, checks: {number_day_1: {title: Number, criteria: [number]}}}
-  2: {title: Second, checks: {people_day_2: {title: People, manual: true}}}
+plan:
+  - {after: 20m, title: First, checks: {number_day_1: {title: Number, criteria: [number]}}}
+  - {after: 2d, title: Second, checks: {people_day_2: {title: People, manual: true}}}
 sign_offs:
   boss: {title: The boss agrees}
 tracked:
@@ -50,7 +50,7 @@ def _assess(
     **changes: Any,
 ) -> Assessment:
     sign_offs = {
-        name: sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)
+        name: [sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)]
         for name, approved in (signed or {}).items()
     }
     board = make_board(
@@ -144,7 +144,7 @@ def test_table_has_gaps_where_nothing_is_known() -> None:
     missing = _pairs(_assess(None, None, before=None))
     assert missing == [(None, None), (None, 3), (None, None)]
     early = _pairs(_assess(7, None, deployed=NOT_BEGUN))
-    assert early == [(5, None), (2, None), (None, None)], "what is so now is not after it"
+    assert early == [(7, None), (3, None), (None, None)], "what is so now is before it"
 
 
 @pytest.mark.parametrize("number", [0, 1, None])
@@ -158,6 +158,8 @@ def test_one_status_of_each_thing_is_exposed_as_1(
     assert samples.keys() == metrics.keys()
     for name, series in samples.items():
         assert metrics[name].labels
+        if name.endswith("_timestamp_seconds"):
+            continue
         things: dict[tuple[str, ...], list[float]] = {}
         for labels, value in series.items():
             assert len(labels) == len(metrics[name].labels)
@@ -184,6 +186,17 @@ def test_exposed_statuses_are_those_of_the_assessment() -> None:
             ("1", "number_day_1", "fail"),
             ("2", "people_day_2", "fail"),
         },
+        "loom_daily_check_answered_timestamp_seconds": {
+            ("1", "number_day_1"),
+            ("2", "people_day_2"),
+        },
+        "loom_deployment_stage": {("no_go",)},
+        "loom_sign_off_status": {
+            ("people", "missing"),
+            ("people_day_2", "rejected"),
+            ("boss", "missing"),
+        },
+        "loom_sign_off_timestamp_seconds": {("people_day_2",)},
     }
     pending = verdict_samples(_assess(None))["loom_daily_check_status"]
     assert pending["1", "number_day_1", "pending"] == 1

@@ -37,9 +37,9 @@ criteria:
     title: Nothing is slower
     conditions: [{class: quick, phase: two, not_slower_than: baseline}]
   people: {title: People are happy, manual: true, note: Ask them.}
-first_week:
-  1: {title: First, checks: {things_day_1: {title: Things, criteria: [things]}}}
-  2: {title: Second, checks: {people_day_2: {title: People, manual: true, note: Listen.}}}
+plan:
+  - {after: 20m, title: First, checks: {things_day_1: {title: Things, criteria: [things]}}}
+  - {after: 2d, title: Second, checks: {people_day_2: {title: People, manual: true, note: Listen.}}}
 tracked:
   - {title: Number, metric: loom_number}
   - {title: Mean time, class: quick}
@@ -51,7 +51,7 @@ tracked:
 
 def _assessment(things: float, *, signed: bool = False, **changes: Any) -> Assessment:
     sign_offs = {
-        name: sign(DEPLOYMENT, name, by="Ada", note=NASTY, at=1_700_000_000.0)
+        name: [sign(DEPLOYMENT, name, by="Ada", note=NASTY, at=1_700_000_000.0)]
         for name in ("people", "boss")
     }
     board = make_board(
@@ -121,6 +121,7 @@ def test_json_says_all_of_it(assessment: Assessment) -> None:
     assert said.keys() == {
         *("schema", "database", "deployment", "at", "verdict", "phases_to_blame", "phases"),
         *("baseline", "criteria", "sign_offs", "first_week", "tracked"),
+        *("stage", "readiness", "ready", "rolled_back", "plan", "deployed_by", "notes"),
     }
     assert {each["name"]: each["status"] for each in said["criteria"]} == {
         each.name: each.outcome for each in assessment.criteria
@@ -201,7 +202,7 @@ def test_html_is_whole_and_needs_nothing_else(assessment: Assessment) -> None:
 def test_report_says_the_same_in_html_as_in_markdown(assessment: Assessment) -> None:
     html = " ".join("".join(_Page(report_html(assessment)).text).split())
     markdown = report_markdown(assessment)
-    for text in ("Before and after", "Success criteria", "First week", "Sign-off", "Database"):
+    for text in ("Before and after", "Success criteria", "Plan", "Sign-off", "Database"):
         assert text in html
         assert text in markdown
     for each in assessment.criteria:
@@ -209,9 +210,9 @@ def test_report_says_the_same_in_html_as_in_markdown(assessment: Assessment) -> 
         assert each.title in markdown
         for finding in each.findings:
             assert " ".join(finding.evidence.split()) in html
-    for check in assessment.week:
+    for check in assessment.plan:
         for page in (html, markdown):
-            assert f"{check.day}: {check.day_title}" in page
+            assert f"{check.when}: {check.step_title}" in page
             assert check.title in page
             assert check.note in page
 
@@ -220,7 +221,7 @@ def test_report_tells_before_and_after() -> None:
     markdown = report_markdown(NO_GO)
     assert "| Number | 5 | 7 |\n" in markdown
     assert "| Mean time | 10 ms | 5 ms |\n" in markdown
-    assert "| Number | — | — |\n" in report_markdown(EARLY)
+    assert "| Number | 7 | — |\n" in report_markdown(EARLY), "as it is now"
     html = " ".join(" ".join(_Page(report_html(NO_GO)).text).split())
     assert "Number 5 7 +2 Mean time 10 ms 5 ms −50 %" in html
 

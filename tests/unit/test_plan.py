@@ -13,11 +13,7 @@ from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
 from exporter.state import StateStore
-from exporter.verdict.first_week import (
-    DayCheck,
-    new_records,
-    week,
-)
+from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
 from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     APPLIED_AT,
@@ -38,9 +34,9 @@ DAY = 24 * HOUR
 DEPLOYMENT = make_deployment("""
 criteria:
   numbers: {title: Numbers are right, conditions: [{metric: loom_number, equals: 0}]}
-first_week:
-  2: {title: Second, checks: {numbers_day_2: {title: Numbers again, criteria: [numbers]}}}
-  1:
+plan:
+  - {after: 1d, title: Second, checks: {numbers_day_2: {title: Numbers again, criteria: [numbers]}}}
+  - after: 20m
     title: First
     checks:
       number_day_1: {title: Number, conditions: [{metric: loom_number, equals: 0}]}
@@ -55,7 +51,7 @@ def _look(
     records: dict[str, Record] | None = None,
     hour: float = HOUR,
     **changes: Any,
-) -> dict[str, DayCheck]:
+) -> dict[str, PlannedCheck]:
     """Return the checks as they are `ended` seconds after the deployment."""
     said = {} if value is None else {"loom_number": {(): value}}
     evidence = make_evidence(make_board(number=said))
@@ -67,24 +63,26 @@ def _look(
         name: judge_criterion(name, criterion, evidence)
         for name, criterion in DEPLOYMENT.criteria.items()
     }
+    known = {name: (record,) for name, record in (records or {}).items()}
     return {
         check.name: check
-        for check in week(DEPLOYMENT, criteria, records or {}, evidence, Clock(hour))
+        for check in planned_checks(DEPLOYMENT, criteria, known, evidence, Clock(hour))
     }
 
 
-def _outcomes(checks: dict[str, DayCheck]) -> list[Outcome | None]:
+def _outcomes(checks: dict[str, PlannedCheck]) -> list[Outcome | None]:
     return [check.outcome for check in checks.values()]
 
 
-def _records(checks: dict[str, DayCheck], old: dict[str, Record]) -> dict[str, Record]:
-    return new_records(checks.values(), old)
+def _records(checks: dict[str, PlannedCheck], old: dict[str, Record]) -> dict[str, Record]:
+    known = {name: (record,) for name, record in old.items()}
+    return {record.check: record for record in new_records(checks.values(), known)}
 
 
 def test_checks_come_in_the_order_of_their_days() -> None:
     checks = _look(HOUR)
     assert list(checks) == NAMES
-    assert [check.day for check in checks.values()] == [1, 1, 2]
+    assert [check.when for check in checks.values()] == ["Hour 1", "Hour 1", "Day 1"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_check_without_data_waits_for_its_answer_as_long_as_its_day_lasts() -> N
     ended = _look(25 * HOUR, None)
     record = _records(ended, {})["number_day_1"]
     assert record.outcome is Outcome.INCONCLUSIVE
-    assert record.evidence.startswith("the day ended without an answer; then: loom_number: ")
+    assert record.evidence.startswith("a day went by without an answer; then: loom_number: ")
 
 
 def test_value_of_the_next_day_is_no_answer_to_the_day_before() -> None:
@@ -152,11 +150,11 @@ def test_record_of_an_earlier_deployment_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("deployed", "why"),
     [
-        (NOT_BEGUN, "due on day 1 after the deployment"),
-        (half_done(settled_at=0.0), "due on day 1 after the deployment"),
+        (NOT_BEGUN, "due in hour 1 after the deployment"),
+        (half_done(settled_at=0.0), "due in hour 1 after the deployment"),
         # The rollout of the application was marked, and a phase is missing.
-        (replace(half_done(0.0), ended_at=APPLIED_AT), "due on day 1 after the deployment"),
-        (DeploymentProgress({}), "due on day 1 after the deployment"),
+        (replace(half_done(0.0), ended_at=APPLIED_AT), "due in hour 1 after the deployment"),
+        (DeploymentProgress({}), "due in hour 1 after the deployment"),
         (replace(DONE, ended_at=None), "not known when the deployment ended"),
     ],
 )
@@ -174,7 +172,7 @@ def test_check_of_people_is_answered_by_its_sign_off_which_may_come_late(approve
     for ended in (HOUR, 30 * HOUR):
         unsigned = _look(ended)["people_day_1"]
         assert unsigned.outcome is (None if ended < DAY else Outcome.INCONCLUSIVE)
-        checks = _look(ended, sign_offs={"people_day_1": signed})
+        checks = _look(ended, sign_offs={"people_day_1": [signed]})
         check = checks["people_day_1"]
         assert check.outcome is (Outcome.PASS if approved else Outcome.FAIL)
         assert "Ada" in check.evidence
