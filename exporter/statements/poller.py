@@ -32,14 +32,17 @@ from exporter.statements.reading import (
     texts_sql,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Known, PollWindow, Tally, changed, recognise, slow
+from exporter.statements.tally import Known, PollWindow, Tally, recognise, slow
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0
 MAX_AGE_SECONDS = 3 * POLL_INTERVAL_SECONDS
 
 BATCH = 1_000
-"""The most texts that are read at once: they may be long."""
+"""The most texts that are in memory at once: they may be long."""
+
+BATCHES = 6
+"""The most batches of a poll. pg_stat_statements keeps 5,000 statements by default."""
 
 FEW = 100
 """Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
@@ -146,13 +149,14 @@ class Poller:
             await run(self._begin, facts.identity)
         step = await run(advance, self._tally.poll, poll)
         asked = self._due(self._tally.unread(poll, step))
+        learnt: dict[Key, Known] = {}
         failure: RunError | None = None
-        learnt: Mapping[Key, Known] = {}
-        if asked:
+        for start in range(0, len(asked), BATCH):
             try:
-                learnt = await self._learn(extension, asked)
+                learnt |= await self._learn(extension, asked[start : start + BATCH], learnt)
             except RunError as error:  # the poll is counted all the same
-                asked, failure = [], error
+                asked, failure = asked[:start], error
+                break
         answer = await run(self._take, poll, step, learnt, asked)
         if failure:
             raise failure
@@ -202,19 +206,22 @@ class Poller:
         return await asyncio.to_thread(read_poll, rows)
 
     async def _learn(
-        self, extension: StatementsExtension, keys: Sequence[Key]
+        self, extension: StatementsExtension, keys: Sequence[Key], learnt: Mapping[Key, Known]
     ) -> Mapping[Key, Known]:
-        """Read texts and classify them, off the worker: it takes a millisecond for each."""
+        """Read texts and classify them, on a thread of their own."""
         self._texts_read_at = time.monotonic()
         question = Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, text_parameters(keys))
         texts: Mapping[Key, StatementText] = read_texts(await self._database.ask(question))
-        return await asyncio.to_thread(recognise, texts, self._deployment, show=self._show_texts)
+        known = [*self._tally.known.values(), *learnt.values()]
+        return await asyncio.to_thread(
+            recognise, texts, self._deployment, known, show=self._show_texts
+        )
 
     def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
         """Return the entries whose text is read now; the server reads all of its texts for it."""
         if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
             return ()
-        return unread[:BATCH]
+        return unread[: BATCHES * BATCH]
 
     # Below, on the worker of the state.
 
@@ -238,10 +245,13 @@ class Poller:
         ended = (tally.known.get(key) for key in step.ended)
         lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
-        keys, gone = changed(before if self._is_written else None, poll)
-        keys |= learnt.keys() | (step.fresh if before else set())
         self._is_written = save_tally(
-            self._scope, tally, self._rules, keys, gone, replace=not self._is_written
+            self._scope,
+            tally,
+            self._rules,
+            changed=step.changed | step.ended,
+            recognised=step.fresh | step.ended | learnt.keys(),
+            replace=not self._is_written,
         )
         self.slowest = self._slowest.add(counted, time.monotonic())
         slow_ones = before and slow(
