@@ -13,8 +13,10 @@ metrics:
     help: Whether queries can use the index (1) or not (0), as after a failed CREATE INDEX CONCURRENTLY.
     labels: [table, index]
     value: valid
+    baseline: true
 */
--- Why: an invalid index costs every write and helps no read, and nothing else tells of it.
+-- Why: an invalid index costs every write and helps no read, and nothing else tells of it. One that
+-- is lost is known by the baseline.
 SELECT t.relname                                                     AS "table",
        x.relname                                                     AS "index",
        pg_stat_get_numscans(i.indexrelid)                            AS scans,

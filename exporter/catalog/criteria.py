@@ -1,4 +1,4 @@
-"""By what the deployment is judged: criteria, the checks of its first week, and sign-offs."""
+"""The criteria of the deployment: conditions, the checks of its first week, and sign-offs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,18 +34,38 @@ LabelValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_
 
 
 class Comparator(NamedTuple):
-    """What a value is held against: a number, seconds, or the name of something."""
+    """What a value is compared with: a number, seconds, or the name of something."""
 
     kind: str
     against: float | str
 
 
+class Series(Model):
+    """The series of a metric that have these label values."""
+
+    metric: Identifier
+    labels: dict[str, LabelValues] = Field(default_factory=dict)
+    """Accepted values by label; a label that is not named may have any."""
+
+
+class Rate(Model):
+    """The share of events among trials, compared with the same hours of the baseline."""
+
+    of: Series
+    """The events, such as rollbacks; each series is judged by itself."""
+    over: Series
+    """The trials, such as transactions; all series are added up."""
+    not_above: Literal["baseline"]
+
+
 class Condition(Model):
-    """One thing that must hold: of each series of a metric, of a class, or of a suite of tests.
+    """What must hold: of each series of a metric, of a rate, of a class, or of a suite of tests.
 
     Exactly one of the comparisons is given; for a suite, `planned` stands in for it.
     """
 
+    title: Text | None = None
+    """What is counted, in words that follow a number: `functions without a search_path`."""
     metric: Identifier | None = None
     labels: dict[str, LabelValues] = Field(default_factory=dict)
     """Only series with one of these values count; without labels, every series does."""
@@ -70,6 +90,13 @@ class Condition(Model):
     not_slower_than: Literal["baseline"] | None = None
     planned: Annotated[int, Field(ge=1)] | None = None
     """The least number of tests that must pass, if that of the suite is not enough."""
+    present: Literal["baseline"] | None = None
+    """Each series of the baseline is still there, and its value is not lower."""
+    unchanged_since: Literal["deployment"] | None = None
+    """Each token is the one that was kept after the last migration or acknowledgement."""
+    ignore: tuple[Text, ...] = ()
+    """Patterns (`*`, `?`) of objects that may change: `events_2025*`, `* on events_2025*`."""
+    rate: Rate | None = None
 
     @property
     def comparison(self) -> Comparator:
@@ -79,32 +106,38 @@ class Condition(Model):
     def _comparisons(self) -> Iterator[Comparator]:
         for kind in (
             *("equals", "at_most", "at_least", "not_below", "not_above"),
-            *("newer_than", "not_slower_than"),
+            *("newer_than", "not_slower_than", "present", "unchanged_since"),
         ):
             against = getattr(self, kind)
             if against is not None:
                 yield Comparator(kind, against)
+        if self.rate is not None:
+            yield Comparator("rate", self.rate.not_above)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        if [self.metric, self.class_name, self.suite].count(None) != 2:
-            raise ValueError("give one of `metric`, `class` and `suite`")
+        if [self.metric, self.class_name, self.suite, self.rate].count(None) != 3:
+            raise ValueError("give one of `metric`, `class`, `suite` and `rate`")
         if self.suite is None and self.planned is not None:
             raise ValueError("`planned` belongs to a `suite`")
         if self.suite is not None:
-            if self.labels or self.sum or self.by or any(self._comparisons()):
+            if self.labels or self.sum or self.by or self.ignore or any(self._comparisons()):
                 raise ValueError("a `suite` passes or not; it can only have `planned` and `phase`")
             return self
         if len(list(self._comparisons())) != 1:
             raise ValueError(
-                "give one of equals, at_most, at_least, not_below, not_above, newer_than and "
-                "not_slower_than"
+                "give one of equals, at_most, at_least, not_below, not_above, newer_than, "
+                "not_slower_than, present, unchanged_since and rate"
             )
         kind = self.comparison.kind
         if (self.class_name is not None) != (kind == "not_slower_than"):
             raise ValueError("`class` and `not_slower_than` go together")
-        if self.class_name and (self.labels or self.sum):
+        if self.metric is None and (self.labels or self.sum):
             raise ValueError("`labels` and `sum` belong to a `metric`")
+        if self.ignore and kind not in ("present", "unchanged_since"):
+            raise ValueError("`ignore` belongs to present and unchanged_since")
+        if self.sum and kind in ("present", "unchanged_since"):
+            raise ValueError("each series is looked at; leave `sum` away")
         if self.by and kind not in ("not_below", "not_above"):
             raise ValueError("`by` belongs to not_below and not_above")
         if self.sum and kind == "newer_than":

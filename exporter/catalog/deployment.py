@@ -5,6 +5,7 @@ the two.
 """
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -83,6 +84,8 @@ class Phase(Model):
     objects: tuple[DeployedObject, ...] = ()
     policies: tuple[Policy, ...] = ()
     audit_events: tuple[Text, ...] = ()
+    owns: tuple[Text, ...] = ()
+    """Patterns (`*`, `?`) of tables and other objects: what breaks in them is blamed on it."""
 
 
 class StatementClass(Model):
@@ -174,6 +177,17 @@ class Deployment(Model):
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
+
+    def owner_of(self, name: str) -> str | None:
+        """Return the phase that owns an object, or the table behind ` on `; None if none does."""
+        table = name.rpartition(" on ")[2]
+        for phase, each in self.phases.items():
+            if name in {known.object for known in each.objects}:
+                return phase
+        for phase, each in self.phases.items():
+            if any(fnmatchcase(one, pattern) for pattern in each.owns for one in (name, table)):
+                return phase
+        return None
 
     @model_validator(mode="after")
     def _versions_are_unique(self) -> "Deployment":

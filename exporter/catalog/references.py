@@ -3,7 +3,14 @@
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 
-from exporter.catalog.criteria import ALL, BASELINE, Condition, Tracked, conditions_with_places
+from exporter.catalog.criteria import (
+    ALL,
+    BASELINE,
+    Condition,
+    Series,
+    Tracked,
+    conditions_with_places,
+)
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
 from exporter.yaml_source import KeyPath, YamlDocument
@@ -32,6 +39,10 @@ def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Itera
     for path, condition in conditions_with_places(deployment.criteria, deployment.first_week):
         if condition.phase:
             yield from _unknown((*path, "phase"), condition.phase, phases)
+        if condition.rate:
+            for key, series in (("of", condition.rate.of), ("over", condition.rate.over)):
+                yield from _of_rate((*path, "rate", key), series, metrics)
+            continue
         yield from _of_source(path, condition, deployment, metrics)
         if condition.metric in metrics:
             yield from _of_comparison(path, condition, metrics)
@@ -69,6 +80,20 @@ def _of_source(
         yield from _unknown((*path, "labels", label), label, metrics[name].labels)
 
 
+def _of_rate(path: KeyPath, series: Series, metrics: Mapping[str, QueryMetric]) -> Iterator[_Fault]:
+    if series.metric not in metrics:
+        yield from _unknown((*path, "metric"), series.metric, metrics)
+        return
+    metric = metrics[series.metric]
+    if metric.type != "counter" and "window" not in series.labels:
+        yield (
+            (*path, "metric"),
+            f"{series.metric} must be a counter, or a gauge of one `window` of an hour",
+        )
+    for label in series.labels:
+        yield from _unknown((*path, "labels", label), label, metric.labels)
+
+
 def _of_comparison(
     path: KeyPath, condition: Condition, metrics: Mapping[str, QueryMetric]
 ) -> Iterator[_Fault]:
@@ -76,9 +101,13 @@ def _of_comparison(
     kind, against = condition.comparison
     place = (*path, kind)
     is_time = name.endswith("_timestamp_seconds")
+    if kind == "unchanged_since":
+        if metrics[name].type != "change_timestamp":
+            yield place, f"{name} must be a change_timestamp, for its tokens are compared"
+        return
     if is_time != (kind == "newer_than"):
-        yield place, "a metric that is a time, and no other, must be `newer_than`"
-    if kind not in ("not_below", "not_above"):
+        yield place, "a metric that is a time must be `newer_than` or `unchanged_since`"
+    if kind not in ("not_below", "not_above", "present"):
         return
     if against == BASELINE:
         if not metrics[name].baseline:

@@ -123,8 +123,8 @@ class Runner:
         dropped = 0
         detail = ""
         try:
-            state, samples, dropped = await ask()
-            self._snapshots.publish(query.name, state, samples)
+            state, samples, dropped, tokens = await ask()
+            self._snapshots.publish(query.name, state, samples, tokens)
         except RunError as error:
             state, detail = error.state, str(error)
         except Exception as error:
@@ -151,7 +151,12 @@ class Runner:
             rows = await self._ask_database(query)
         result = read_rows(query, rows)
         await self._date_tokens(result)
-        return RunResult(State.OK if rows.total else State.EMPTY, result.samples, result.dropped)
+        tokens = {
+            metric: {labels: seen.token for labels, seen in observed.items()}
+            for metric, observed in result.tokens.items()
+        }
+        state = State.OK if rows.total else State.EMPTY
+        return RunResult(state, result.samples, result.dropped, tokens)
 
     async def _ask_database(self, query: Query) -> Rows:
         try:

@@ -12,7 +12,11 @@ _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 Samples = Mapping[str, Mapping[tuple[str, ...], float]]
 """Metric → label values → value. A mapping, so that no label set can stand twice."""
 
+Tokens = Mapping[str, Mapping[tuple[str, ...], str]]
+"""Metric → label values → token, of each change_timestamp."""
+
 NO_SAMPLES: Samples = MappingProxyType({})
+NO_TOKENS: Tokens = MappingProxyType({})
 
 
 def columns(names: Sequence[str], rows: Mapping[_Labels, Sequence[float | None]]) -> Samples:
@@ -51,6 +55,8 @@ class Snapshot:
     samples: Samples = field(default_factory=lambda: NO_SAMPLES)
     taken: float = 0.0
     last_success_at: float | None = None
+    tokens: Tokens = field(default_factory=lambda: NO_TOKENS)
+    """What the change timestamps date; never served."""
 
     @property
     def expires(self) -> float:

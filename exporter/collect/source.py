@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from exporter.catalog import Metric
-from exporter.collect.snapshot import Samples
+from exporter.collect.snapshot import NO_TOKENS, Samples, Tokens
 from exporter.database.outcome import State
 
 
@@ -27,6 +27,7 @@ class RunResult(NamedTuple):
     state: State
     samples: Samples
     dropped: int = 0
+    tokens: Tokens = NO_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.catalog import HttpQuery
-from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
+from exporter.collect.snapshot import NO_SAMPLES, NO_TOKENS, Samples, Snapshot, Tokens
 from exporter.collect.source import MetricSource
 from exporter.database.outcome import RunError, State
 
@@ -53,8 +54,10 @@ class SnapshotStore:
         """Whether every query has been tried, but for those of HTTP sources, which may hang."""
         return all(self._snapshots[query].state for query in self._awaited)
 
-    def publish(self, query: str, state: State, samples: Samples) -> None:
-        """Replace the samples of `query`.
+    def publish(
+        self, query: str, state: State, samples: Samples, tokens: Tokens = NO_TOKENS
+    ) -> None:
+        """Replace the samples and tokens of `query`.
 
         Raises:
             RunError: `error`, another query shows a sample with the same name and labels. Shown
@@ -73,17 +76,15 @@ class SnapshotStore:
                         f"{metric}: query {other.query} has a sample with the same labels",
                     )
         old = self._snapshots[query]
-        self._replace(Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time()))
+        self._replace(
+            Snapshot(query, old.max_age_seconds, state, "", samples, now, time.time(), tokens)
+        )
 
     def fail(self, query: str, state: State, detail: str) -> None:
         """Note that `query` failed; its samples stay if the state keeps them (`keeps_values`)."""
         old = self._snapshots[query]
         samples = old.samples if state.keeps_values else NO_SAMPLES
-        self._replace(
-            Snapshot(
-                query, old.max_age_seconds, state, detail, samples, old.taken, old.last_success_at
-            )
-        )
+        self._replace(replace(old, state=state, detail=detail, samples=samples))
 
     def _replace(self, snapshot: Snapshot) -> None:
         self._snapshots[snapshot.query] = snapshot

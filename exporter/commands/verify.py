@@ -17,6 +17,7 @@ from exporter.commands.common import (
     open_state,
     parse_moment,
 )
+from exporter.deployment.acknowledgements import acknowledgement, append
 from exporter.deployment.history import write_mark
 from exporter.deployment.sign_offs import SIGN_OFFS, sign
 from exporter.errors import ExitCode, ExporterError
@@ -128,6 +129,23 @@ def mark(
     if not write_mark(people, moment.timestamp()):
         raise ExporterError(f"state: {people.store.problem}")
     print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@_deploy.command(epilog="Example: loom-exporter deploy acknowledge --by Ada --reason 'new index'")
+def acknowledge(
+    by: Annotated[str, typer.Option("--by", help="Who accepts the schema as it is.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it was changed.")],
+    config: Config = None,
+    queries: Queries = None,
+) -> None:
+    """Accept the schema as it is: only later changes count as drift."""
+    settings, known = load_settings_and_catalog(config, queries)
+    configure_logging(settings.log_format, "error")
+    given = acknowledgement(by=by, reason=reason, at=time.time())
+    people = open_state(settings).scope(settings.database_name, known.deployment.name)
+    if not append(people, given):
+        raise ExporterError(f"state: {people.store.problem}")
+    print(f"{known.deployment.name}: schema accepted by {given.by}: {given.reason}")
 
 
 def _opinion(config: Path | None, queries: Path | None) -> Opinion:

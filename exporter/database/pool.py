@@ -56,7 +56,7 @@ class ConnectionPool:
             check=MonitorConnection.check,
             max_idle=MAX_IDLE_SECONDS,
             max_lifetime=MAX_LIFETIME_SECONDS,
-            reconnect_timeout=0.001,  # no second attempt of its own
+            reconnect_timeout=0.001,  # a second attempt at once, which `_made` puts off
             num_workers=2,
         )
 
@@ -93,7 +93,6 @@ class ConnectionPool:
         waiting = asyncio.create_task(self._pool.getconn(timeout=_LONGEST_WAIT_SECONDS))
         try:
             while not waiting.done():
-                self._attempt_ended.clear()
                 ended = asyncio.create_task(self._attempt_ended.wait())
                 await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
                 ended.cancel()
@@ -114,7 +113,7 @@ class ConnectionPool:
         """Take a connection back: the longest waiting borrower gets it, or it rests."""
         self.busy.discard(connection)
         await self._pool.putconn(connection)
-        self._attempt_ended.set()  # one that was lost may have been the last
+        self._wake()  # one that was lost may have been the last
 
     def _refusal_of_all(self) -> RunError | None:
         """Return why the last attempt failed, if no connection is left to be waited for."""
@@ -143,7 +142,16 @@ class ConnectionPool:
             self._refusal = error
             raise psycopg.OperationalError(str(error)) from None
         finally:
-            self._attempt_ended.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Have all borrowers that wait look again.
+
+        The next attempt gets an event of its own: one that is cleared and used again could be
+        cleared before the last of them has seen it.
+        """
+        ended, self._attempt_ended = self._attempt_ended, asyncio.Event()
+        ended.set()
 
 
 class _Made(MonitorConnection):

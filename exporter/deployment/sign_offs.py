@@ -29,7 +29,7 @@ UnixTime = Annotated[float, Field(ge=0, le=2**36, allow_inf_nan=False)]
 
 
 def printable(text: str) -> str:
-    """Validate the words of a person: printable, on one line."""
+    """Return a text that is printable and on one line; ValueError for any other."""
     if not text.isprintable():
         raise ValueError("must be printable text on one line")
     return text

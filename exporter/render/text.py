@@ -51,7 +51,8 @@ def _criteria(assessment: Assessment) -> Iterator[str]:
     for judged in assessment.criteria:
         yield f"{OUTCOME_MARKS[judged.outcome]} {judged.title} [{judged.phase}] {judged.name}"
         for finding in judged.worst_first():
-            yield f"    {OUTCOME_MARKS[finding.outcome]} {finding.evidence}"
+            shown = f"  [{finding.selector}]" if finding.selector else ""
+            yield f"    {OUTCOME_MARKS[finding.outcome]} {finding.evidence}{shown}"
         if judged.note and judged.outcome is not Outcome.PASS:
             yield f"    {judged.note}"
     signed = [each for each in assessment.sign_offs if each.outcome is not Outcome.INCONCLUSIVE]

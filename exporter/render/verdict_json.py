@@ -70,6 +70,7 @@ def _criterion(result: CriterionResult) -> dict[str, Any]:
             {
                 "status": finding.outcome.value,
                 "text": finding.evidence,
+                "selector": finding.selector,
                 "phases": list(finding.phases),
             }
             for finding in result.worst_first()

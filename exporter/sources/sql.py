@@ -18,9 +18,12 @@ from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, prefl
 LONGEST_LABEL = 1024
 """A longer value is no label but a document; Prometheus may refuse the whole page for it."""
 
+LONGEST_TOKEN = 200_000
+"""Characters. Of a longer token the server sends a hash; it may hold a hash of each object."""
+
 _LABEL_TEXT = f'left(r."{{0}}", {LONGEST_LABEL + 1}) AS "{{0}}"'
 _LONG_TEXT = (
-    f'CASE WHEN length(r."{{0}}") <= {LONGEST_LABEL}'
+    f'CASE WHEN length(r."{{0}}") <= {LONGEST_TOKEN}'
     " THEN r.\"{0}\" ELSE 'sha256:' || encode(sha256("
     'convert_to(r."{0}", getdatabaseencoding())), \'hex\') END AS "{0}"'
 )

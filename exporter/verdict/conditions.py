@@ -1,15 +1,23 @@
-"""Judges one condition: it holds, it does not, or it is not known."""
+"""Judges one condition: pass, fail, or inconclusive."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
 from exporter.deployment.records import Outcome
-from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, matching, trusted_series
+from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
+from exporter.verdict.drift import judge_unchanged
+from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
 from exporter.verdict.outcome import verdict_of
+from exporter.verdict.rates import judge_rate
 from exporter.verdict.suites import NOTHING_RECORDED, judge_suite
-from exporter.wording import age, listed, moment, number, selector, series_name, share
+from exporter.wording import age, listed, moment, number, selector, series_name
+
+_TABLE = "table"
+"""The label that names the table of what a series is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +28,10 @@ class ConditionResult:
     evidence: str
     phases: tuple[str, ...] = ()
     """The phases to blame if it fails."""
+    selector: str = ""
+    """What was looked at, in PromQL; empty where the evidence names it already."""
     is_signed: bool = False
     """Whether it is the word of a person, or waits for one."""
-
-
-class _Bound(NamedTuple):
-    """The limits of a value, and how to say them."""
-
-    least: float
-    most: float
-    text: str
-
-    def holds(self, value: float) -> bool:
-        return self.least <= value <= self.most
-
-    def miss(self, value: float) -> float:
-        """Return by how much a value is outside."""
-        return max(self.least - value, value - self.most)
 
 
 class _Seen(NamedTuple):
@@ -44,7 +39,7 @@ class _Seen(NamedTuple):
 
     labels: Labels
     value: float
-    bound: _Bound
+    bound: Bound
     text: str
 
 
@@ -65,12 +60,21 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         outcome, text = _judge_class(condition.class_name, waiting, evidence)
         return ConditionResult(outcome, f"class {condition.class_name}: {text}", _blamed(phase))
     if waiting:
-        about = condition.metric or f"suite {condition.suite}"
+        about = condition.metric or condition.title or f"suite {condition.suite}"
         return ConditionResult(Outcome.INCONCLUSIVE, f"{about}: {waiting}")
     if condition.suite is not None:
         record = evidence.suites.get(condition.suite, NOTHING_RECORDED)
         outcome, text = judge_suite(condition, record, _applied_at(ALL, evidence))
         return ConditionResult(outcome, f"suite {condition.suite}: {text}", _blamed(phase))
+    if condition.rate:
+        outcome, text = judge_rate(condition.rate, condition.title or "events", evidence)
+        shown = selector(condition.rate.of.metric, condition.rate.of.labels)
+        return ConditionResult(outcome, text, _blamed(phase), shown)
+    if condition.unchanged_since:
+        outcome, text, objects = judge_unchanged(condition, _applied_at(phase, evidence), evidence)
+        owners = {evidence.owner_of(name) for name in objects}
+        phases = tuple(each for each in evidence.deployed.phases if each in owners)
+        return _result(condition, outcome, [text], phases or _blamed(phase))
     return _judge_metric(condition, phase, evidence)
 
 
@@ -120,118 +124,132 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
 
 
 def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
-    metric = condition.metric or ""
     since = _applied_at(phase, evidence)
-    found = trusted_series(metric, condition.labels, since, evidence)
+    found = trusted_series(condition.metric or "", condition.labels, since, evidence)
+    kind = condition.comparison.kind
     if condition.sum:
         if found.doubts:
-            return ConditionResult(Outcome.INCONCLUSIVE, listed(found.doubts))
-        metric = f"the sum of {selector(metric, condition.labels)}"
+            return _result(condition, Outcome.INCONCLUSIVE, found.doubts)
         found = TrustedSeries((), {(): math.fsum(found.series.values())}, ())
-    doubts = [*found.doubts, *_gone(condition, found, evidence)]
+    gone = _gone(condition, found, evidence)
+    doubts = [*found.doubts, *(each for each in gone.values() if kind != "present")]
+    lost = dict(gone) if kind == "present" and found.is_complete else {}
+    if lost:
+        doubts = []
     seen: list[_Seen] = []
     missed: list[_Seen] = []
     for labels, value in found.series.items():
-        name = series_name(metric, found.label_names, labels)
-        bound = _bound(condition, labels, since, evidence)
+        bound = bound_of(condition, labels, since, evidence)
         if isinstance(bound, str):
-            doubts.append(f"{name}: {bound}")
+            if kind != "present":  # what is new was not there to be lost
+                doubts.append(f"{_name(condition, found, labels)}: {bound}")
             continue
-        each = _Seen(labels, value, bound, f"{name} is {_told(condition, value, evidence.now)}")
-        (seen if bound.holds(value) else missed).append(each)
+        text = _words(condition, found, labels, value, bound, evidence)
+        (seen if bound.holds(value) else missed).append(_Seen(labels, value, bound, text))
     missed.sort(key=lambda each: (-each.bound.miss(each.value), each.labels))
-    if missed and condition.newer_than is None:
-        text = listed([f"{each.text}, expected {each.bound.text}" for each in missed])
-        return ConditionResult(
-            Outcome.FAIL, text, _blamed_by_series(phase, found, missed, evidence)
-        )
+    if lost or (missed and kind != "newer_than"):
+        failing = [*lost, *(each.labels for each in missed)]
+        phases = _blamed_by_series(phase, found, failing, evidence)
+        texts = [*lost.values(), *(each.text for each in missed)]
+        return _result(condition, Outcome.FAIL, texts, phases)
     doubts.extend(f"{each.text}, too old to prove anything" for each in missed)
+    if not (doubts or seen):
+        doubts.append(f"{condition.metric}: the baseline has none")
     if doubts:
-        return ConditionResult(Outcome.INCONCLUSIVE, listed(doubts))
-    return ConditionResult(Outcome.PASS, _all_hold(condition, metric, seen))
+        return _result(condition, Outcome.INCONCLUSIVE, doubts)
+    return _result(condition, Outcome.PASS, _all_hold(condition, seen))
 
 
-def _told(condition: Condition, value: float, now: float) -> str:
-    if condition.newer_than is None:
-        return number(value)
-    return f"{moment(value)}, {age(now - value)} ago"
+def _result(
+    condition: Condition,
+    outcome: Outcome,
+    texts: Sequence[str],
+    phases: tuple[str, ...] = (),
+) -> ConditionResult:
+    shown = _selector(condition) if condition.title else ""
+    return ConditionResult(outcome, listed(texts), phases, shown)
 
 
-def _all_hold(condition: Condition, metric: str, seen: list[_Seen]) -> str:
+def _selector(condition: Condition) -> str:
+    name = selector(condition.metric or "", condition.labels)
+    return f"the sum of {name}" if condition.sum else name
+
+
+def _name(condition: Condition, found: TrustedSeries, labels: Labels) -> str:
+    """Return a series in words: by the labels that the condition leaves open, or as PromQL."""
+    if condition.sum:
+        return _selector(condition)
+    if not condition.title:
+        return series_name(condition.metric or "", found.label_names, labels)
+    open_labels = {
+        name: label
+        for name, label in zip(found.label_names, labels, strict=True)
+        if len(condition.labels.get(name, ())) != 1
+    }
+    table = open_labels.pop(_TABLE, "") if len(open_labels) > 1 else ""
+    told = " ".join(open_labels.values())
+    return f"{told} on {table}" if table else told
+
+
+def _words(
+    condition: Condition,
+    found: TrustedSeries,
+    labels: Labels,
+    value: float,
+    bound: Bound,
+    evidence: Evidence,
+) -> str:
+    """Return the value of a series with its bound, and with the value before where it is known."""
+    name = _name(condition, found, labels)
+    if condition.newer_than is not None:
+        told = f"{moment(value)}, {age(evidence.now - value)} ago"
+        return f"{condition.title or name}: {told}"
+    if not condition.title:
+        told = f"{name} is {number(value)}"
+    else:
+        told = f"{number(value)} {condition.title}"
+        told = f"{name}: {told}" if name and not condition.sum else told
+    then = value_before(condition, labels, evidence)
+    known = "" if then is None else f"; {number(then)} before"
+    return f"{told} (expected {bound.text}{known})"
+
+
+def _all_hold(condition: Condition, seen: list[_Seen]) -> list[str]:
     if len(seen) == 1 or condition.newer_than is not None:
-        return listed([each.text for each in seen])
+        return [each.text for each in seen]
     least, most = min(each.value for each in seen), max(each.value for each in seen)
     values = number(least) if least == most else f"between {number(least)} and {number(most)}"
-    return f"{selector(metric, condition.labels)} is {values} in all {len(seen)} series"
+    expected = {each.bound.text for each in seen}
+    bound = expected.pop() if len(expected) == 1 else "each as before"
+    told = f"{condition.title}: " if condition.title else f"{_selector(condition)} is "
+    return [f"{told}{values} in all {len(seen)} series (expected {bound})"]
 
 
 def _blamed_by_series(
-    phase: str, found: TrustedSeries, missed: list[_Seen], evidence: Evidence
+    phase: str, found: TrustedSeries, failing: Iterable[Labels], evidence: Evidence
 ) -> tuple[str, ...]:
-    """Return the phase or, for all phases, those that the failing series name."""
-    if phase != ALL or "phase" not in found.label_names:
+    """Return the phase or, for all phases, those that the failing series name or belong to."""
+    if phase != ALL:
         return _blamed(phase)
-    index = found.label_names.index("phase")
-    named = {each.labels[index] for each in missed}
+    named: set[str | None] = set()
+    for labels in failing:
+        of = dict(zip(found.label_names, labels, strict=True))
+        named.add(of.get("phase") or evidence.owner_of(of.get(_TABLE, "")))
     return tuple(each for each in evidence.deployed.phases if each in named)
 
 
-def _bound(condition: Condition, labels: Labels, since: float, evidence: Evidence) -> _Bound | str:
-    """Return the limits of a series, or why they are not known."""
-    kind, against = condition.comparison
-    if kind == "newer_than":
-        return _Bound(evidence.now - float(against), math.inf, "")
-    if not isinstance(against, str):
-        limit, text = against, number(against)
-    else:
-        reference = (
-            _value_before(condition, labels, evidence)
-            if against == BASELINE
-            else _value_of(against, since, evidence)
-        )
-        if isinstance(reference, str):
-            return reference
-        allowance = abs(reference) * condition.by
-        limit = reference + (allowance if kind == "not_above" else -allowance)
-        text = f"{number(reference)} ({'before' if against == BASELINE else against})"
-        if condition.by:
-            text += f", give or take {share(condition.by)}"
-    if kind in ("at_least", "not_below"):
-        return _Bound(limit, math.inf, f"at least {text}")
-    if kind in ("at_most", "not_above"):
-        return _Bound(-math.inf, limit, f"at most {text}")
-    return _Bound(limit, limit, text)
-
-
-def _value_before(condition: Condition, labels: Labels, evidence: Evidence) -> float | str:
-    if evidence.before is None:
-        return "there is no baseline"
-    series = _series_before(condition, evidence)
-    if condition.sum and series:
-        return math.fsum(series.values())
-    return series.get(labels, "the baseline does not have it")
-
-
-def _value_of(metric: str, since: float, evidence: Evidence) -> float | str:
-    found = trusted_series(metric, {}, since, evidence)
-    return found.series.get((), "; ".join(found.doubts))
-
-
-def _gone(condition: Condition, found: TrustedSeries, evidence: Evidence) -> list[str]:
+def _gone(condition: Condition, found: TrustedSeries, evidence: Evidence) -> dict[Labels, str]:
     """Return a line for each series of the baseline that is missing now, where that is compared."""
-    if condition.comparison.against != BASELINE or condition.sum or found.doubts:
-        return []
-    return [
-        f"{series_name(condition.metric or '', found.label_names, labels)} was {number(value)} "
-        "before and is gone"
-        for labels, value in _series_before(condition, evidence).items()
-        if labels not in found.series
-    ]
-
-
-def _series_before(condition: Condition, evidence: Evidence) -> dict[Labels, float]:
-    metric = condition.metric or ""
-    if evidence.before is None:
+    compared = condition.comparison.against == BASELINE and not condition.sum
+    if not compared or (found.doubts and not found.is_complete):
         return {}
-    names = evidence.snapshots.metrics[metric].labels
-    return matching(names, evidence.before.gauges.get(metric, {}), condition.labels)
+    title = f"{condition.title} " if condition.title else ""
+    return {
+        labels: f"{title}{_name(condition, found, labels)} was {number(value)} before and is gone"
+        for labels, value in series_before(condition, evidence).items()
+        if labels not in found.series and not _is_ignored(condition, labels)
+    }
+
+
+def _is_ignored(condition: Condition, labels: Labels) -> bool:
+    return any(fnmatchcase(label, pattern) for pattern in condition.ignore for label in labels)

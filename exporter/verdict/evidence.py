@@ -1,9 +1,11 @@
 """Everything that a verdict rests on, gathered at one moment, and what of it can be trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeVar
 
+from exporter.clock import Clock
 from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import ClassResult, ClassRole
@@ -11,6 +13,7 @@ from exporter.comparison.rule import Sums
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
 from exporter.deployment.suite_results import SuiteRecord
+from exporter.learning.counted import CountedHour
 from exporter.redaction import redact
 from exporter.run_state import State
 from exporter.wording import one_line, series_name
@@ -19,6 +22,7 @@ SETTLE_SECONDS = 5.0
 """A value that was read so soon after a phase may have been asked for before it: a run may begin
 before the phase is applied and end after it, and clocks differ."""
 
+T = TypeVar("T")
 Labels = tuple[str, ...]
 Wanted = Mapping[str, tuple[str, ...]]
 """The accepted values of each label."""
@@ -32,6 +36,18 @@ class Before:
     """The gauges that are remembered."""
     began_at: float
     ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTokens:
+    """The tokens of change timestamps as they were after the deployment."""
+
+    at: float
+    """Unix time at which they were read."""
+    tokens: Mapping[str, Mapping[Labels, str]]
+    """By metric and labels."""
+    accepted: str = ""
+    """Who accepted them, and why, if that was not the deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,13 @@ class Evidence:
     suites: Mapping[str, SuiteRecord] = field(default_factory=dict)
     matched: Mapping[ClassRole, Sums] = field(default_factory=dict)
     """Everything that was compared with the baseline so far; grows only."""
+    owner_of: Callable[[str], str | None] = lambda _: None
+    """Returns the phase that owns an object or a table, if any does."""
+    counted: tuple[CountedHour, ...] = ()
+    """What the metrics of rates counted in each hour, the earliest first."""
+    clock: Clock = Clock()
+    kept: KeptTokens | None = None
+    """None until the schema of the deployment is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +82,8 @@ class TrustedSeries:
     label_names: tuple[str, ...]
     series: dict[Labels, float]
     doubts: tuple[str, ...]
+    is_complete: bool = False
+    """Whether every query that feeds the metric has answered: what is not there is gone."""
 
 
 def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence) -> TrustedSeries:
@@ -99,12 +124,34 @@ def trusted_series(metric: str, wanted: Wanted, since: float, evidence: Evidence
         doubts = [f"{metric}: {each}" for each in unanswered]
         if not series and not doubts:
             doubts.append(f"{metric}: no series matches")
-    return TrustedSeries(known.labels, series, tuple(doubts))
+    return TrustedSeries(known.labels, series, tuple(doubts), is_complete=not unanswered)
+
+
+def trusted_tokens(
+    metric: str, wanted: Wanted, since: float, evidence: Evidence
+) -> tuple[dict[Labels, str], list[str]]:
+    """Return the tokens of a metric that match, and a line for each query without an answer.
+
+    Args:
+        metric: a change_timestamp.
+        wanted: as for `trusted_series`.
+        since: as for `trusted_series`.
+        evidence: what is known.
+    """
+    tokens: dict[Labels, str] = {}
+    doubts = []
+    names = evidence.snapshots.metrics[metric].labels
+    for snapshot in evidence.snapshots.of_metric(metric):
+        if reason := _distrust(snapshot, since, evidence.ticks):
+            doubts.append(f"{metric}: query {snapshot.query} {reason}")
+        else:
+            tokens.update(matching(names, snapshot.tokens.get(metric, {}), wanted))
+    return tokens, doubts
 
 
 def matching(
-    label_names: tuple[str, ...], series: Mapping[Labels, float], wanted: Wanted
-) -> dict[Labels, float]:
+    label_names: tuple[str, ...], series: Mapping[Labels, T], wanted: Wanted
+) -> dict[Labels, T]:
     """Return the series of a metric whose labels have accepted values."""
     return {
         labels: value

@@ -17,17 +17,20 @@ from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.facts import FactsReader, ServerFacts
 from exporter.database.outcome import State
+from exporter.deployment import acknowledgements
 from exporter.deployment.history import MigrationHistory, applied_migrations
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS
 from exporter.deployment.sign_offs import SIGN_OFFS
 from exporter.deployment.suite_results import load_suites
 from exporter.learning import metrics as baseline_metrics
+from exporter.learning.counted import CountedHours
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.state import Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
+from exporter.verdict.drift import keep_tokens
 from exporter.verdict.evidence import Before, Evidence
 from exporter.verdict.first_week import new_records
 from exporter.verdict.trend import Trend
@@ -64,6 +67,7 @@ class VerdictJob:
         self._lifecycle = lifecycle
         self._clock = clock
         self._history = MigrationHistory(people, catalog.deployment, clock)
+        self._counted = CountedHours(catalog, clock)
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
         self.trend = Trend(catalog.deployment.tracked, clock)
@@ -120,7 +124,7 @@ class VerdictJob:
             with suppress(UnreadableError):  # the hours are worth waiting for
                 baseline = await asyncio.to_thread(draft)
                 await run(self._lifecycle.freeze, facts, baseline)
-        return await run(self._judge, progress, snapshots)
+        return await run(self._judge, facts, progress, snapshots)
 
     # Below, on the worker of the state.
 
@@ -134,8 +138,13 @@ class VerdictJob:
         seen = self._history.record(facts.identity, migrations)
         return seen, self._lifecycle.on_progress(facts, seen, snapshots, migrations.read_at)
 
-    def _judge(self, seen: DeploymentProgress, snapshots: SnapshotStore) -> Assessment:
+    def _judge(
+        self, facts: ServerFacts, seen: DeploymentProgress, snapshots: SnapshotStore
+    ) -> Assessment:
         deployment = self._catalog.deployment
+        accepted = acknowledgements.latest(self._people)
+        scope = self._people.of(facts.identity)
+        self._counted.record(scope, snapshots, seen.settled_at)
         evidence = Evidence(
             self._clock.now(),
             self._clock.monotonic(),
@@ -146,6 +155,10 @@ class VerdictJob:
             SIGN_OFFS.load(self._people),
             load_suites(self._people, deployment),
             self._lifecycle.matched(),
+            deployment.owner_of,
+            self._counted.hours,
+            self._clock,
+            keep_tokens(scope, deployment, seen, accepted, snapshots),
         )
         self.trend.record(evidence)
         records = RECORDS.load(self._people)

@@ -40,7 +40,7 @@ def test_kills_cost_no_call_no_baseline_and_no_sign_off(
             eventually("it is frozen", lambda: baseline_is(daemon, "frozen"))
             frozen = lives.document
             unmatched, first_polls = _unmatched(lives.look(daemon)), lives.first_polls
-            told = command("sign-off", "error_rates", "--by", "Ada", env=lives.env)
+            told = command("sign-off", "no_critical_bugs", "--by", "Ada", env=lives.env)
             daemon.stop(signal.SIGKILL)
         assert told.returncode == 0, told.stderr
         for _ in range(3):

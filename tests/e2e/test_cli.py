@@ -81,7 +81,7 @@ def test_help_of_all_names_each_command() -> None:
         ["serve", "--nonsense"],
         ["baseline", "nonsense"],
         ["baseline", "import"],
-        ["sign-off", "error_rates"],
+        ["sign-off", "no_critical_bugs"],
         ["verify", "--format", "xml"],
         ["verify", "--inconclusive-as", "2"],
     ],

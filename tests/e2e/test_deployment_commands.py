@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.baseline.codec import BASELINE_SCHEMA, loads
+from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS
 from exporter.deployment.history import read_mark
 from exporter.deployment.sign_offs import SIGN_OFFS
 from tests.support.daemon import command
@@ -57,24 +58,45 @@ def _assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: 
 
 
 def test_sign_off_needs_no_database_and_is_kept(env: dict[str, str], state: Path) -> None:
-    done = command("sign-off", "error_rates", "--by", "Ada", "--note", "no more than ever", env=env)
+    done = command(
+        "sign-off", "no_critical_bugs", "--by", "Ada", "--note", "no more than ever", env=env
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "error_rates: approved by Ada\n"
-    done = command("sign-off", "error_rates", "--by", "Grace", "--reject", env=env)
-    assert done.stdout == "error_rates: rejected by Grace\n"
+    assert done.stdout == "no_critical_bugs: approved by Ada\n"
+    done = command("sign-off", "no_critical_bugs", "--by", "Grace", "--reject", env=env)
+    assert done.stdout == "no_critical_bugs: rejected by Grace\n"
     with opened(state, read_only=True) as store:
         (given,) = SIGN_OFFS.load(store.scope("loom", DEPLOYMENT.name)).values()
     assert (given.by, given.approved) == ("Grace", False)
 
 
+def test_acknowledgement_needs_no_database_and_none_hides_another(
+    env: dict[str, str], state: Path
+) -> None:
+    for name in ("Ada", "Grace"):
+        given = ("deploy", "acknowledge", "--by", name, "--reason", "an index by hand")
+        done = command(*given, env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{DEPLOYMENT.name}: schema accepted by {name}: an index by hand\n"
+    with opened(state, read_only=True) as store:
+        kept = ACKNOWLEDGEMENTS.load(store.scope("loom", DEPLOYMENT.name)).values()
+    assert sorted(each.by for each in kept) == ["Ada", "Grace"]
+    refused = command("deploy", "acknowledge", "--by", "Ada", "--reason", " ", env=env)
+    assert refused.returncode == 2
+    assert "reason: must not be empty" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["error_rate", "--by", "Ada"], ["error_rate: ", "did you mean error_rates?"]),
+        (
+            ["no_critical_bug", "--by", "Ada"],
+            ["no_critical_bug: ", "did you mean no_critical_bugs?"],
+        ),
         (["performance", "--by", "Ada"], ["performance: ", "exporter judges", "verify"]),
-        (["error_rates", "--by", " "], ["by: must not be empty"]),
-        (["error_rates", "--by", "Ada\nGrace"], ["by: ", "one line"]),
-        (["error_rates", "--by", "Ada", "--note", "x" * 501], ["note: must have at most 500"]),
+        (["no_critical_bugs", "--by", " "], ["by: must not be empty"]),
+        (["no_critical_bugs", "--by", "Ada\nGrace"], ["by: ", "one line"]),
+        (["no_critical_bugs", "--by", "Ada", "--note", "x" * 501], ["note: must have at most 500"]),
     ],
 )
 def test_sign_off_that_cannot_be_taken_is_2_and_nothing_is_written(
@@ -118,7 +140,7 @@ def test_mark_at_no_time_that_was_is_2(
 
 def test_state_that_cannot_be_written_is_1(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    for arguments in (["sign-off", "error_rates", "--by", "Ada"], ["deploy", "mark"]):
+    for arguments in (["sign-off", "no_critical_bugs", "--by", "Ada"], ["deploy", "mark"]):
         _assert_one_line(command(*arguments, env=env), 1, "state: ", str(tmp_path / "state"))
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.shipped_queries import series_of
+from tests.support.shipped_queries import series_of, shipped_query
 from tests.support.truth import assert_between, in_windows
+from tests.support.watching import look
 
 if TYPE_CHECKING:
     from tests.support.journey import Seen
@@ -93,3 +94,24 @@ def test_event_types_that_anybody_makes_up_make_no_series(watched: LoomDatabase)
     events = series_of(watched, "audit_events")["loom_audit_events"]
     assert len(events) == 80
     assert events["other", "info", "1h"] >= 500
+
+
+def test_number_of_synchronised_records_is_read_and_what_is_no_number_is_not(
+    watched: LoomDatabase,
+) -> None:
+    def records() -> dict[tuple[str, ...], float]:
+        query = shipped_query("audit_synchronisation")
+        samples = look(watched, query)[query.name].samples
+        return dict(samples.get("loom_mfa_synchronised_records", {}))
+
+    insert = (
+        "INSERT INTO public.security_audit_log (event_type, event_details, severity, timestamp)"
+        " VALUES ('mfa_synchronization', %s, 'info', now() + %s * interval '1 s')"
+    )
+    assert records() == {}
+    with watched.connect() as connection:
+        connection.execute(insert, ('{"records_updated": 14}', 0))
+        assert records() == {(): 14.0}
+        for number, details in enumerate(('{"records_updated": "many"}', "[1]", '"text"')):
+            connection.execute(insert, (details, number + 1))
+            assert records() == {}

@@ -13,7 +13,7 @@ import pytest
 from exporter.database.grants import CONNECTION_LIMIT
 from exporter.database.outcome import State
 from tests.support.marks import only_18
-from tests.support.observers import HANG_SECONDS, eventually
+from tests.support.observers import HANG_SECONDS, eventually, follow, until
 from tests.support.probes import USERS, slow_query
 from tests.support.watching import (
     MONITOR,
@@ -110,16 +110,17 @@ async def test_no_more_than_two_connections_serve_all_queries(loom: LoomDatabase
 async def test_connection_that_is_refused_leaves_the_other_one_at_work(loom: LoomDatabase) -> None:
     install_grants(loom)
     slow, late, later = slow_query("slow", 1), slow_query("late", 0), slow_query("later", 0)
-    began = loom.server.log.stat().st_size
+    log = follow(loom.server.log)
     with contextlib.ExitStack() as others:
+        superuser = others.enter_context(loom.connect())
+        superuser.execute(f"ALTER ROLE {MONITOR} CONNECTION LIMIT {CONNECTION_LIMIT}".encode())
         # Such as an exporter that is about to be replaced.
         for _ in range(CONNECTION_LIMIT - 1):
             others.enter_context(loom.connect(MONITOR))
         async with watching(loom.dsn(MONITOR), slow, late, later) as watch:
             await watch.look("late")
             runs = [asyncio.create_task(watch.look(name)) for name in ("slow", "late")]
-            while "too many connections" not in loom.server.log.read_text()[began:]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+            await until("the second one is refused", lambda: "too many connections" in log())
             await asyncio.sleep(0.1)  # for the word to reach us
             assert watch.database.is_up
             runs.append(asyncio.create_task(watch.look("later")))
@@ -135,18 +136,16 @@ async def test_query_whose_session_is_ended_is_not_sent_again(loom: LoomDatabase
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
         " AND state = 'active' AND query LIKE '%pg_sleep(300)%'"
     )
-    began = loom.server.log.stat().st_size
+    log = follow(loom.server.log)
     with loom.connect() as superuser:
         superuser.execute("ALTER DATABASE loom SET log_statement = 'all'")
         async with watching(loom.dsn(OWNER), slow) as watch, asyncio.timeout(HANG_SECONDS):
             run = asyncio.create_task(watch.look("slow"))
-            while not (pids := superuser.execute(running).fetchall()):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+            pids = await until("it runs", lambda: superuser.execute(running).fetchall())
             superuser.execute("SELECT pg_terminate_backend(%s)", pids[0])
             assert (await run).state is State.UNREACHABLE
             assert watch.database.is_up, "one session was ended, not the server"
-    log = loom.server.log.read_text()[began:]
-    assert log.count('LOG:  execute <unnamed>: SELECT r."value", count(*) OVER ()') == 1
+    assert log().count('LOG:  execute <unnamed>: SELECT r."value", count(*) OVER ()') == 1
 
 
 async def test_session_that_was_ended_while_it_rested_costs_no_run(loom: LoomDatabase) -> None:
@@ -181,8 +180,7 @@ async def test_no_query_begins_once_the_end_has_come(loom: LoomDatabase) -> None
     queries = [slow_query(f"probe_{number}", 50) for number in range(4)]
     async with watching(loom.dsn(OWNER), *queries) as watch:
         run = asyncio.create_task(watch.look())
-        while watch.database.status.busy < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await until("two run", lambda: watch.database.status.busy == 2)
         await watch.runner.drain(5)
         await run
         assert set(watch.states().values()) == {None}, "we ended them; that is no news"

@@ -20,13 +20,12 @@ from exporter.database.database import MAX_CONNECTIONS, Database
 from exporter.database.outcome import RunError, State
 from tests.support.marks import only_18
 from tests.support.network import Gateway, hanging_port, silent_port
-from tests.support.observers import HANG_SECONDS
+from tests.support.observers import HANG_SECONDS, follow, until
 from tests.support.outages import OUR_SESSIONS
 from tests.support.probes import slow_query
 from tests.support.watching import MONITOR, OWNER, install_grants, one_query, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.loom_database import LoomDatabase
@@ -57,13 +56,6 @@ def _clients(server: psutil.Process) -> int:
     return count
 
 
-async def _until(claim: str, condition: Callable[[], bool], within_seconds: float) -> None:
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        assert time.monotonic() < deadline, claim
-        await asyncio.sleep(0.1)
-
-
 async def _look_until_all_answer(watch: Watch, within_seconds: float) -> None:
     deadline = time.monotonic() + within_seconds
     while True:
@@ -86,10 +78,10 @@ async def test_connections_that_vanish_leave_no_sessions_behind(loom: LoomDataba
                 await _look_until_all_answer(watch, 60.0)
             assert watch.database.is_up
             assert _sessions(superuser) > MAX_CONNECTIONS, "the server knows of no drop yet"
-            await _until(
+            await until(
                 "only sessions that are in use are left",
                 lambda: _sessions(superuser) <= MAX_CONNECTIONS,
-                90.0,
+                within_seconds=90.0,
             )
 
 
@@ -104,7 +96,7 @@ async def test_server_that_lets_one_session_in_serves_every_query(loom: LoomData
         )
         for number in range(7)
     ]
-    began = loom.server.log.stat().st_size
+    log = follow(loom.server.log)
     with loom.connect() as superuser:
         superuser.execute(f"ALTER ROLE {MONITOR} CONNECTION LIMIT 1".encode())
         async with watching(loom.dsn(MONITOR), *queries) as watch:
@@ -112,7 +104,7 @@ async def test_server_that_lets_one_session_in_serves_every_query(loom: LoomData
                 await watch.look()
                 assert set(watch.states().values()) == {State.OK}
                 assert watch.database.is_up
-    refused = loom.server.log.read_text()[began:].count("too many connections for role")
+    refused = log().count("too many connections for role")
     assert refused == 1, "one attempt a minute"
 
 
@@ -225,7 +217,9 @@ async def test_connections_that_rest_are_let_go_so_that_the_database_can_be_copi
             await watch.look()
             ours = "SELECT FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
             assert superuser.execute(ours).fetchall()
-            await _until("none is left", lambda: not superuser.execute(ours).fetchall(), 5.0)
+            await until(
+                "none is left", lambda: not superuser.execute(ours).fetchall(), within_seconds=5.0
+            )
             await watch.look()
             assert set(watch.states().values()) == {State.OK}
 

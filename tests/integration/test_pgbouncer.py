@@ -18,7 +18,7 @@ from exporter.database.facts import read_facts
 from exporter.database.outcome import State
 from exporter.demo.processes import free_port
 from exporter.demo.programs import Programs
-from tests.support.observers import HANG_SECONDS
+from tests.support.observers import HANG_SECONDS, until
 from tests.support.tools import require_tool
 from tests.support.watching import (
     MONITOR,
@@ -264,10 +264,9 @@ async def test_query_that_runs_is_cancelled_through_it(
             rows = onlooker.execute(f"{running} AND pid <> pg_backend_pid()".encode()).fetchall()
             return bool(rows)
 
-        async with watching(pooler.dsn(OWNER), slow) as watch, asyncio.timeout(HANG_SECONDS):
+        async with watching(pooler.dsn(OWNER), slow) as watch:
             run = asyncio.create_task(watch.look())
-            while not runs():  # noqa: ASYNC110 - the server raises no event
-                await asyncio.sleep(0.02)
+            await until("it runs", runs)
             await watch.runner.drain(5)
             assert (await run).state is None, "who ends it himself learns nothing from it"
             assert not runs()

@@ -24,6 +24,7 @@ from exporter.state import StateStore
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
 from exporter.verdict.results import judge_criterion
 from tests.support.http_source import HttpSource, Reply, as_json
+from tests.support.judging import quiet_hours
 from tests.support.observers import eventually
 from tests.support.prometheus import Prometheus
 from tests.support.queries import make_http_query
@@ -52,7 +53,7 @@ class Asked:
     """The shipped questions, a runner, and what was answered so far."""
 
     def __init__(self, folder: Path, sources: Mapping[str, dict[str, Any]]) -> None:
-        queries = shipped().http_queries
+        queries = shipped().all_queries
         names = [query.name for query in queries]
         self.snapshots = SnapshotStore(queries, dict.fromkeys(names, 3600.0))
         self.runner = Runner(
@@ -70,12 +71,20 @@ class Asked:
         return self.snapshots[name]
 
     def judge(self, name: str, gauges: Mapping[str, Any] | None = None) -> CriterionResult:
-        """Judge a shipped criterion of a deployment of a minute ago by what was answered."""
+        """Judge a shipped criterion of a deployment of a minute ago; the database saw no error."""
         at = time.time() - SETTLE_SECONDS - 60
         phases = {phase: PhaseProgress(True, at) for phase in DEPLOYMENT.phases}
-        deployed = DeploymentProgress(phases, has_begun=True, began_at=at, ended_at=at)
-        before = Before(gauges or {}, at - 86400, at)
-        evidence = Evidence(time.time(), time.monotonic(), self.snapshots, deployed, before)
+        deployed = DeploymentProgress(
+            phases, has_begun=True, began_at=at, ended_at=at, settled_at=at
+        )
+        evidence = Evidence(
+            time.time(),
+            time.monotonic(),
+            self.snapshots,
+            deployed,
+            Before(gauges or {}, at - 86400, at),
+            counted=quiet_hours(at),
+        )
         return judge_criterion(name, DEPLOYMENT.criteria[name], evidence)
 
 
@@ -178,7 +187,9 @@ async def test_error_rate_that_rises_is_a_fail_and_one_that_does_not_is_none(
     await _until(asked, "application_errors", RATIO, 5 * ratio)
     found = asked.judge("error_rates", gauges)
     assert (found.outcome, found.is_manual) == (Outcome.FAIL, False)
-    assert f'{RATIO}{{source="prometheus"}} is 0.' in found.findings[0].evidence
+    failing = found.worst_first()[0]
+    assert failing.evidence.startswith("prometheus: 0."), failing.evidence
+    assert failing.selector == RATIO
 
 
 async def test_without_requests_or_without_their_status_there_is_no_rate_of_errors(

@@ -13,7 +13,7 @@ from exporter.database.outcome import State
 from exporter.statements.poller import BATCH
 from tests.support.daemon import Page
 from tests.support.loom_database import make_database, make_template
-from tests.support.observers import HANG_SECONDS
+from tests.support.observers import HANG_SECONDS, follow
 from tests.support.statements import crash, own_loom, reset
 from tests.support.tools import POSTGRES_VERSIONS
 from tests.support.watching import MONITOR, install_grants, watching
@@ -262,12 +262,12 @@ async def test_library_that_is_not_preloaded_is_absent_without_an_error_in_the_l
     make_template(server)
     loom = make_database(server)
     install_grants(loom)
-    began = loom.server.log.stat().st_size
+    log = follow(loom.server.log)
     async with watching(loom.dsn(MONITOR)) as watch:
         seen = await watch.poll()
     assert (seen.state, dict(seen.samples)) == (State.ABSENT, {})
     assert "shared_preload_libraries" in seen.detail
-    assert "ERROR" not in loom.server.log.read_text()[began:]
+    assert "ERROR" not in log()
 
 
 def _run_as_superuser(loom: LoomDatabase, statement: str) -> None:

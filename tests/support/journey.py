@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tests.support.loom_database import make_database
+from tests.support.observers import follow
 from tests.support.truth import Truth, truth_of
 from tests.support.watching import MONITOR, deploy, install_grants, roll_back, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from exporter.database.outcome import State
     from exporter.demo.postgres import PostgresServer
@@ -55,7 +55,7 @@ def travel(server: PostgresServer) -> dict[Stage, Seen]:
 
 def _see(loom: LoomDatabase) -> Seen:
     before = truth_of(loom)
-    log_began = loom.server.log.stat().st_size
+    log = follow(loom.server.log)
 
     async def run() -> tuple[dict[str, State | None], dict[str, Series]]:
         async with watching(loom.dsn(MONITOR)) as watch:
@@ -63,10 +63,4 @@ def _see(loom: LoomDatabase) -> Seen:
             return watch.states(), watch.series()
 
     states, series = asyncio.run(run())
-    log = log_since(loom.server.log, log_began)
-    return Seen(states, series, log, before, truth_of(loom))
-
-
-def log_since(log: Path, offset: int) -> str:
-    """Return what was written to a log from an offset in bytes on."""
-    return log.read_bytes()[offset:].decode()
+    return Seen(states, series, log(), before, truth_of(loom))

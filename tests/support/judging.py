@@ -15,6 +15,7 @@ from exporter.comparison.rule import Change
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
+from exporter.learning.counted import CountedHour
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Before, Evidence
 from tests.support.queries import make_query
@@ -140,6 +141,15 @@ def judge(condition: Mapping[str, Any], evidence: Evidence, phase: str = "all") 
 def before(**gauges: Series) -> Before:
     """Return a baseline with these gauges."""
     return Before(gauges, APPLIED_AT - 86400, APPLIED_AT - 3600)
+
+
+def quiet_hours(deployed_at: float) -> tuple[CountedHour, ...]:
+    """Return what the database counts in an hour before a deployment and in one since: no error."""
+    counts: dict[str, dict[tuple[str, ...], float]] = {
+        "loom_database_transactions_total": {("commit",): 1000.0, ("rollback",): 0.0},
+        "loom_database_deadlocks_total": {(): 0.0},
+    }
+    return CountedHour(deployed_at - 7200, counts), CountedHour(deployed_at, counts)
 
 
 def make_change(ratio: float, lower: float, upper: float, calls: int = 1000) -> Change:

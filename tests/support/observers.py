@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import threading
@@ -14,6 +15,7 @@ import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -42,6 +44,31 @@ def eventually(
                 f"{claim}: not within {within_seconds:g} s; the last answer was {answer!r}"
             )
         time.sleep(0.05)
+
+
+async def until(
+    claim: str, condition: Callable[[], T], *, within_seconds: float = HANG_SECONDS
+) -> T:
+    """Ask until the answer is true, and return it; other tasks go on meanwhile.
+
+    Raises:
+        AssertionError: It was not true in time.
+    """
+    deadline = time.monotonic() + within_seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"{claim}: not within {within_seconds:g} s"
+        await asyncio.sleep(0.02)
+    return answer
+
+
+def follow(log: Path) -> Callable[[], str]:
+    """Return a function that returns what was written to `log` after this call.
+
+    The offset counts bytes: other tests leave text in the log that is longer in bytes than in
+    characters, and some that is no UTF-8.
+    """
+    offset = log.stat().st_size
+    return lambda: log.read_bytes()[offset:].decode(errors="replace")
 
 
 class _Observer:

@@ -26,7 +26,7 @@ from exporter.statements.reading import (
 )
 from exporter.statements.text import identity
 from tests.support.loom_database import make_database, make_template
-from tests.support.observers import eventually
+from tests.support.observers import eventually, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -135,7 +135,7 @@ def own_loom(new_server: NewServer, version: int, **settings: str) -> LoomDataba
 
 def crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
     """Kill one backend, at which the server throws away what all of them share."""
-    began = server.log.stat().st_size
+    log = follow(server.log)
     os.kill(application.info.backend_pid, signal.SIGKILL)
 
     def takes_connections() -> bool:
@@ -145,5 +145,5 @@ def crash(server: PostgresServer, application: psycopg.Connection[Any]) -> None:
         return False
 
     # Until it has noticed, it takes connections that it will throw away.
-    eventually("it notices", lambda: b"reinitializing" in server.log.read_bytes()[began:])
+    eventually("it notices", lambda: "reinitializing" in log())
     eventually("it takes connections", takes_connections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from exporter.durations import format_duration
 from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
+from exporter.verdict.evidence import KeptTokens
 from exporter.web.collectors import Sources, build_registry
 from exporter.web.exposition import Exposition
 
@@ -133,6 +135,13 @@ class Watch:
             }
             for metric in self.catalog.metrics()
         }
+
+    def kept(self) -> KeptTokens:
+        """Return the tokens of all change timestamps as they are now."""
+        tokens: dict[str, Mapping[tuple[str, ...], str]] = {}
+        for snapshot in self.board.latest():
+            tokens.update(snapshot.tokens)
+        return KeptTokens(time.time(), tokens)
 
     async def page(self, accept: str = "") -> str:
         """Return /metrics as it is served."""

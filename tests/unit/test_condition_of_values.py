@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("comparison", "outcome", "expected"),
     [
-        ({"equals": 7}, PASS, ""),
+        ({"equals": 7}, PASS, "expected 7"),
         ({"equals": 0}, FAIL, "expected 0"),
-        ({"at_most": 7}, PASS, ""),
+        ({"at_most": 7}, PASS, "expected at most 7"),
         ({"at_most": 6.5}, FAIL, "expected at most 6.5"),
-        ({"at_least": 7}, PASS, ""),
+        ({"at_least": 7}, PASS, "expected at least 7"),
         ({"at_least": 8}, FAIL, "expected at least 8"),
     ],
 )
@@ -49,7 +49,7 @@ def test_value_is_held_against_a_number(
 ) -> None:
     found = judge({"metric": "loom_number", **comparison}, number_is(7))
     assert found.outcome is outcome
-    assert found.evidence == "loom_number is 7" + (f", {expected}" if expected else "")
+    assert found.evidence == f"loom_number is 7 ({expected})"
 
 
 @given(
@@ -66,15 +66,15 @@ def test_nan_never_passes() -> None:
     for comparison in ({"equals": 0}, {"at_most": 1}, {"at_least": 1}):
         found = judge({"metric": "loom_number", **comparison}, number_is(math.nan))
         assert found.outcome is FAIL
-        assert found.evidence.startswith("loom_number is nan, expected ")
+        assert found.evidence.startswith("loom_number is nan (expected ")
 
 
 def test_every_series_must_hold_and_the_worst_is_told_first() -> None:
     found = judge({"metric": "loom_things", "at_most": 2}, things_are())
     assert found.outcome is FAIL
     assert found.evidence == (
-        'loom_things{kind="square"} is 5, expected at most 2; '
-        'loom_things{kind="round"} is 3, expected at most 2'
+        'loom_things{kind="square"} is 5 (expected at most 2); '
+        'loom_things{kind="round"} is 3 (expected at most 2)'
     )
 
 
@@ -94,7 +94,7 @@ def test_sum_is_that_of_all_series_of_all_queries() -> None:
 
     assert finding(9).outcome is PASS
     assert finding(8).outcome is FAIL
-    assert finding(8).evidence == "the sum of loom_things is 9, expected at most 8"
+    assert finding(8).evidence == "the sum of loom_things is 9 (expected at most 8)"
 
 
 def test_what_is_old_proves_nothing_and_fails_nothing() -> None:

@@ -75,7 +75,7 @@ def test_each_series_is_compared_with_itself_and_the_sum_with_the_sum() -> None:
     found = judge(condition, evidence)
     assert (found.outcome, found.evidence) == (
         FAIL,
-        'loom_things{kind="round"} is 3, expected at most 2 (before)',
+        'loom_things{kind="round"} is 3 (expected at most 2; 2 before)',
     )
     assert judge({**condition, "sum": True}, evidence).outcome is PASS
 
@@ -90,6 +90,59 @@ def test_series_that_is_gone_is_not_taken_for_one_that_holds() -> None:
     )
 
 
+def test_series_that_was_there_before_is_still_present_or_lost() -> None:
+    then = {("round",): 3.0, ("square",): 5.0, ("odd",): 1.0}
+    condition = {"title": "thing", "metric": "loom_things", "present": "baseline"}
+    assert judge(condition, things_are(before=before(loom_things=then))).outcome is PASS
+    found = judge(condition, things_are(before=before(loom_things={**then, ("gone",): 1.0})))
+    assert (found.outcome, found.evidence) == (FAIL, "thing gone was 1 before and is gone")
+    lower = judge(condition, things_are(before=before(loom_things={**then, ("odd",): 2.0})))
+    assert (lower.outcome, lower.evidence) == (
+        FAIL,
+        "odd: 1 thing (expected at least 2; 2 before)",
+    )
+    everything_lost = make_evidence(
+        make_board(things={}, more_things={}), before=before(loom_things=then)
+    )
+    assert judge(condition, everything_lost).outcome is FAIL
+    ignored = {**condition, "ignore": ["go*"]}
+    assert (
+        judge(ignored, things_are(before=before(loom_things={**then, ("gone",): 1.0}))).outcome
+        is PASS
+    )
+
+
+def test_series_is_not_lost_while_a_query_that_may_have_it_has_no_answer() -> None:
+    board = make_board(things={"loom_things": {("round",): 3.0}})
+    board.fail("more_things", State.LOCKED, "")
+    evidence = make_evidence(board, before=before(loom_things={("odd",): 1.0}))
+    assert judge({"metric": "loom_things", "present": "baseline"}, evidence).outcome is (
+        INCONCLUSIVE
+    )
+
+
+def test_lost_series_blames_the_phase_that_owns_its_table() -> None:
+    board = make_board(steps={"loom_steps": {("first", ""): 1.0}})
+    evidence = make_evidence(
+        board,
+        before=before(loom_steps={("first", ""): 1.0, ("second", "two"): 1.0}),
+    )
+    found = judge({"metric": "loom_steps", "present": "baseline"}, evidence)
+    assert (found.outcome, found.phases) == (FAIL, ("two",))
+
+
+def test_condition_with_a_title_is_told_in_words_and_its_selector_stands_beside() -> None:
+    condition = {
+        "title": "corners",
+        "metric": "loom_things",
+        "labels": {"kind": "square"},
+        "at_most": 4,
+    }
+    found = judge(condition, things_are(before=before(loom_things={("square",): 4.0})))
+    assert found.evidence == "5 corners (expected at most 4; 4 before)"
+    assert found.selector == 'loom_things{kind="square"}'
+
+
 def test_value_is_held_against_that_of_another_metric() -> None:
     board = make_board(
         things={"loom_things": {("round",): 99.0}}, number={"loom_number": {(): 100.0}}
@@ -98,7 +151,7 @@ def test_value_is_held_against_that_of_another_metric() -> None:
     found = judge(condition, make_evidence(board))
     assert (found.outcome, found.evidence) == (
         FAIL,
-        'loom_things{kind="round"} is 99, expected at least 100 (loom_number)',
+        'loom_things{kind="round"} is 99 (expected at least 100, loom_number is 100)',
     )
     assert judge({**condition, "by": "1%"}, make_evidence(board)).outcome is PASS
     board.fail("number", State.DENIED, "")

@@ -68,13 +68,17 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
     [
         # The shape.
         ("{metric: loom_number, equal: 1}", "equal", "unknown key; check its spelling"),
-        ("{equals: 1}", "", "give one of `metric`, `class` and `suite`"),
+        ("{equals: 1}", "", "give one of `metric`, `class`, `suite` and `rate`"),
         (
             "{metric: loom_number, class: quick, equals: 1}",
             "",
-            "give one of `metric`, `class` and `suite`",
+            "give one of `metric`, `class`, `suite` and `rate`",
         ),
-        ("{suite: nightly, metric: loom_number}", "", "give one of `metric`, `class` and `suite`"),
+        (
+            "{suite: nightly, metric: loom_number}",
+            "",
+            "give one of `metric`, `class`, `suite` and `rate`",
+        ),
         ("{suite: nightly, at_least: 1}", "", "it can only have `planned` and `phase`"),
         ("{suite: nightly, labels: {kind: a}}", "", "it can only have `planned` and `phase`"),
         ("{suite: nightly, planned: 0}", "planned", "greater than or equal to 1"),

@@ -189,7 +189,7 @@ async def test_no_go_is_told_with_what_fails_the_phase_and_the_risk(tmp_path: Pa
         for each in ("NO-GO", "Phase to blame: one rollback risk high", "Why", "Success criteria")
     )
     assert verdict < blame < why < criteria
-    assert 'loom_things{kind="Some text"} is 3, expected at most 2' in text[why:criteria]
+    assert 'loom_things{kind="Some text"} is 3 (expected at most 2' in text[why:criteria]
     assert "Fast" not in text[why:criteria], "it holds"
 
 

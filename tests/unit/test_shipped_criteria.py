@@ -10,8 +10,15 @@ CATALOG = catalog.load_catalog(packaged_queries())
 DEPLOYMENT = CATALOG.deployment
 
 
+FAULTS = {"data_kept", "schema_kept", "no_drift"}
+"""Criteria that the checklist does not have: it takes for granted what they look for."""
+
+
 def test_criteria_are_those_of_the_checklist() -> None:
-    assert [criterion.title for criterion in DEPLOYMENT.criteria.values()] == [
+    of_the_checklist = [
+        criterion.title for name, criterion in DEPLOYMENT.criteria.items() if name not in FAULTS
+    ]
+    assert of_the_checklist == [
         "All migrations applied without errors",
         "All regression tests pass",
         "All RLS tests pass",

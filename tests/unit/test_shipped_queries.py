@@ -179,6 +179,10 @@ def test_policies_are_watched_on_every_table_of_the_deployment(name: str) -> Non
     assert {row[0] for row in _values(name, "watched")} == TABLES
 
 
+def test_constraints_are_those_of_every_table() -> None:
+    assert {row[0] for row in _values("constraints", "watched")} == TABLES
+
+
 @pytest.mark.parametrize("name", ["tables", "table_sizes", "indexes"])
 def test_statistics_are_those_of_every_table_and_of_the_view(name: str) -> None:
     assert len(VIEWS) == 1
@@ -190,7 +194,13 @@ def test_columns_are_of_tables_of_the_deployment() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["exposed_relations", "security_definer_executable", "security_definer_functions"]
+    "name",
+    [
+        "exposed_relations",
+        "security_definer_executable",
+        "security_definer_functions",
+        "schema_objects",
+    ],
 )
 def test_api_roles_and_schema_are_those_of_the_deployment(name: str) -> None:
     assert _lists(name, "rolname IN") == [set(DEPLOYMENT.api_roles)]

@@ -89,7 +89,7 @@ def test_first_lines_say_verdict_why_phase_and_what_a_rollback_means() -> None:
     assert first.startswith("NO-GO: Test ")
     assert why == "1 criterion is not met: Things are few."
     assert evidence.startswith("  ✗ loom_things{kind=")
-    assert 'loom_things{kind="odd ?[2J"} is 3, expected at most 2' in evidence
+    assert 'loom_things{kind="odd ?[2J"} is 3 (expected at most 2' in evidence
     assert blamed == "Phase one (The first): rollback risk high. Do not roll back."
     assert blank == ""
 

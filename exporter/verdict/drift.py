@@ -1,0 +1,164 @@
+"""Drift: what changed in the schema since the deployment, by tokens that were kept then.
+
+A token may be an object of JSON, with a hash for each object of the schema; then each object that
+was added, changed or dropped is named.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from exporter.catalog import Deployment
+from exporter.catalog.criteria import Condition, conditions_with_places
+from exporter.collect.store import SnapshotStore
+from exporter.deployment.acknowledgements import Acknowledgement
+from exporter.deployment.progress import DeploymentProgress
+from exporter.deployment.records import Outcome
+from exporter.state import Scope, Table, Topic
+from exporter.verdict.evidence import (
+    SETTLE_SECONDS,
+    Evidence,
+    KeptTokens,
+    Labels,
+    trusted_tokens,
+)
+from exporter.wording import listed, moment
+
+
+class _Written(NamedTuple):
+    """The tokens of each metric, and the Unix time from which on they were read."""
+
+    at: float
+    tokens: dict[str, Table[Labels, str]]
+    accepted: str
+
+
+_KEPT: Topic[_Written] = Topic("schema", _Written)
+_KEY = "deployed"
+
+
+class Drift(NamedTuple):
+    """What a condition found."""
+
+    outcome: Outcome
+    text: str
+    objects: tuple[str, ...] = ()
+    """The objects that changed."""
+
+
+class _Change(NamedTuple):
+    name: str
+    text: str
+
+
+def keep_tokens(
+    scope: Scope,
+    deployment: Deployment,
+    progress: DeploymentProgress,
+    acknowledged: Acknowledgement | None,
+    snapshots: SnapshotStore,
+) -> KeptTokens | None:
+    """Return the tokens that later ones are compared with; None before they are written.
+
+    They are taken at the first look after the last listed migration or acknowledgement. What is not
+    written does not count: compared with itself, a schema never changes.
+    """
+    if not progress.has_begun:
+        return None
+    metrics = {
+        condition.metric
+        for _, condition in conditions_with_places(deployment.criteria, deployment.first_week)
+        if condition.unchanged_since and condition.metric
+    }
+    since = max((each.at for each in progress.phases.values() if each.at is not None), default=0.0)
+    accepted = ""
+    if acknowledged and acknowledged.at > since:
+        since = acknowledged.at
+        accepted = f"accepted by {acknowledged.by}: {acknowledged.reason}"
+    kept = _KEPT.read(scope, _KEY)
+    if kept is None or kept.at < since or not metrics <= kept.tokens.keys():
+        taken = _taken(metrics, since, snapshots)
+        kept = taken and taken._replace(accepted=accepted)
+        if kept is None or not _KEPT.save(scope, {_KEY: kept}):
+            return None
+    return KeptTokens(kept.at, kept.tokens, kept.accepted)
+
+
+def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> Drift:
+    """Compare each token with the one that was kept.
+
+    Args:
+        condition: with `unchanged_since`.
+        since: Unix time at which its phase was applied; what was read before does not count.
+        evidence: what is known.
+    """
+    metric, kept = condition.metric or "", evidence.kept
+    if metric not in evidence.snapshots.metrics:
+        return Drift(Outcome.INCONCLUSIVE, f"{metric}: no query feeds it")
+    if kept is None or metric not in kept.tokens:
+        return Drift(Outcome.INCONCLUSIVE, f"{metric}: nothing is kept yet to compare with")
+    now, doubts = trusted_tokens(metric, condition.labels, since, evidence)
+    if doubts:
+        return Drift(Outcome.INCONCLUSIVE, listed(doubts))
+    then = {labels: kept.tokens[metric][labels] for labels in kept.tokens[metric]}
+    known = {
+        labels
+        for labels in {**then, **now}
+        if all(
+            label in condition.labels.get(name, (label,))
+            for name, label in zip(evidence.snapshots.metrics[metric].labels, labels, strict=True)
+        )
+    }
+    changes = [
+        change
+        for labels in sorted(known)
+        for change in _changes(labels, then.get(labels, ""), now.get(labels, ""))
+        if not any(fnmatchcase(change.name, pattern) for pattern in condition.ignore)
+    ]
+    accepted = f", {kept.accepted}" if kept.accepted else ""
+    if changes:
+        names = tuple(change.name for change in changes)
+        text = listed([change.text for change in changes])
+        return Drift(Outcome.FAIL, f"{text}; since {moment(kept.at)}{accepted}", names)
+    objects = sum(len(_objects(token)) for token in now.values())
+    title = condition.title or "objects"
+    return Drift(Outcome.PASS, f"{objects} {title} as at {moment(kept.at)}{accepted}")
+
+
+def _taken(metrics: set[str], since: float, snapshots: SnapshotStore) -> _Written | None:
+    """Return the latest tokens of these metrics; None unless all were read late enough."""
+    tokens: dict[str, dict[Labels, str]] = {}
+    at = []
+    for metric in metrics:
+        for snapshot in snapshots.of_metric(metric):
+            read_at = snapshot.last_success_at
+            if not (snapshot.state and snapshot.state.is_success and read_at):
+                return None
+            if read_at < since + SETTLE_SECONDS:
+                return None
+            at.append(read_at)
+            tokens.setdefault(metric, {}).update(snapshot.tokens.get(metric, {}))
+    return _Written(min(at), tokens, "") if at else None
+
+
+def _changes(labels: Labels, then: str, now: str) -> Iterator[_Change]:
+    before, after = _objects(then), _objects(now)
+    kind = " ".join(labels)
+    for name in sorted({*before, *after}):
+        if before.get(name) == after.get(name):
+            continue
+        if name not in after:
+            how = "was dropped"
+        else:
+            how = "was changed" if name in before else "was added"
+        yield _Change(name, f"{kind} {name} {how}".strip().replace("  ", " "))
+
+
+def _objects(token: str) -> Mapping[str, Any]:
+    """Return the hash of each object in a token; a token of another kind is one object."""
+    try:
+        objects = json.loads(token) if token else {}
+    except ValueError:
+        objects = None
+    return objects if isinstance(objects, dict) else {"": token}
