@@ -16,7 +16,7 @@ from exporter.database.database import Database
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.routes import Health, build_app
-from exporter.web.server import bind, serving
+from exporter.web.server import bind, families, serving
 from exporter.web.web_files import WebFiles, load_web_files
 
 DRAIN_SECONDS = 3.0
@@ -56,6 +56,7 @@ def _raise_descriptor_limit() -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are files to look at
     conninfo = reloaded_conninfo(settings)  # a malformed one is an error now
     stop = _stop_signal()
     database = Database(settings.database_name, conninfo.read)
@@ -71,9 +72,11 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
     async with serving(app, listener, tls.read if tls else None):
         await database.open()
         watch.start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _look_at_files, watch)
         _log.info(
             "serving",
             address=_address(listener, "https" if tls else "http"),
+            families=families(listener),
             database=database.name,
             queries=len(watch.catalog.all_queries),
             deployment=watch.catalog.deployment.name,
@@ -105,6 +108,11 @@ def _stop_signal() -> asyncio.Event:
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, on_signal, each)
     return stop
+
+
+def _look_at_files(watch: Watch) -> None:
+    _log.info("looking at the files", signal="SIGHUP")
+    watch.look_at_files()
 
 
 def _address(listener: socket.socket, scheme: str) -> str:

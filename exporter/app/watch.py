@@ -1,6 +1,7 @@
 """Runs what a folder of queries says, and replaces it when the folder changes."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -56,6 +57,7 @@ class Watch:
         self._reloads.append(self._queries)
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
         self.exposition = Exposition(self._shown.telemetry.registry, self._shown.snapshots)
         self.pages = Pages(self._shown.snapshots, partial(overview_of, self._shown))
 
@@ -86,6 +88,13 @@ class Watch:
             await asyncio.wait([self._following])
         await self._running.schedule.stop(timeout_seconds)
 
+    def look_at_files(self) -> None:
+        """Look now at all files that are read again when they change."""
+        for each in self._reloads:
+            if each is not self._queries:  # which another thread reads
+                each.read()
+        self._asked.set()
+
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
         catalog = load_catalog(self._settings.queries)
@@ -102,7 +111,9 @@ class Watch:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(RELOAD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), RELOAD_SECONDS)
+            self._asked.clear()
             latest = await asyncio.to_thread(self._queries.read)
             if latest.catalog != self._running.catalog:
                 await self._replace(latest)

@@ -10,6 +10,8 @@ from exporter.catalog.header import QueryMetric
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
+from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
+from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
@@ -22,12 +24,13 @@ __all__ = [
     "Deployment",
     "HttpQuery",
     "Metric",
+    "Probe",
     "Query",
     "QueryMetric",
     "load_catalog",
 ]
 
-AnyQuery = Query | HttpQuery
+AnyQuery = Query | HttpQuery | Probe
 """A query of any kind."""
 
 T = TypeVar("T")
@@ -52,11 +55,18 @@ class Catalog:
     """Those that the database answers."""
     http_queries: tuple[HttpQuery, ...] = ()
     """Those that HTTP sources answer."""
+    probes: tuple[Probe, ...] = ()
+    """Those that the database answers as it would to a user of the API."""
+
+    @property
+    def database_queries(self) -> tuple[Query | Probe, ...]:
+        """The queries that the database answers, probes last."""
+        return (*self.queries, *self.probes)
 
     @property
     def all_queries(self) -> tuple[AnyQuery, ...]:
         """The queries of every kind, those of the database first."""
-        return (*self.queries, *self.http_queries)
+        return (*self.queries, *self.http_queries, *self.probes)
 
     def query(self, name: str) -> AnyQuery | None:
         """Return the query of that name."""
@@ -84,21 +94,24 @@ def load_catalog(folder: Path) -> Catalog:
         deployment, document = load_deployment(folder / "deployment.yaml")
     except YamlError as error:
         problems.append(str(error))
-    paths = sorted(folder.glob("*.sql"))
+    probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
+    paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
     http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
+    probes = _parsed(probe_paths, parse_probe, problems)
     if not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
-    every: list[AnyQuery] = [*queries, *http_queries]
+    every: list[AnyQuery] = [*queries, *http_queries, *probes]
     if deployment:
         problems.extend(_unknown_phases(every, deployment))
+        problems.extend(faults_of_probes(probes, deployment))
     problems.extend(_same_names(every))
     problems.extend(_disagreements(every))
     problems.extend(_clashes(every))
     if problems or deployment is None or document is None:
         raise CatalogError(problems)
-    catalog = Catalog(deployment, tuple(queries), tuple(http_queries))
+    catalog = Catalog(deployment, tuple(queries), tuple(http_queries), tuple(probes))
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)
     return catalog

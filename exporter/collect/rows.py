@@ -1,17 +1,19 @@
 """The rows of one run as samples: pure functions, no clock, no network."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalog import AnyQuery, QueryMetric
+from exporter.catalog import HttpQuery, Query, QueryMetric
 from exporter.database.outcome import RunError, State
 from exporter.sources import Rows
 from exporter.sources.sql import LONGEST_LABEL
 from exporter.state import Observation
 
 NO_ROWS = Rows((), (), 0)
+
+_LARGEST = 1e300
+"""A larger number is not known either: a sum of such is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,15 @@ class Result:
     dropped: int = 0
 
 
-def read_rows(query: AnyQuery, rows: Rows) -> Result:
+def read_rows(query: Query | HttpQuery, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:
         RunError: `error`, two rows have the same labels, a label is NULL or too long, or a value is
             not known where the header says that this is an error.
 
-    NULL, NaN and the infinities are values that are not known: no sum, no baseline and no condition
-    can be made with them.
+    NULL, NaN, the infinities and numbers near them are values that are not known: no sum, no
+    baseline and no condition can be made with them.
     """
     result = Result()
     for name, metric in query.metrics.items():
@@ -57,7 +59,7 @@ def read_rows(query: AnyQuery, rows: Rows) -> Result:
 
 
 def _is_known(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    return value is not None and not (isinstance(value, float) and not abs(value) <= _LARGEST)
 
 
 def _labels(name: str, metric: QueryMetric, values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -42,13 +42,17 @@ SELECT d.datname::text, d.oid::bigint,
        pg_catalog.current_setting('server_version_num')::integer,
        pg_catalog.pg_postmaster_start_time(),
        s.statements, s.planner, e.extversion::text, n.nspname::text,
-       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE'), s.off
 FROM pg_catalog.pg_database AS d
 CROSS JOIN (
     SELECT pg_catalog.json_object_agg(g.name, g.reset_val)
                FILTER (WHERE g.name = ANY (%(statements)s)) AS statements,
            pg_catalog.json_object_agg(g.name, g.reset_val)
-               FILTER (WHERE g.name ~ %(planner)s) AS planner
+               FILTER (WHERE g.name ~ %(planner)s) AS planner,
+           pg_catalog.array_agg(g.name || ' = ' || g.reset_val)
+               FILTER (WHERE (g.name, g.reset_val) IN (('compute_query_id', 'off'),
+                                                       ('pg_stat_statements.track', 'none'))
+                         AND g.source NOT IN ('user', 'database user', 'client')) AS off
     FROM pg_catalog.pg_settings AS g
     WHERE g.reset_val IS NOT NULL
 ) AS s
@@ -80,6 +84,8 @@ class ServerFacts:
     extension_version: str | None
     """Of pg_stat_statements; None where it is not installed in this database."""
     extension_schema: str | None
+    uncounted: str = ""
+    """Settings by which no statement is counted; not those of our role, which keep out our own."""
 
     @property
     def identity(self) -> DatabaseIdentity:
@@ -101,7 +107,7 @@ async def read_facts(database: Database) -> ServerFacts:
     names = {"statements": list(SETTINGS), "planner": PLANNER}
     # Binary: as text, a time depends on DateStyle.
     (row,) = await database.ask(Question(_FACTS, _TIMEOUT_SECONDS, names, binary=True))
-    name, oid, version, started, statements, planner, extension, schema, may_read_system = row
+    name, oid, version, started, statements, planner, extension, schema, may_read_system, off = row
     system: str | None = None
     if may_read_system:
         ((system,),) = await database.ask(Question(_SYSTEM, _TIMEOUT_SECONDS))
@@ -115,6 +121,7 @@ async def read_facts(database: Database) -> ServerFacts:
         planner_sha256=_hash(planner or {}),
         extension_version=extension,
         extension_schema=schema,
+        uncounted=", ".join(off or ()),
     )
 
 

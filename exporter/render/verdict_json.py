@@ -1,6 +1,7 @@
 """The verdict as JSON with a stable schema, for `verify --format json` and /api/v1/verdict."""
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,13 +50,13 @@ def verify_json(assessment: Assessment) -> str:
             {
                 "title": row.title,
                 "unit": "seconds" if row.is_time else "",
-                "before": row.before,
-                "after": row.after,
+                "before": _known(row.before),
+                "after": _known(row.after),
             }
             for row in assessment.tracked
         ],
     }
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _criterion(result: CriterionResult) -> dict[str, Any]:
@@ -78,7 +79,16 @@ def _criterion(result: CriterionResult) -> dict[str, Any]:
     }
 
 
+def _known(value: float | None) -> float | None:
+    """Return a number that JSON has, or None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _iso(unix_seconds: float | None) -> str | None:
+    """Return a time, or None if it is not known or beyond the calendar, as PostgreSQL's may be."""
     if unix_seconds is None:
         return None
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError):
+        return None

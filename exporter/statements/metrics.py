@@ -7,6 +7,7 @@ from exporter.catalog import Deployment
 from exporter.catalog.deployment import OTHER
 from exporter.catalog.own_metrics import fixed_values
 from exporter.collect.snapshot import Samples, columns
+from exporter.statements.continuity import Break
 from exporter.statements.slowest import Slow
 from exporter.statements.tally import Tally, Totals
 
@@ -25,22 +26,28 @@ def statement_samples(
 ) -> Samples:
     """Return the samples; each class and role has its totals, even if they are 0.
 
+    But no 0 while there are calls whose text is not read: they may be of that class.
+
     Args:
         tally: what was counted.
         deployment: its classes and roles are those that are shown.
         slow: slow statements by class; None before the second poll.
         slowest: the slowest statements.
     """
+    totals = {place: tally.totals.get(place, Totals()) for place in class_roles(deployment)}
+    slow = dict(slow or {})
+    if tally.pending:
+        totals = {place: total for place, total in totals.items() if total.calls}
+        slow = {name: count for name, count in slow.items() if count}
     how = Counter(known.how for known in tally.known.values())
     means: dict[tuple[str, ...], float] = {each.labels: each.mean_seconds for each in slowest}
     return {
-        **columns(
-            _TOTALS, {place: tally.totals.get(place, Totals()) for place in class_roles(deployment)}
-        ),
+        **columns(_TOTALS, totals),
         "loom_statements_classified": {
             (each,): how[each] for each in fixed_values("loom_statements_classified")
         },
-        "loom_statements_slow": {(name,): count for name, count in (slow or {}).items()},
+        "loom_statements_slow": {(name,): count for name, count in slow.items()},
+        "loom_statements_unread": {(): len(tally.pending)},
         "loom_statement_slow_threshold_seconds": {(): deployment.slow_statement},
         "loom_statement_mean_exec_seconds": means,
         "loom_statement_info": {
@@ -50,6 +57,9 @@ def statement_samples(
         },
         "loom_statement_resets_total": {(): tally.resets},
         "loom_statement_evictions_total": {(): tally.evictions},
+        "loom_statement_windows_dropped_total": {
+            (each,): tally.dropped.get(each, 0) for each in Break
+        },
     }
 
 

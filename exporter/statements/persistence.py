@@ -8,13 +8,14 @@ their own.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment
 from exporter.database.identity import DatabaseIdentity
 from exporter.state import Scope, Table, Topic
+from exporter.statements.continuity import Break
 from exporter.statements.counters import Delta, Key, Poll, Reading
 from exporter.statements.tally import Known, Tally, Totals
 from exporter.statements.text import ALGORITHM
@@ -38,6 +39,8 @@ class _Head:
     users: dict[int, str]
     resets: int
     evictions: int
+    postmaster_start: datetime | None = None
+    dropped: dict[Break, int] = field(default_factory=dict)
 
 
 _Entry = tuple[Reading, Known | None]
@@ -57,7 +60,10 @@ _PAGES = 1_024
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:
     """Return a hash of all that `Known` depends on, besides the text: the rules of the classes."""
-    classes = [[name, rules.model_dump(mode="json")] for name, rules in deployment.classes.items()]
+    classes = [
+        [name, rules.model_dump(mode="json", exclude={"margin"})]
+        for name, rules in deployment.classes.items()
+    ]
     rules = json.dumps([ALGORITHM, classes, deployment.statement_roles, show])
     return hashlib.sha256(rules.encode()).hexdigest()
 
@@ -105,6 +111,8 @@ def save_tally(
         tally.users,
         tally.resets,
         tally.evictions,
+        poll.postmaster_start,
+        tally.dropped,
     )
     pages[_HEAD_KEY] = _HEAD.encoded(head)
     return scope.store.save(scope, TOPIC, pages, replace=replace)
@@ -142,6 +150,7 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
         head.stats_reset,
         head.dealloc,
         hidden=lost,
+        postmaster_start=head.postmaster_start,
     )
     tally = Tally(
         poll,
@@ -151,6 +160,7 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
         head.users if is_current else {},
         head.resets,
         head.evictions,
+        head.dropped,
     )
     return tally, is_current and not (lost or old)
 

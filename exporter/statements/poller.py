@@ -4,8 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
+
+import structlog
 
 from exporter.catalog import Deployment, Metric
 from exporter.catalog.own_metrics import own_metrics
@@ -17,41 +20,29 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import Scope
+from exporter.statements.continuity import BREAKS, Break, break_between
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.metrics import classes_of, statement_samples
 from exporter.statements.persistence import load_tally, rules_of, save_tally
 from exporter.statements.reading import (
     EXTENSION,
     StatementsExtension,
-    StatementText,
     UnsupportedExtensionError,
     poll_sql,
     read_poll,
-    read_texts,
-    text_parameters,
-    texts_sql,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Known, PollWindow, Tally, recognise, slow
+from exporter.statements.tally import Known, PollWindow, Tally, slow
+from exporter.statements.texts import PAUSE_SECONDS, TextReader
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0
 MAX_AGE_SECONDS = 3 * POLL_INTERVAL_SECONDS
 
-BATCH = 1_000
-"""The most texts that are in memory at once: they may be long."""
-
-BATCHES = 6
-"""The most batches of a poll. pg_stat_statements keeps 5,000 statements by default."""
-
-FEW = 100
-"""Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
-
-PAUSE_SECONDS = 60.0
-
 _TIMEOUT_SECONDS = 2.0
-_TEXTS_TIMEOUT_SECONDS = 5.0
 _DISCOVERY_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Follower(Protocol):
@@ -103,10 +94,9 @@ class Poller:
         self._facts = facts
         self._people = people
         self._deployment = deployment
-        self._show_texts = show_texts
         self._follower = follower
         self._from_zero = from_zero
-        self._pause_seconds = pause_seconds
+        self._texts = TextReader(database, deployment, show=show_texts, pause_seconds=pause_seconds)
         self._rules = rules_of(deployment, show=show_texts)
         self._extension: StatementsExtension | None = None
         self._extension_until = float("-inf")
@@ -117,7 +107,8 @@ class Poller:
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
         """Whether the store holds the tally of the last poll."""
-        self._texts_read_at = float("-inf")
+        self._polled_at: float | None = None
+        """When the poll before was made, in seconds of a monotonic clock; None if not by us."""
 
     @property
     def is_behind(self) -> bool:
@@ -140,6 +131,9 @@ class Poller:
         """
         run = self._people.store.run
         facts, extension, poll = await self._poll()
+        polled_at = time.monotonic()
+        if facts.uncounted:
+            raise RunError(State.ABSENT, f"the server counts no statements: {facts.uncounted}")
         if poll.hidden:
             raise RunError(
                 State.DENIED,
@@ -147,17 +141,18 @@ class Poller:
             )
         if self._scope.identity is None or not self._scope.identity.is_same(facts.identity):
             await run(self._begin, facts.identity)
-        step = await run(advance, self._tally.poll, poll)
-        asked = self._due(self._tally.unread(poll, step))
-        learnt: dict[Key, Known] = {}
+        elapsed = polled_at - self._polled_at if self._polled_at is not None else None
+        step, dropped = await run(self._advance, poll, elapsed)
+        self._polled_at = polled_at
+        unread = self._texts.due(self._tally.unread(poll, step))
+        learnt: Mapping[Key, Known] = {}
+        asked: Sequence[Key] = ()
         failure: RunError | None = None
-        for start in range(0, len(asked), BATCH):
-            try:
-                learnt |= await self._learn(extension, asked[start : start + BATCH], learnt)
-            except RunError as error:  # the poll is counted all the same
-                asked, failure = asked[:start], error
-                break
-        answer = await run(self._take, poll, step, learnt, asked)
+        try:
+            learnt, asked = await self._texts.read(extension, unread, self._tally.known.values())
+        except RunError as error:  # the poll is counted all the same
+            failure = error
+        answer = await run(self._take, poll, step, learnt, asked, dropped)
         if failure:
             raise failure
         return answer
@@ -205,31 +200,13 @@ class Poller:
         )
         return await asyncio.to_thread(read_poll, rows)
 
-    async def _learn(
-        self, extension: StatementsExtension, keys: Sequence[Key], learnt: Mapping[Key, Known]
-    ) -> Mapping[Key, Known]:
-        """Read texts and classify them, on a thread of their own."""
-        self._texts_read_at = time.monotonic()
-        question = Question(texts_sql(extension), _TEXTS_TIMEOUT_SECONDS, text_parameters(keys))
-        texts: Mapping[Key, StatementText] = read_texts(await self._database.ask(question))
-        known = [*self._tally.known.values(), *learnt.values()]
-        return await asyncio.to_thread(
-            recognise, texts, self._deployment, known, show=self._show_texts
-        )
-
-    def _due(self, unread: Sequence[Key]) -> Sequence[Key]:
-        """Return the entries whose text is read now; the server reads all of its texts for it."""
-        if len(unread) > FEW and time.monotonic() < self._texts_read_at + self._pause_seconds:
-            return ()
-        return unread[: BATCHES * BATCH]
-
     # Below, on the worker of the state.
 
     def _begin(self, identity: DatabaseIdentity) -> None:
         """Go on with the counts of a database that the state has, or begin without any."""
         self._scope = self._people.of(identity)
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
-        self.slowest = ()
+        self.slowest, self._polled_at = (), None
         restored = load_tally(self._scope, identity, self._rules)
         if restored:
             self._tally, self._is_written = restored
@@ -237,20 +214,39 @@ class Poller:
             epoch = datetime.fromtimestamp(0, UTC)
             self._tally.poll = Poll(epoch, epoch, {}, dealloc=0)
 
+    def _advance(self, poll: Poll, elapsed_seconds: float | None) -> tuple[Advance, Break | None]:
+        """Return the new calls; none where the polls cannot be compared, and why they cannot."""
+        before = self._tally.poll
+        reason = break_between(before, poll, elapsed_seconds) if before else None
+        if reason is None:
+            return advance(before, poll), None
+        _log.warning("the calls since the last poll are not counted", reason=BREAKS[reason])
+        # Of another server every entry is a new one, as in the first poll ever.
+        step = advance(None if reason is Break.OTHER_SERVER else before, poll)
+        return replace(step, deltas={}), reason
+
     def _take(
-        self, poll: Poll, step: Advance, learnt: Mapping[Key, Known], asked: Sequence[Key]
+        self,
+        poll: Poll,
+        step: Advance,
+        learnt: Mapping[Key, Known],
+        asked: Sequence[Key],
+        dropped: Break | None,
     ) -> RunResult:
         """Count, and write down what was counted before it is shown."""
         tally, before = self._tally, self._tally.poll
+        if dropped:
+            tally.drop(dropped)
         ended = (tally.known.get(key) for key in step.ended)
         lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
+        gone = before.readings.keys() - poll.readings.keys() if before else set()
         self._is_written = save_tally(
             self._scope,
             tally,
             self._rules,
-            changed=step.changed | step.ended,
-            recognised=step.fresh | step.ended | learnt.keys(),
+            changed=step.changed | gone,
+            recognised=step.fresh | gone | learnt.keys(),
             replace=not self._is_written,
         )
         self.slowest = self._slowest.add(counted, time.monotonic())
@@ -269,6 +265,7 @@ class Poller:
                     step.resets,
                     step.evictions,
                     poll.stats_reset,
+                    dropped,
                 )
             samples = {**samples, **self._follower.on_poll(self._scope.identity, window)}
         return RunResult(State.OK, samples)

@@ -15,6 +15,9 @@ from exporter.statements.counters import Key, Poll, Reading
 LONGEST_TEXT = 20_000
 """Characters, after lists of parameters are shortened. A longer text is not parsed."""
 
+_LONGEST_LIST_BYTES = 200_000
+"""Lists in a longer text are not shortened: that takes the server ten times as long as reading."""
+
 EXTENSION = """
 SELECT n.nspname::text AS schema,
        e.extversion::text AS version,
@@ -83,15 +86,17 @@ def poll_sql(extension: StatementsExtension) -> str:
     edge = f"""
 SELECT pg_catalog.json_build_object(
            'clock', pg_catalog.clock_timestamp(), 'stats_reset', i.stats_reset,
-           'dealloc', i.dealloc, 'database', d.oid::bigint),
+           'dealloc', i.dealloc, 'database', d.oid::bigint,
+           'postmaster_start', pg_catalog.pg_postmaster_start_time()),
        NULL::oid, NULL::bigint, NULL::bigint, NULL::float8, NULL::float8,
-       NULL::bigint, NULL::bigint, NULL::bigint, {_life(extension, "NULL::{type}")}
+       NULL::bigint, NULL::bigint, NULL::bigint, NULL::float8, {_life(extension, "NULL::{type}")}
 FROM {extension.info} AS i, pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
     return f"""{edge}UNION ALL
 SELECT NULL, s.userid, s.queryid, s.calls, s.total_exec_time, s.stddev_exec_time,
-       s.rows, s.shared_blks_hit, s.shared_blks_read, {_life(extension, "s.{name}")}
+       s.rows, s.shared_blks_hit, s.shared_blks_read, s.total_plan_time,
+       {_life(extension, "s.{name}")}
 FROM {extension.function}(false) AS s
 WHERE {_ours(extension)}
   AND s.userid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
@@ -116,12 +121,28 @@ def texts_sql(extension: StatementsExtension) -> str:
     shortened = r"pg_catalog.regexp_replace(s.query, '(\$[0-9]+)(\s*,\s*\$[0-9]+)+', '\1', 'g')"
     return f"""
 SELECT s.userid, s.dbid, s.queryid, pg_catalog.pg_get_userbyid(s.userid)::text,
-       CASE WHEN pg_catalog.length(s.query) > {LONGEST_TEXT}
+       CASE WHEN pg_catalog.octet_length(s.query) > {_LONGEST_LIST_BYTES}
+            THEN pg_catalog.left(s.query, {LONGEST_TEXT + 1})
+            WHEN pg_catalog.length(s.query) > {LONGEST_TEXT}
             THEN pg_catalog.left({shortened}, {LONGEST_TEXT + 1})
             ELSE s.query END
 FROM unnest(%(users)s::oid[], %(queries)s::bigint[]) AS k(userid, queryid)
 JOIN {function}(true) AS s ON s.userid = k.userid AND s.queryid = k.queryid
 WHERE {_ours(extension)}
+"""
+
+
+def foreign_texts_sql(extension: StatementsExtension) -> str:
+    """Return the SQL that lists databases with entries and another encoding, by name and OID.
+
+    A text of one of them that cannot be converted fails every reading of texts.
+    """
+    return f"""
+SELECT d.datname::text, d.oid::bigint
+FROM pg_catalog.pg_database AS d, pg_catalog.pg_database AS o
+WHERE o.datname = pg_catalog.current_database() AND d.encoding <> o.encoding
+  AND d.oid IN (SELECT s.dbid FROM {extension.function}(false) AS s)
+ORDER BY d.datname
 """
 
 
@@ -165,16 +186,26 @@ def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
         before["dealloc"],
         hidden,
         before["database"],
+        datetime.fromisoformat(before["postmaster_start"]),
     )
 
 
 def _reading(
-    calls: int, total: float, stddev: float, rows: int, hit: int, read: int, *life: Any
+    calls: int,
+    total: float,
+    stddev: float,
+    rows: int,
+    hit: int,
+    read: int,
+    plan: float,
+    *life: Any,
 ) -> Reading:
+    planned = plan / 1e3 if plan else 0.0  # one object for all zeros
+    seconds = (total / 1e3, stddev / 1e3)
     if len(life) == 1:
-        return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, *life)
+        return Reading(calls, *seconds, rows, hit, read, life[0], None, None, planned)
     least, most = life
-    return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, None, least / 1e3, most / 1e3)
+    return Reading(calls, *seconds, rows, hit, read, None, least / 1e3, most / 1e3, planned)
 
 
 class StatementText(NamedTuple):

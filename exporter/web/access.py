@@ -11,10 +11,14 @@ from collections.abc import Callable, Collection, Mapping
 
 import bcrypt
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter.web.logins import Logins
 from exporter.web.web_config import RateLimit, WebConfig
+
+_PAUSE_SECONDS = 1.0
+"""Time before a login is refused for which there is no place to wait."""
 
 _LONGEST_PASSWORD_BYTES = 72
 """The part of a password that bcrypt uses; it ignores the rest."""
@@ -44,7 +48,7 @@ class Access:
         self._config = config
         self._open_paths = open_paths
         self._next_request = float("-inf")
-        self._comparing = asyncio.Lock()
+        self._logins = Logins()
         self._key = secrets.token_bytes(32)
         self._proofs: dict[str, bytes] = {}
 
@@ -58,10 +62,8 @@ class Access:
         if scope["path"] not in self._open_paths:
             if not self._is_in_time(config.rate_limit):
                 answer = PlainTextResponse("Too Many Requests\n", 429)
-            elif not await self._is_known(config.basic_auth_users, Headers(scope=scope)):
-                answer = PlainTextResponse(
-                    "Unauthorized\n", 401, headers={"WWW-Authenticate": "Basic"}
-                )
+            elif refusal := await self._refusal(config.basic_auth_users, scope):
+                answer = refusal
         await answer(scope, receive, _with_headers(send, config.http_server_config.headers.given))
 
     def _is_in_time(self, limit: RateLimit) -> bool:
@@ -73,11 +75,23 @@ class Access:
         self._next_request = next_request
         return True
 
-    async def _is_known(self, users: Mapping[str, str], headers: Headers) -> bool:
+    async def _refusal(self, users: Mapping[str, str], scope: Scope) -> Response | None:
+        """Return the answer to a request without the password of a user; None if it has one."""
         if not users:
-            return True
-        if not (credentials := _credentials(headers.get("authorization", ""))):
-            return False
+            return None
+        credentials = _credentials(Headers(scope=scope).get("authorization", ""))
+        is_right = await self._is_right(users, credentials, scope) if credentials else False
+        if is_right:
+            return None
+        if is_right is None:
+            await asyncio.sleep(_PAUSE_SECONDS)  # a guesser that waits for it asks less often
+            return PlainTextResponse("Too Many Requests\n", 429, headers={"Retry-After": "1"})
+        return PlainTextResponse("Unauthorized\n", 401, headers={"WWW-Authenticate": "Basic"})
+
+    async def _is_right(
+        self, users: Mapping[str, str], credentials: tuple[str, bytes], scope: Scope
+    ) -> bool | None:
+        """Return whether a password is right; None if too many logins wait."""
         user, password = credentials
         hashed = users.get(user, "")
         # Hexadecimal parts cannot run into each other (CVE-2022-46146). Only this keyed digest of
@@ -88,15 +102,15 @@ class Access:
         if self._has_proved(user, proof):
             return True
         compared = hashed or nobodys_hash(users)
-        # One at a time: each comparison occupies a processor for up to seconds.
-        async with self._comparing:
-            if self._has_proved(user, proof):  # another request has, while this one waited
-                return True
+
+        async def compare() -> bool:
             matches = await asyncio.to_thread(bcrypt.checkpw, password, compared.encode())
-        if hashed and matches:
-            self._proofs[user] = proof
-            return True
-        return False
+            if hashed and matches:
+                self._proofs[user] = proof
+                return True
+            return False
+
+        return await self._logins.compare(proof, scope.get("client") or ("", 0), compare)
 
     def _has_proved(self, user: str, proof: bytes) -> bool:
         return hmac.compare_digest(self._proofs.get(user, b""), proof)

@@ -25,13 +25,16 @@ _BACKLOG = 128
 def bind(listen: str) -> socket.socket:
     """Return a socket that is bound to `host:port`; without a host, to every interface.
 
+    `:port` and `[::]:port` are IPv6 and IPv4, where the machine has both, as with other exporters;
+    a name is the first of its IPv4 addresses.
+
     Raises:
         UsageError: the address is taken, not ours, or not to be had without more rights.
     """
     host, _, port = listen.rpartition(":")
     address = (host.strip("[]"), int(port))
     try:
-        if not host and socket.has_dualstack_ipv6():
+        if host in ("", "[::]") and socket.has_dualstack_ipv6():
             return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         return socket.create_server(address, family=family)
@@ -40,6 +43,14 @@ def bind(listen: str) -> socket.socket:
         raise UsageError(
             f"listen: {listen}: {reason}; choose another with LOOM_EXPORTER_LISTEN"
         ) from None
+
+
+def families(listener: socket.socket) -> str:
+    """Return the families of addresses that a bound socket serves, for the log."""
+    if listener.family == socket.AF_INET:
+        return "IPv4"
+    only = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return "IPv6" if only or listener.getsockname()[0] != "::" else "IPv4, IPv6"
 
 
 @contextlib.asynccontextmanager

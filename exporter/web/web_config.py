@@ -38,15 +38,23 @@ _CIPHERS = {
         "AES_128_CBC_SHA": "AES128-SHA",
         "AES_256_CBC_SHA": "AES256-SHA",
     }.items()
+} | {
+    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
 }
 """The suites of TLS 1.2 that Go offers: IANA's name to OpenSSL's name."""
 
+_OF_TLS13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
-def _cipher(name: str) -> str:
+
+def _cipher(name: str) -> str | None:
+    """Return OpenSSL's name of a suite; None for one of TLS 1.3: they are always all in force."""
+    if name in _OF_TLS13:
+        return None
     if name in _CIPHERS:
         return _CIPHERS[name]
-    if re.match(r"TLS_(AES|CHACHA20)_", name):
-        raise ValueError("the suites of TLS 1.3 are always all in force; leave it out")
     raise ValueError(f"`{name}` is not supported; known are {', '.join(_CIPHERS)}")
 
 
@@ -63,12 +71,6 @@ def _user(name: str) -> str:
     return name
 
 
-def _http2(wanted: bool) -> bool:
-    if wanted:
-        raise ValueError("HTTP/2 is not supported; leave the key out or set it to false")
-    return wanted
-
-
 def _interval(value: Any) -> float:
     return 0.0 if value in (0, "0") else parse_duration(value)
 
@@ -77,6 +79,17 @@ def _file(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("must be the path of a file")
     return Path(str(info.context), value)
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value  # `X-XSS-Protection: 1`
+
+
+def _pem(text: str) -> str:
+    redact.hide(text)
+    if "-----BEGIN" not in text:
+        raise ValueError("must be PEM; put a path into the key that ends in _file")
+    return text
 
 
 def _printable(text: str) -> str:
@@ -96,7 +109,8 @@ def _unsupported(reason: str) -> BeforeValidator:
     return BeforeValidator(refuse)
 
 
-_Text = Annotated[str, AfterValidator(_printable)]
+_Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(_printable)]
+_Pem = Annotated[str, AfterValidator(_pem)]
 
 File = Annotated[Path, BeforeValidator(_file)]
 """A path, relative to the folder of the file that names it."""
@@ -109,19 +123,19 @@ class _Model(BaseModel):
 class TlsConfig(_Model):
     """`tls_server_config`."""
 
-    cert: Annotated[None, _unsupported("put it into a file and name that as cert_file")] = None
-    key: Annotated[None, _unsupported("put it into a file and name that as key_file")] = None
-    cert_file: File
-    key_file: File
+    cert: _Pem | None = None
+    key: _Pem | None = None
+    cert_file: File | None = None
+    key_file: File | None = None
     client_ca: str | None = None
     client_ca_file: File | None = None
     client_auth_type: Literal[
-        "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+        "NoClientCert", "RequestClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
     ] = "NoClientCert"
     client_allowed_sans: tuple[str, ...] | None = None
     min_version: Literal["TLS12", "TLS13"] = "TLS12"
     max_version: Literal["TLS12", "TLS13"] = "TLS13"
-    cipher_suites: tuple[Annotated[str, AfterValidator(_cipher)], ...] = ()
+    cipher_suites: tuple[Annotated[Any, AfterValidator(_cipher)], ...] = ()
     prefer_server_cipher_suites: bool = True
     curve_preferences: Annotated[
         tuple[()], _unsupported("the curves are those of OpenSSL; leave the key out")
@@ -135,6 +149,11 @@ class TlsConfig(_Model):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
+        for name in ("cert", "key"):
+            if bool(getattr(self, name)) is bool(getattr(self, f"{name}_file")):
+                raise ValueError(f"give either `{name}_file` or `{name}`")
+        if self.max_version == "TLS12" and self.cipher_suites and not any(self.cipher_suites):
+            raise ValueError("`cipher_suites` has none of TLS 1.2, and `max_version` is TLS12")
         authorities = [each for each in (self.client_ca, self.client_ca_file) if each]
         if self.min_version > self.max_version:
             raise ValueError("`min_version` is above `max_version`")
@@ -142,8 +161,9 @@ class TlsConfig(_Model):
             raise ValueError("give either `client_ca` or `client_ca_file`")
         if authorities and self.client_auth_type == "NoClientCert":
             raise ValueError("a client CA needs a `client_auth_type` that verifies certificates")
-        if not authorities and self.client_auth_type != "NoClientCert":
-            raise ValueError(f"`{self.client_auth_type}` needs `client_ca_file`")
+        if not authorities and self.client_auth_type == "RequireAndVerifyClientCert":
+            # With those of the system, whoever has the certificate of a web site would get in.
+            raise ValueError("`RequireAndVerifyClientCert` needs `client_ca_file`")
         if (
             self.client_allowed_sans is not None
             and self.client_auth_type != "RequireAndVerifyClientCert"
@@ -172,7 +192,8 @@ class Headers(_Model):
 class HttpConfig(_Model):
     """`http_server_config`."""
 
-    http2: Annotated[bool, AfterValidator(_http2)] = False
+    http2: bool = False
+    """Allows HTTP/2; clients take HTTP/1.1 where it is not offered, as here."""
     headers: Annotated[Headers, BeforeValidator(_section)] = Field(default_factory=Headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter.database.grants import ROLE
@@ -102,6 +103,20 @@ def test_lines_of_the_page_go_on_with_new_queries(monitored: LoomDatabase, tmp_p
         (folder / "one.sql").write_text(_query("loom_one", 2))
         _until_told(daemon, "One: from 1 to 2 within")
         assert "watching with new queries" in daemon.stderr
+
+
+def test_hangup_ends_nothing_and_has_the_files_looked_at(
+    monitored: LoomDatabase, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "queries", {"one.sql": _query("loom_one")})
+    with Daemon(monitored.dsn(ROLE), "--queries", str(folder), env=EVERY_SECOND) as daemon:
+        daemon.wait_until_ready()
+        (folder / "one.sql").write_text(_query("loom_one", 2))
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually("it looks", lambda: "looking at the files" in daemon.stderr)
+        eventually("the new query runs", lambda: daemon.page().value("loom_one") == 2)
+        daemon.stop()
+        assert daemon.process.returncode == 0
 
 
 def test_broken_folder_is_refused_with_each_fault_and_the_queries_run_on(

@@ -10,6 +10,7 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from exporter.database.outcome import State
+from tests.support.observers import HANG_SECONDS
 from tests.support.watching import MONITOR, deploy, install_grants, watching
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def work(loom: LoomDatabase, times: int) -> None:
 
 async def calls(watch: Watch) -> float:
     """Poll until that works, and return the calls of the statement."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_SECONDS
     while (seen := await watch.poll()).state is not State.OK:
         assert time.monotonic() < deadline, seen
     return seen.samples["loom_statement_calls_total"][PLACE]
@@ -56,9 +57,10 @@ async def calls(watch: Watch) -> float:
 
 async def verdict(watch: Watch) -> Mapping[str, Mapping[tuple[str, ...], float]]:
     """Run the queries until they work, judge, and return what that shows."""
-    deadline = time.monotonic() + 30
-    while (await watch.look()).state not in (State.OK, State.EMPTY):
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + HANG_SECONDS
+    while (seen := await watch.look("migrations")).state not in (State.OK, State.EMPTY):
+        assert time.monotonic() < deadline, seen
+    await watch.look()
     await watch.judge()  # which finds out that the database is another one
     await watch.look()
     return (await watch.judge()).samples

@@ -51,6 +51,65 @@ def test_invalid_index_is_told(watched: LoomDatabase) -> None:
     assert [labels for labels, value in valid.items() if not value] == [("users", "broken")]
 
 
+@pytest.fixture
+def partitioned(watched: LoomDatabase) -> LoomDatabase:
+    """Return a database whose audit log is partitioned twice, and was written and read."""
+    with watched.connect(OWNER) as owner:
+        owner.execute(
+            "ALTER TABLE public.security_audit_log RENAME TO old;"
+            "CREATE TABLE public.security_audit_log (id int, at date, note text)"
+            " PARTITION BY RANGE (at);"
+            "CREATE TABLE public.log_1 PARTITION OF public.security_audit_log"
+            " FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');"
+            "CREATE TABLE public.log_2 PARTITION OF public.security_audit_log"
+            " FOR VALUES FROM ('2026-02-01') TO ('2026-03-01') PARTITION BY HASH (at);"
+            "CREATE TABLE public.log_2_0 PARTITION OF public.log_2"
+            " FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+            "CREATE TABLE public.log_2_1 PARTITION OF public.log_2"
+            " FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+            "CREATE INDEX log_at ON public.security_audit_log (at);"
+            "INSERT INTO public.security_audit_log SELECT n, date '2026-01-01' + n % 50, 'x'"
+            " FROM generate_series(1, 5000) AS n"
+        )
+        owner.execute("ANALYZE public.security_audit_log")
+        owner.execute("DELETE FROM public.security_audit_log WHERE id <= 700")
+        owner.execute("SET enable_seqscan = off")
+        owner.execute("SELECT count(*) FROM public.security_audit_log WHERE at = '2026-01-05'")
+    return watched
+
+
+def test_partitioned_table_is_the_sum_of_its_partitions(partitioned: LoomDatabase) -> None:
+    truth = (
+        "SELECT sum(n_dead_tup), sum(seq_scan), sum(idx_scan), sum(c.reltuples),"
+        " sum(pg_total_relation_size(relid)) FROM pg_stat_all_tables AS s"
+        " JOIN pg_class AS c ON c.oid = s.relid"
+        " WHERE s.relname IN ('log_1', 'log_2_0', 'log_2_1') HAVING sum(n_dead_tup) = 700"
+    )
+    with partitioned.connect() as superuser:
+        ((dead, scans, index_scans, rows, size),) = eventually(
+            "the server has counted", lambda: superuser.execute(truth).fetchall()
+        )
+    table = ("security_audit_log",)
+    seen = series_of(partitioned, "tables")
+    assert series_of(partitioned, "table_sizes")["loom_table_size_bytes"][table] == size > 0
+    assert seen["loom_table_sequential_scans_total"][table] == scans > 0
+    assert seen["loom_table_index_scans_total"][table] == index_scans > 0
+    assert seen["loom_table_rows_estimate"][table] == rows == 5000
+    assert seen["loom_table_dead_rows"][table] == dead
+
+
+def test_index_of_a_partitioned_table_is_that_of_its_partitions(partitioned: LoomDatabase) -> None:
+    index = ("security_audit_log", "log_at")
+    seen = series_of(partitioned, "indexes")
+    assert seen["loom_index_scans_total"][index] > 0
+    assert seen["loom_index_valid"][index] == 1
+    with partitioned.connect(OWNER) as owner:
+        owner.execute(
+            "DROP INDEX public.log_at; CREATE INDEX log_at ON ONLY public.security_audit_log (at)"
+        )
+    assert series_of(partitioned, "indexes")["loom_index_valid"][index] == 0
+
+
 def test_waiting_session_and_open_transaction_are_seen(watched: LoomDatabase) -> None:
     lock = "LOCK TABLE public.sessions IN ACCESS EXCLUSIVE MODE"
     with (

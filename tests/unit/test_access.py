@@ -6,6 +6,7 @@ import asyncio
 import base64
 import statistics
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.access import next_request_at, nobodys_hash
+from exporter.web.logins import MOST_WAITING
 from exporter.web.routes import HEALTH_PATHS, Health, build_app
 from exporter.web.web_config import RateLimit, WebConfig
 from tests.support.components import assemble
+from tests.support.observers import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -220,6 +223,62 @@ async def test_comparing_passwords_keeps_nobody_else_waiting(
         assert await _status(client, "alice", PASSWORD) == 200
     assert not all(guess.done() for guess in guesses)
     assert await asyncio.gather(*guesses) == [401] * 4
+
+
+@asynccontextmanager
+async def _from(
+    client: httpx.AsyncClient, host: str, port: int
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of the same application, with another address."""
+    app = client._transport.app  # type: ignore[attr-defined]
+    transport = httpx.ASGITransport(app, client=(host, port))
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as other:
+        yield other
+
+
+async def test_first_right_login_is_not_kept_waiting_by_guesses(
+    client: httpx.AsyncClient, in_force: InForce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.web.access._PAUSE_SECONDS", 0.0)
+    in_force.change(basic_auth_users=ALICE)
+    compared: list[bytes] = []
+
+    def compare(password: bytes, hashed: bytes) -> bool:
+        compared.append(password)
+        time.sleep(0.002)
+        return password == PASSWORD.encode()
+
+    monkeypatch.setattr("exporter.web.access.bcrypt.checkpw", compare)
+
+    async def guess(number: int) -> None:
+        async with _from(client, "10.0.0.1", number) as guesser:
+            for attempt in range(4):
+                status = await _status(guesser, "alice", f"{number} {attempt}")
+                assert status in (401, 429)
+
+    guesses = [asyncio.create_task(guess(number)) for number in range(200)]
+    await until("guesses are compared", lambda: len(compared) >= 40)
+    before = len(compared)
+    assert await _status(client, "alice", PASSWORD) == 200
+    assert len(compared) - before <= MOST_WAITING + 2
+    await asyncio.gather(*guesses)
+
+
+async def test_same_password_of_many_requests_is_compared_once(
+    client: httpx.AsyncClient, in_force: InForce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force.change(basic_auth_users=ALICE)
+    compared: list[bytes] = []
+    compare = bcrypt.checkpw
+
+    def counting(password: bytes, hashed: bytes) -> bool:
+        compared.append(password)
+        return compare(password, hashed)
+
+    monkeypatch.setattr("exporter.web.access.bcrypt.checkpw", counting)
+    requests = (_status(client, "alice", PASSWORD) for _ in range(3 * MOST_WAITING))
+    assert set(await asyncio.gather(*requests)) == {200}
+    assert len(compared) == 1
 
 
 async def test_request_beyond_the_limit_is_refused(

@@ -170,9 +170,7 @@ def test_null_does_not_use_up_the_limit() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.text(max_size=3), st.none() | st.floats(allow_nan=False, allow_infinity=False)
-        ),
+        st.tuples(st.text(max_size=3), st.none() | st.floats(-1e300, 1e300)),
         unique_by=lambda row: row[0],
     ),
     st.integers(1, 10),

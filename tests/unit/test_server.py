@@ -12,7 +12,7 @@ import pytest
 from exporter.errors import UsageError
 from exporter.web.connections import ConnectionLimits
 from exporter.web.routes import Health, build_app
-from exporter.web.server import bind, serving
+from exporter.web.server import bind, families, serving
 from tests.support.components import assemble
 from tests.support.queries import make_query
 
@@ -91,8 +91,23 @@ def test_address_that_is_taken_is_told_in_one_line(listen: str) -> None:
             bind(f"{listen}:{port}")
 
 
-def test_without_a_host_both_families_are_served() -> None:
-    with bind(":0") as listener:
+@pytest.mark.parametrize(
+    ("listen", "served"),
+    [
+        (":0", "IPv4, IPv6"),
+        ("[::]:0", "IPv4, IPv6"),
+        ("0.0.0.0:0", "IPv4"),
+        ("localhost:0", "IPv4"),
+        ("[::1]:0", "IPv6"),
+    ],
+)
+def test_families_that_are_served_are_told(listen: str, served: str) -> None:
+    with bind(listen) as listener:
+        assert families(listener) == served
         port = listener.getsockname()[1]
-        for address in ("127.0.0.1", "::1"):
-            socket.create_connection((address, port), timeout=2).close()
+        for family, address in (("IPv4", "127.0.0.1"), ("IPv6", "::1")):
+            if family in served:
+                socket.create_connection((address, port), timeout=2).close()
+            else:
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection((address, port), timeout=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,10 @@ from exporter.state import Observation
 from tests.support.state import METRIC, look, opened, see
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from exporter.state import StateStore
 
 
 def test_token_seen_first_changed_now(path: Path) -> None:
@@ -80,6 +85,29 @@ def test_times_outlive_a_restart(path: Path) -> None:
         assert see(store, "t1") == seen
         assert see(store, "t1", label="b") == 5.0
         assert see(store, "t2", label="b") > seen
+
+
+def _observe(store: StateStore, labels: Iterable[int]) -> list[float | None]:
+    return store.observe("loom", METRIC, [Observation((str(each),), "t1") for each in labels])
+
+
+def test_labels_that_are_new_in_each_run_need_no_room_for_ever(path: Path) -> None:
+    with opened(path) as store:
+        for run in range(8):
+            _observe(store, range(1_000 * run, 1_000 * run + 1_000))
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT count(*), min(labels), max(labels) FROM token").fetchall()
+    assert rows == [(2_000, '["6000"]', '["7999"]')]
+
+
+def test_series_that_comes_back_with_its_token_has_not_changed(path: Path) -> None:
+    with opened(path) as store:
+        _observe(store, [])
+        (first,) = _observe(store, [1])
+        _observe(store, range(2, 1_000))
+        _observe(store, [])
+    with opened(path) as store:
+        assert _observe(store, [1]) == [first]
 
 
 def test_series_are_told_apart_by_database_metric_and_labels(path: Path) -> None:

@@ -5,6 +5,7 @@ Against a model of pg_stat_statements that keeps every single call.
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import statistics
@@ -243,6 +244,44 @@ def test_entries_that_become_visible_are_not_new_calls() -> None:
     server.call(KEYS[0], 0.5)
     step, _ = _step(server, second)
     assert step.deltas[KEYS[0]].calls == 1
+
+
+def _restored(server: Server) -> Server:
+    """Return a server that goes on from a cold copy of another one."""
+    return copy.deepcopy(server)
+
+
+def test_older_copy_that_is_restored_counts_nothing_twice() -> None:
+    server = Server(dated=True)
+    for _ in range(30):
+        server.call(KEYS[0], 0.5)
+    server.call(KEYS[1], 0.5)
+    cold = _restored(server)
+    first = server.poll()
+    server.evict(KEYS[1])
+    for _ in range(10):
+        server.call(KEYS[0], 0.5)
+    step, second = _step(server, first)
+    assert step.deltas[KEYS[0]].calls == 10
+    cold.now = server.now
+    step, third = _step(cold, second)
+    assert step.deltas == {}, "neither the entry that fell, nor the one that had been evicted"
+    assert step.fresh == {KEYS[0], KEYS[1]}, "their texts may be others"
+    cold.call(KEYS[0], 0.5)
+    step, _ = _step(cold, third)
+    assert step.deltas[KEYS[0]].calls == 1
+
+
+def test_older_copy_of_entries_without_a_beginning_is_betrayed_by_its_evictions() -> None:
+    server = Server(dated=False)
+    for _ in range(30):
+        server.call(KEYS[0], 0.5)
+    cold = _restored(server)
+    server.evict(KEYS[1])
+    for _ in range(10):
+        server.call(KEYS[0], 0.5)
+    step, _ = _step(cold, server.poll())
+    assert step.deltas == {}
 
 
 def test_first_poll_seeds() -> None:

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.facts import FactsReader
 from exporter.database.identity import DatabaseIdentity
 from exporter.statements.counters import Delta, Key, Poll, Reading, advance
 from exporter.statements.metrics import statement_samples
 from exporter.statements.persistence import TOPIC, load_tally, rules_of, save_tally
-from exporter.statements.poller import BATCH, BATCHES, FEW, Poller
 from exporter.statements.reading import StatementText
 from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
 from exporter.statements.tally import Counted, Known, Tally, recognise, slow
+from exporter.statements.texts import BATCH, BATCHES, FEW, PAUSE_SECONDS, TextReader
 from tests.support.components import assemble
 from tests.support.queries import make_catalog
 from tests.support.state import opened, save, scope
@@ -40,9 +39,9 @@ FAST = Known("a" * 64, "fast", "anon", "select ?")
 SLOW = Known("b" * 64, "slow", "other")
 
 
-def _poll(number: int, calls: Mapping[Key, int]) -> Poll:
+def _poll(number: int, calls: Mapping[Key, int], since: datetime = START) -> Poll:
     at = START + timedelta(seconds=30 * number)
-    readings = {key: Reading(n, n / 8, 0.0, 2 * n, n, 0, START) for key, n in calls.items()}
+    readings = {key: Reading(n, n / 8, 0.0, 2 * n, n, 0, since) for key, n in calls.items()}
     return Poll(at, at, readings, START, 0)
 
 
@@ -89,7 +88,7 @@ def test_calls_of_an_entry_that_went_before_its_text_was_read_are_other() -> Non
 def test_entry_that_began_anew_is_asked_for_again() -> None:
     tally = Tally()
     _step(tally, _poll(0, {A: 9}), {A: FAST})
-    again = _poll(1, {A: 2})
+    again = _poll(1, {A: 2}, since=START + timedelta(seconds=1))
     step = advance(tally.poll, again)
     assert tally.unread(again, step) == [A]
     tally.take(again, step, {A: SLOW}, [A])
@@ -281,6 +280,9 @@ def test_nothing_written_is_nothing_restored(observed: Scope) -> None:
 
 def test_only_classes_and_roles_of_the_deployment_are_shown(tally: Tally) -> None:
     samples = statement_samples(tally, DEPLOYMENT, None, ())
+    assert samples["loom_statement_calls_total"] == {}, "no 0 while a text is not read"
+    tally.pending.clear()
+    samples = statement_samples(tally, DEPLOYMENT, None, ())
     assert set(samples["loom_statement_calls_total"]) == {("other", "anon"), ("other", "other")}
 
 
@@ -311,11 +313,9 @@ def test_nothing_is_kept_of_a_text_that_may_hold_a_secret(text: str) -> None:
 
 async def test_many_texts_are_read_once_a_minute_and_few_at_once(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [])
-    people = scope(parts.store)
-    facts = FactsReader(parts.database)
-    poller = Poller(parts.database, facts, people, DEPLOYMENT, show_texts=True)
+    reader = TextReader(parts.database, DEPLOYMENT, show=True, pause_seconds=PAUSE_SECONDS)
     many = [Key(1, 5, number) for number in range(2 * BATCH * BATCHES)]
-    assert poller._due(many) == many[: BATCH * BATCHES]
-    poller._texts_read_at = time.monotonic()
-    assert poller._due(many) == ()
-    assert poller._due(many[:FEW]) == many[:FEW]
+    assert reader.due(many) == many[: BATCH * BATCHES]
+    reader._read_at = time.monotonic()
+    assert reader.due(many) == ()
+    assert reader.due(many[:FEW]) == many[:FEW]

@@ -295,6 +295,37 @@ async def test_client_certificate_is_asked_for(
         assert await running.answers(stranger_client) is stranger
 
 
+async def test_certificate_and_key_may_stand_in_the_config_itself(site: Site) -> None:
+    lines = ["tls_server_config:"]
+    for key, name in (("cert", "server.crt"), ("key", "server.key")):
+        text = (site.folder / name).read_text()
+        lines += [f"  {key}: |", *(f"    {line}" for line in text.splitlines())]
+    site.file.write_text("\n".join(lines) + "\n")
+    (site.folder / "server.key").unlink()
+    async with _running(site) as running:
+        assert await running.answers(site.authority.client())
+
+
+async def test_only_suites_of_the_new_version_leave_no_old_one(site: Site) -> None:
+    site.configure("cipher_suites: [TLS_AES_256_GCM_SHA384]")
+    async with _running(site) as running:
+        client = site.authority.client()
+        assert await running.answers(_only(client, ssl.TLSVersion.TLSv1_3))
+        assert not await running.answers(_only(client, ssl.TLSVersion.TLSv1_2))
+
+
+async def test_without_an_authority_of_clients_those_of_the_system_count(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.folder / "clients.crt"))
+    site.configure("client_auth_type: VerifyClientCertIfGiven")
+    stranger = Authority("Stranger").issue().write(site.folder, "stranger")
+    async with _running(site) as running:
+        assert await running.answers(site.client())
+        assert await running.answers(site.authority.client())
+        assert not await running.answers(site.authority.client(stranger))
+
+
 async def test_authority_of_clients_may_stand_in_the_config_itself(site: Site) -> None:
     pem = "\n".join(f"    {line}" for line in site.clients.pem.splitlines())
     site.configure(f"client_auth_type: RequireAndVerifyClientCert\nclient_ca: |\n{pem}")
