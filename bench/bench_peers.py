@@ -221,7 +221,7 @@ def main() -> int:
     server = max(own.server - idle, 0.0) / max(sql.server - idle, LEAST)
     checks = [
         claim(
-            f"a scrape takes at most 1.5 times as long while the server is frozen ({frozen:.2f}, p50)",
+            f"a scrape takes at most 1.5 times while the server is frozen ({frozen:.2f}, p50)",
             holds=frozen <= 1.5,
         ),
         claim(f"the server pays no more than for sql_exporter ({server:.2f})", holds=server <= 1.0),
