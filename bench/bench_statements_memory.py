@@ -52,12 +52,12 @@ def main() -> int:
             peaks = []
             with exporter("new") as new:
                 wait_for_polls(new, 3)
-                peaks.append(memory(new, "a thousand texts are read"))
+                peaks.append(memory(new, "all texts are read"))
             exporting = exporter("old")
             learn(loom, folder / "old" / "state" / "state.sqlite3", catalog)
             with calling(loom, statements, INTERVAL_SECONDS / 2), exporting as old:
                 wait_for_polls(old, 3)
-                peaks.append(memory(old, "all texts are known"))
+                peaks.append(memory(old, "texts come from the state"))
                 wait(old, 6 * HOUR_SECONDS, "loom_baseline_collected_seconds")
                 peaks.append(memory(old, "collecting the baseline"))
                 for path in migrations("healthy"):

@@ -1,6 +1,7 @@
 """Runs the daemon: starts its components, and stops them in order when a signal comes."""
 
 import asyncio
+import gc
 import resource
 import signal
 import socket
@@ -61,6 +62,7 @@ async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | No
     database = Database(settings.database_name, conninfo.read)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
     watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
+    gc.freeze()  # a full collection need not look at what lives as long as the process
     health = Health(
         is_alive=lambda: watch.is_alive,
         is_ready=lambda: watch.is_complete and not stop.is_set(),

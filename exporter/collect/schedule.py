@@ -90,6 +90,7 @@ class Schedule:
         max_interval_seconds: float | None = None,
         jobs: Sequence[Job] = (),
     ) -> None:
+        """Prepare; the last of the jobs first runs after all others, because it rests on them."""
         self._catalog = catalog
         self._jobs = jobs
         self._sources: dict[str, MetricSource] = {
@@ -183,10 +184,13 @@ class Schedule:
         await asyncio.sleep(0)
 
     async def _run_all(self) -> None:
+        # The jobs first: statements are classified on a thread while the queries run.
         async with asyncio.TaskGroup() as group:
+            for job in self._jobs[:-1]:
+                group.create_task(self._runner.run_job(job))
             for query in self._catalog.database_queries:
                 group.create_task(self._runner.run(query))
-        for job in self._jobs:  # in this order, because the verdict rests on all others
+        for job in self._jobs[-1:]:
             await self._runner.run_job(job)
 
     async def _run_http(self) -> None:

@@ -99,6 +99,8 @@ class Advance:
 
     deltas: Mapping[Key, Delta]
     """New calls by entry; for a new entry, all of its calls."""
+    changed: frozenset[Key]
+    """Entries whose reading is another one than before, or which began."""
     fresh: frozenset[Key]
     """Entries that began. Their text is unknown, or may have changed."""
     ended: frozenset[Key]
@@ -116,13 +118,18 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
     are those of an older copy of the statistics, because they were counted once.
     """
     if previous is None or is_older_copy(previous, poll):
-        return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
+        began = frozenset(poll.readings)
+        return Advance({}, began, began, frozenset(), 0, 0)
     all_ended = _were_all_reset(previous, poll)
     deltas: dict[Key, Delta] = {}
+    changed: set[Key] = set()
     fresh: set[Key] = set()
     ended = set(previous.readings.keys() - poll.readings.keys())
     for key, reading in poll.readings.items():
         before = previous.readings.get(key)
+        if before == reading and not all_ended:
+            continue  # most statements are not called between two polls
+        changed.add(key)
         if before is None:
             fresh.add(key)
             if previous.hidden:
@@ -135,7 +142,9 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
             deltas[key] = delta
     evictions = _evictions(previous, poll)
     resets = 0 if evictions and not all_ended else len(ended)
-    return Advance(deltas, frozenset(fresh), frozenset(ended), resets, evictions)
+    return Advance(
+        deltas, frozenset(changed), frozenset(fresh), frozenset(ended), resets, evictions
+    )
 
 
 def difference(before: Reading | None, after: Reading) -> Delta | None:

@@ -1,10 +1,16 @@
-"""A tally as documents in the state: one per entry, and one for the rest."""
+"""A tally as documents in the state: pages of entries, and one document for the rest.
+
+A poll writes the pages in which an entry has changed: few entries cost little, and 5,000 cost less
+than a document for each. The statements of the entries, which stay as they are, have pages of
+their own.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment
 from exporter.database.identity import DatabaseIdentity
@@ -13,6 +19,8 @@ from exporter.statements.continuity import Break
 from exporter.statements.counters import Delta, Key, Poll, Reading
 from exporter.statements.tally import Known, Tally, Totals
 from exporter.statements.text import ALGORITHM
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,18 @@ class _Head:
 
 
 _Entry = tuple[Reading, Known | None]
+_Readings = list[tuple[int, int, Reading]]
+_Statements = list[tuple[int, int, Known]]
+"""Role and query of each entry, and what is known of it."""
 
 TOPIC = "statements"
 _HEAD: Topic[_Head] = Topic(TOPIC, _Head)
-_ENTRIES: Topic[_Entry] = Topic(TOPIC, _Entry)
+_READINGS: Topic[_Readings] = Topic(TOPIC, _Readings)
+_STATEMENTS: Topic[_Statements] = Topic(TOPIC, _Statements)
+_ENTRY: Topic[_Entry] = Topic(TOPIC, _Entry)
+"""As earlier versions wrote entries: each in a document, named `entry`, role and query."""
 _HEAD_KEY = "tally"
+_PAGES = 1_024
 
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:
@@ -57,21 +72,33 @@ def save_tally(
     scope: Scope,
     tally: Tally,
     rules: str,
-    keys: Iterable[Key],
-    gone: Iterable[Key] = (),
     *,
+    changed: Iterable[Key] = (),
+    recognised: Iterable[Key] = (),
     replace: bool = False,
 ) -> bool:
-    """Write a tally, with these of its entries and without those gone; return whether it worked.
+    """Write a tally, and return whether it worked.
 
-    With `replace`, `keys` are all of its entries.
+    Args:
+        scope: whose tally it is.
+        tally: what is written.
+        rules: as `rules_of` returns them.
+        changed: entries whose reading is another one than when the tally was last written, or which
+            are gone.
+        recognised: entries whose statement is another one, or which are gone.
+        replace: write all entries.
     """
     poll = tally.poll
     if poll is None:
         return True
-    changed = _ENTRIES.all_encoded({_name(key): None for key in gone})
-    for key in keys:
-        changed[_name(key)] = _ENTRIES.encoded((poll.readings[key], tally.known.get(key)))
+    pages = {
+        **_READINGS.all_encoded(
+            _pages("readings", poll.readings, poll.readings if replace else changed)
+        ),
+        **_STATEMENTS.all_encoded(
+            _pages("statements", tally.known, tally.known if replace else recognised)
+        ),
+    }
     head = _Head(
         rules,
         poll.started_at,
@@ -87,8 +114,8 @@ def save_tally(
         poll.postmaster_start,
         tally.dropped,
     )
-    changed[_HEAD_KEY] = _HEAD.encoded(head)
-    return scope.store.save(scope, TOPIC, changed, replace=replace)
+    pages[_HEAD_KEY] = _HEAD.encoded(head)
+    return scope.store.save(scope, TOPIC, pages, replace=replace)
 
 
 def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Tally, bool] | None:
@@ -103,14 +130,23 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
     head = None if content is None else _HEAD.decoded(scope, _HEAD_KEY, content)
     if head is None:
         return None
-    entries = _entries(_ENTRIES.all_decoded(scope, written), identity)
-    lost = max(head.entries - len(entries), 0)
+    old = _ENTRY.all_decoded(scope, _named("entry", written))
+    readings = {_old_key(name, identity): reading for name, (reading, _) in old.items()} | {
+        Key(user, identity.oid, query): reading
+        for page in _READINGS.all_decoded(scope, _named("readings", written)).values()
+        for user, query, reading in page
+    }
+    known = {_old_key(name, identity): known for name, (_, known) in old.items() if known} | {
+        Key(user, identity.oid, query): known
+        for page in _STATEMENTS.all_decoded(scope, _named("statements", written)).values()
+        for user, query, known in page
+    }
+    lost = max(head.entries - len(readings), 0)
     is_current = head.rules == rules
-    known = {key: known for key, (_, known) in entries.items() if known and is_current}
     poll = Poll(
         head.started_at,
         head.ended_at,
-        {key: reading for key, (reading, _) in entries.items()},
+        readings,
         head.stats_reset,
         head.dealloc,
         hidden=lost,
@@ -118,7 +154,7 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
     )
     tally = Tally(
         poll,
-        known,
+        {key: known[key] for key in readings.keys() & known.keys()} if is_current else {},
         head.totals,
         head.pending,
         head.users if is_current else {},
@@ -126,16 +162,26 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
         head.evictions,
         head.dropped,
     )
-    return tally, is_current and not lost
+    return tally, is_current and not (lost or old)
 
 
-def _entries(written: Mapping[str, _Entry], identity: DatabaseIdentity) -> dict[Key, _Entry]:
-    found = {}
-    for name, entry in written.items():
-        _, user, query = name.split()
-        found[Key(int(user), identity.oid, int(query))] = entry
-    return found
+def _pages(
+    prefix: str, of: Mapping[Key, T], touched: Iterable[Key]
+) -> dict[str, list[tuple[int, int, T]] | None]:
+    """Return the pages of these entries by name; None for one that has no entries any more."""
+    found: dict[int, list[tuple[int, int, T]]] = {key.query % _PAGES: [] for key in touched}
+    if found:
+        for key, value in of.items():
+            page = found.get(key.query % _PAGES)
+            if page is not None:
+                page.append((key.user, key.query, value))
+    return {f"{prefix} {number}": page or None for number, page in found.items()}
 
 
-def _name(key: Key) -> str:
-    return f"entry {key.user} {key.query}"
+def _named(prefix: str, written: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: each for name, each in written.items() if name.startswith(f"{prefix} ")}
+
+
+def _old_key(name: str, identity: DatabaseIdentity) -> Key:
+    _, user, query = name.split()
+    return Key(int(user), identity.oid, int(query))

@@ -33,7 +33,7 @@ from exporter.statements.reading import (
     read_poll,
 )
 from exporter.statements.slowest import Slow, Slowest
-from exporter.statements.tally import Known, PollWindow, Tally, changed, slow
+from exporter.statements.tally import Known, PollWindow, Tally, slow
 from exporter.statements.texts import PAUSE_SECONDS, TextReader
 
 POLL_NAME = "pg_stat_statements"
@@ -146,16 +146,14 @@ class Poller:
         elapsed = polled_at - self._polled_at if self._polled_at is not None else None
         step, dropped = await run(self._advance, poll, elapsed)
         self._polled_at = polled_at
-        asked = self._texts.due(self._tally.unread(poll, step))
+        unread = self._texts.due(self._tally.unread(poll, step))
+        learnt: Mapping[Key, Known] = {}
+        asked: Sequence[Key] = ()
         failure: RunError | None = None
-        learnt: Mapping[Key, Known] | None = {}
-        if asked:
-            try:
-                learnt = await self._texts.read(extension, asked)
-            except RunError as error:  # the poll is counted all the same
-                learnt, failure = None, error
-        if learnt is None:
-            asked, learnt = (), {}
+        try:
+            learnt, asked = await self._texts.read(extension, unread, self._tally.known.values())
+        except RunError as error:  # the poll is counted all the same
+            failure = error
         answer = await run(self._take, poll, step, learnt, asked, dropped)
         if failure:
             raise failure
@@ -244,10 +242,14 @@ class Poller:
         ended = (tally.known.get(key) for key in step.ended)
         lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
-        keys, gone = changed(before if self._is_written else None, poll)
-        keys |= learnt.keys() | (step.fresh if before else set())
+        gone = before.readings.keys() - poll.readings.keys() if before else set()
         self._is_written = save_tally(
-            self._scope, tally, self._rules, keys, gone, replace=not self._is_written
+            self._scope,
+            tally,
+            self._rules,
+            changed=step.changed | gone,
+            recognised=step.fresh | gone | learnt.keys(),
+            replace=not self._is_written,
         )
         self.slowest = self._slowest.add(counted, time.monotonic())
         self._adoption.add(counted)

@@ -4,6 +4,7 @@ A statement enters the list when it ranks among the first ten, and leaves it whe
 among the first twenty or had no call in the window.
 """
 
+import heapq
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -41,6 +42,8 @@ class Slowest:
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[float, CallSums]] = deque()
+        self._sums: CallSums = {}
+        """Of all buckets."""
         self._members: set[SlowStatementKey] = set()
         self._texts: dict[tuple[str, str], str] = {}
         """By identity and class. The first text stays: another series of them would break joins."""
@@ -52,36 +55,40 @@ class Slowest:
             counted: calls since the last time; those of statements without an identity are ignored.
             now: seconds of a monotonic clock.
         """
+        is_shorter = False
         while self._buckets and self._buckets[0][0] <= now - WINDOW_SECONDS:
             self._buckets.popleft()
+            is_shorter = True
         if not self._buckets or self._buckets[-1][0] <= now - WINDOW_SECONDS / _BUCKETS:
             self._buckets.append((now, {}))
-        newest = self._buckets[-1][1]
+        if is_shorter:
+            self._sum_buckets()
         for known, delta in counted:
             if labels := _labels(known):
-                calls, seconds = newest.get(labels, (0, 0.0))
-                newest[labels] = (calls + delta.calls, seconds + delta.seconds)
+                for sums in (self._buckets[-1][1], self._sums):
+                    calls, seconds = sums.get(labels, (0, 0.0))
+                    sums[labels] = (calls + delta.calls, seconds + delta.seconds)
                 if known.shown:
                     self._texts.setdefault(labels[:2], known.shown)
-        means = self._means()
-        ranked = sorted(means, key=lambda labels: (-means[labels], labels))
-        staying = self._members.intersection(ranked[:OUT_RANKS])
-        self._members = staying.union(ranked[:IN_RANKS])
-        called = {labels[:2] for labels in means}
-        self._texts = {key: text for key, text in self._texts.items() if key in called}
+        means = ((-seconds / calls, labels) for labels, (calls, seconds) in self._sums.items())
+        ranked = heapq.nsmallest(OUT_RANKS, means)
+        staying = self._members.intersection(labels for _, labels in ranked)
+        self._members = staying.union(labels for _, labels in ranked[:IN_RANKS])
         return [
-            Slow(labels, means[labels], self._texts.get(labels[:2]))
-            for labels in ranked[:OUT_RANKS]
+            Slow(labels, -mean, self._texts.get(labels[:2]))
+            for mean, labels in ranked
             if labels in self._members
         ]
 
-    def _means(self) -> dict[SlowStatementKey, float]:
-        sums: CallSums = {}
+    def _sum_buckets(self) -> None:
+        """Add the buckets up from the start: subtracting the oldest would leave rounding errors."""
+        self._sums = {}
         for _, bucket in self._buckets:
             for labels, (calls, seconds) in bucket.items():
-                before = sums.get(labels, (0, 0.0))
-                sums[labels] = (before[0] + calls, before[1] + seconds)
-        return {labels: seconds / calls for labels, (calls, seconds) in sums.items()}
+                before = self._sums.get(labels, (0, 0.0))
+                self._sums[labels] = (before[0] + calls, before[1] + seconds)
+        called = {labels[:2] for labels in self._sums}
+        self._texts = {key: text for key, text in self._texts.items() if key in called}
 
 
 def _labels(known: Known) -> SlowStatementKey | None:

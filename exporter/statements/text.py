@@ -6,11 +6,12 @@ statement that runs after a reset, and of many utility statements, is raw.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pgparse
 
-from exporter.parser import GAP, SqlError, parse_sql
+from exporter.parser import GAP, SqlError, fingerprint_sql, parse_sql
 
 ALGORITHM = "pg_query-17"
 """How statements are named: by the fingerprint of libpg_query 17."""
@@ -20,6 +21,8 @@ SHOWN_CHARACTERS = 200
 
 _HIDDEN = "<insufficient privilege>"  # the text of an entry that the role may not see
 _SHOWN = frozenset(("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"))
+# Each of these words begins one of those statements and no other.
+_SHOWN_WORD = re.compile(rf"{GAP}*(?:select|insert|update|delete|merge)\b", re.I | re.DOTALL)
 
 # A normalised text, piece by piece. A quote or a dollar sign that is none of these begins a literal
 # that normalisation has left, as in CYCLE and JSON_TABLE.
@@ -34,7 +37,7 @@ _PIECE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ParsedStatement:
     """A statement that the parser takes.
 
@@ -42,12 +45,22 @@ class ParsedStatement:
     OIDs. It does not tell apart what one place in an application may send: other literals, casts of
     them, more values in a list or rows in VALUES, other output names, another order of columns,
     conditions or arguments, and relations that differ by a number of two or more digits, as daily
-    partitions do. `trees` are as `exporter.parser.parse_sql` returns them.
+    partitions do.
     """
 
     text: str
-    trees: list[dict[str, Any]]
     identity: str
+
+    @cached_property
+    def trees(self) -> list[dict[str, Any]]:
+        """The parse trees, as `exporter.parser.parse_sql` returns them.
+
+        They take ten times as long as the fingerprint; most statements need none.
+
+        Raises:
+            SqlError: the statement is nested too deeply.
+        """
+        return parse_sql(self.text)
 
 
 def parse_statement(text: str | None) -> ParsedStatement | None:
@@ -59,10 +72,10 @@ def parse_statement(text: str | None) -> ParsedStatement | None:
     if text is None or text == _HIDDEN:
         return None
     try:
-        trees = parse_sql(text)
+        fingerprint = fingerprint_sql(text)
     except SqlError:
         return None
-    return ParsedStatement(text, trees, pgparse.fingerprint(text)) if trees else None
+    return ParsedStatement(text, fingerprint) if fingerprint else None
 
 
 def identity(text: str | None) -> str | None:
@@ -77,12 +90,9 @@ def display_text(statement: ParsedStatement) -> str | None:
     At most `SHOWN_CHARACTERS` long. None for anything but SELECT, INSERT, UPDATE, DELETE, MERGE
     and WITH, and wherever it is not certain what is a literal.
     """
-    if len(statement.trees) != 1:
-        return None
-    ((kind, tree),) = statement.trees[0]["stmt"].items()
-    if kind not in _SHOWN or "valuesLists" in tree:
-        return None
     if "\\'" in statement.text:  # with standard_conforming_strings = off, this ends no string
+        return None
+    if not _is_shown(statement):
         return None
     shown = ""
     text = pgparse.normalize(statement.text)
@@ -98,3 +108,20 @@ def display_text(statement: ParsedStatement) -> str | None:
             shown += "?" if piece.lastgroup == "literal" else piece[0]
     shown = shown.rstrip("; ")
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[: SHOWN_CHARACTERS - 1]}…"
+
+
+def _is_shown(statement: ParsedStatement) -> bool:
+    """Return whether the text is one statement of a kind that is shown.
+
+    The first word says so where no semicolon can separate two statements.
+    """
+    if ";" not in statement.text.rstrip("; \n") and _SHOWN_WORD.match(statement.text):
+        return True
+    try:
+        trees = statement.trees
+    except SqlError:
+        return False
+    if len(trees) != 1:
+        return False
+    ((kind, tree),) = trees[0]["stmt"].items()
+    return kind in _SHOWN and "valuesLists" not in tree

@@ -6,7 +6,7 @@ be read, their calls stay pending, and all else goes on.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -25,7 +25,10 @@ from exporter.statements.reading import (
 from exporter.statements.tally import Known, recognise
 
 BATCH = 1_000
-"""The most texts that are read at once: they may be long."""
+"""The most texts that are in memory at once: they may be long."""
+
+BATCHES = 6
+"""The most batches of a poll. pg_stat_statements keeps 5,000 statements by default."""
 
 FEW = 100
 """Up to this number, texts are read in the next poll; more of them, every `PAUSE_SECONDS`."""
@@ -63,32 +66,51 @@ class TextReader:
             return ()
         if len(unread) > FEW and now < self._read_at + self._pause_seconds:
             return ()
-        return unread[: self._batch]
+        # Where the server is slow, one batch of a poll is enough.
+        return unread[: self._batch * (BATCHES if self._batch == BATCH else 1)]
 
     async def read(
-        self, extension: StatementsExtension, keys: Sequence[Key]
-    ) -> Mapping[Key, Known] | None:
-        """Return the statements of these entries; None if their texts cannot be read now.
+        self, extension: StatementsExtension, keys: Sequence[Key], known: Iterable[Known]
+    ) -> tuple[Mapping[Key, Known], Sequence[Key]]:
+        """Return the statements of entries, and for which entries that is all there is.
 
-        Classified off the loop and off the worker: it takes a millisecond for each.
+        Those beyond could not be read now. Texts are classified on a thread of their own.
+
+        Args:
+            extension: where they are.
+            keys: the entries.
+            known: statements whose texts need no parsing.
 
         Raises:
             RunError: `unreachable`.
         """
+        learnt: dict[Key, Known] = {}
+        if not keys:
+            return learnt, keys
         self._read_at = time.monotonic()
-        question = Question(texts_sql(extension), _TIMEOUT_SECONDS, text_parameters(keys))
-        try:
-            rows = await self._database.ask(question)
-        except RunError as error:
-            if error.state is State.UNREACHABLE:
-                raise
-            await self._refused(extension, error, len(keys))
-            return None
-        self._batch = min(2 * self._batch, BATCH)
+        batch = self._batch
+        for start in range(0, len(keys), batch):
+            some = keys[start : start + batch]
+            if time.monotonic() > self._read_at + _TIMEOUT_SECONDS:
+                return learnt, keys[:start]
+            question = Question(texts_sql(extension), _TIMEOUT_SECONDS, text_parameters(some))
+            try:
+                rows = await self._database.ask(question)
+            except RunError as error:
+                if error.state is State.UNREACHABLE:
+                    raise
+                await self._refused(extension, error, len(some))
+                return learnt, keys[:start]
+            learnt |= await asyncio.to_thread(
+                recognise,
+                read_texts(rows),
+                self._deployment,
+                [*known, *learnt.values()],
+                show=self._show,
+            )
+        self._batch = min(2 * batch, BATCH)
         self._tell(None)
-        return await asyncio.to_thread(
-            recognise, read_texts(rows), self._deployment, show=self._show
-        )
+        return learnt, keys
 
     async def _refused(self, extension: StatementsExtension, error: RunError, asked: int) -> None:
         """Ask for fewer texts next time, or much later."""

@@ -2,13 +2,16 @@
 
 import gzip
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from exporter.collect.store import SnapshotStore
 from exporter.web.render_cache import RenderCache
@@ -18,7 +21,13 @@ _GZIP_LEVEL = 6
 
 _OPENMETRICS_VERSIONS = ("0.0.1", "1.0.0")
 
-Encoder = Callable[[CollectorRegistry], bytes]
+Encoder = Callable[[Collector], bytes]
+
+_EncodedFamilies = dict[str, tuple[list[Sample], bytes]]
+"""By the name of a family: its samples, and how they are encoded."""
+
+_END = b"# EOF\n"
+"""The end of a page in OpenMetrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class Exposition:
         """Show this registry from now on; it changes with `snapshots`."""
         self._registry = registry
         self._rendered = RenderCache[Page](snapshots)
+        self._families: dict[str, _EncodedFamilies] = {}
 
     async def page(self, accept: str, accept_encoding: str, names: Sequence[str] = ()) -> Page:
         """Return /metrics in the format and encoding that the headers ask for.
@@ -56,6 +66,8 @@ class Exposition:
             return await self._rendered.render_once(
                 partial(_render, restricted, encode, content_type, zipped)
             )
+        kept = self._families.setdefault(content_type, {})
+        encode = partial(_encode_changed, encode, kept)
         render = partial(_render, self._registry, encode, content_type, zipped)
         return await self._rendered.get((content_type, zipped), render)
 
@@ -85,6 +97,34 @@ def accepts_gzip(accept_encoding: str) -> bool:
         if coding.strip() == "gzip":
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
+
+
+class _Alone(Collector):
+    """One family."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Family]:
+        return (self._family,)
+
+
+def _encode_changed(encode: Encoder, kept: _EncodedFamilies, registry: Collector) -> bytes:
+    """Encode the families whose samples have changed; the others are in `kept`.
+
+    Encoding takes two thirds of the time of a page, and most families stay as they are.
+    """
+    page = bytearray()
+    end = b""
+    for family in registry.collect():
+        samples, encoded = kept.get(family.name, (None, b""))
+        if samples != family.samples:
+            encoded = encode(_Alone(family))
+            kept[family.name] = family.samples, encoded
+        if encoded.endswith(_END):
+            end = _END
+        page += encoded.removesuffix(_END)
+    return bytes(page + end)
 
 
 def _render(registry: CollectorRegistry, encode: Encoder, content_type: str, zipped: bool) -> Page:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.database.outcome import State
+from exporter.statements.texts import BATCH
 from tests.support.daemon import Page
 from tests.support.loom_database import make_database, make_template
 from tests.support.observers import HANG_SECONDS, follow
@@ -108,6 +109,26 @@ async def test_calls_are_the_applications_own_count_whatever_happens(
     async with watching(loom.dsn(MONITOR), state=state) as watch:
         await watch.poll()
         assert _counted(watch) == application.calls
+
+
+async def test_every_statement_has_its_class_after_the_first_poll(
+    loom: LoomDatabase, application: psycopg.Connection[Any]
+) -> None:
+    install_grants(loom)
+    many = BATCH + 200  # which are read in two parts
+    for number in range(many):
+        signs = "".join(f" {'-+'[number >> bit & 1]} 1" for bit in range(11))
+        application.execute(f"SELECT 1{signs} FROM public.user_mfa_methods LIMIT 0".encode())
+    async with watching(loom.dsn(MONITOR)) as watch:
+        first = await watch.poll()
+        found = first.samples["loom_statements_classified"]
+        assert found["parsed",] >= many
+        assert not watch.parts.poller.is_behind
+        assert {
+            known.class_name
+            for known in watch.parts.poller._tally.known.values()
+            if known.shown and "user_mfa_methods LIMIT" in known.shown
+        } == {"mfa_status"}
 
 
 @only_on_18

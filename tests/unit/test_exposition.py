@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from exporter.database.outcome import State
+from exporter.web.exposition import _choose_encoder
 from tests.support.components import Parts, assemble
 from tests.support.queries import make_query
 
@@ -276,3 +277,19 @@ async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> N
     assert b"loom_things" not in page
     other.snapshots.publish("others", State.OK, {"loom_others_total": {(): 3.0}})
     assert b'loom_others_total{database="loom"} 3.0' in (await parts.exposition.page("", "")).body
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+async def test_families_that_were_kept_make_the_same_page(parts: Parts, accept: str) -> None:
+    encode, _ = _choose_encoder(accept)
+    for things in ({"round": 1}, {"round": 2}, {"round": 2, "square": 3}, {}, {"round": 1}):
+        _publish(parts, **things)
+        parts.telemetry.skipped(OTHERS, "running")
+        shown = (await _body(parts, accept)).splitlines()
+        whole = encode(parts.telemetry.registry).decode().splitlines()
+        assert _ours(shown) == _ours(whole)
+        assert shown[-1] == whole[-1], "the end of OpenMetrics"
+
+
+def _ours(lines: list[str]) -> list[str]:
+    return [line for line in lines if "loom_" in line]

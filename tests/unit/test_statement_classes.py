@@ -48,6 +48,9 @@ def _classify(text: str | None, classes: Mapping[str, StatementClass] = CLASSES)
         ("with items as (select * from app.items) select * from items", "items"),
         ("with items as (select * from items where a in ($1 /*, ... */)) table items", "items"),
         ("with a as (select 1), b as (select * from lists) select * from a, b", "lists"),
+        # Written otherwise than in the rules.
+        ("SELECT * FROM App.ITEMS", "items"),
+        ('select * from U&"app".U&"it\\0065ms"', "items"),
     ],
 )
 def test_relation_or_function_is_found_wherever_it_stands(text: str, name: str) -> None:

@@ -287,8 +287,9 @@ def test_older_copy_of_entries_without_a_beginning_is_betrayed_by_its_evictions(
 def test_first_poll_seeds() -> None:
     reading = Reading(3, 0.3, 0.1, 3, 1, 1)
     seeded = Poll(START, START, {KEYS[0]: reading})
-    assert advance(None, seeded) == Advance({}, frozenset({KEYS[0]}), frozenset(), 0, 0)
-    assert advance(seeded, seeded).deltas == {}
+    began = frozenset({KEYS[0]})
+    assert advance(None, seeded) == Advance({}, began, began, frozenset(), 0, 0)
+    assert advance(seeded, seeded) == Advance({}, frozenset(), frozenset(), frozenset(), 0, 0)
 
 
 def test_extension_without_info_counts_no_evictions() -> None:

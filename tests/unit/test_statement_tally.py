@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.statements.counters import Delta, Key, Poll, Reading, advance
 from exporter.statements.metrics import statement_samples
 from exporter.statements.persistence import TOPIC, load_tally, rules_of, save_tally
+from exporter.statements.reading import StatementText
 from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
-from exporter.statements.tally import Counted, Known, Tally, changed, slow
-from exporter.statements.texts import BATCH, FEW, PAUSE_SECONDS, TextReader
+from exporter.statements.tally import Counted, Known, Tally, recognise, slow
+from exporter.statements.texts import BATCH, BATCHES, FEW, PAUSE_SECONDS, TextReader
 from tests.support.components import assemble
 from tests.support.queries import make_catalog
 from tests.support.state import opened, save, scope
@@ -24,7 +26,6 @@ from tests.support.statement_model import START
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from exporter.state import Scope
@@ -33,6 +34,7 @@ DEPLOYMENT = make_catalog().deployment.model_copy(update={"statement_roles": ("a
 OWNER = DatabaseIdentity("loom", 5, "7000")
 RULES = rules_of(DEPLOYMENT, show=True)
 A, B = Key(10, 5, 1), Key(11, 5, -2)
+PAGE_OF_A = "readings 1"
 FAST = Known("a" * 64, "fast", "anon", "select ?")
 SLOW = Known("b" * 64, "slow", "other")
 
@@ -181,7 +183,7 @@ def observed(path: Path) -> Iterator[Scope]:
 
 def _save(observed: Scope, tally: Tally) -> None:
     assert tally.poll
-    assert save_tally(observed, tally, RULES, tally.poll.readings, replace=True)
+    assert save_tally(observed, tally, RULES, replace=True)
 
 
 @pytest.fixture
@@ -200,12 +202,12 @@ def test_tally_comes_back_as_it_was(tally: Tally, observed: Scope) -> None:
 
 def test_what_changed_is_all_that_is_written(tally: Tally, observed: Scope) -> None:
     _save(observed, tally)
-    before = tally.poll
-    _step(tally, _poll(2, {B: 8}), {B: SLOW})
-    assert tally.poll
-    keys, gone = changed(before, tally.poll)
-    assert (keys, gone) == ({B}, {A})
-    assert save_tally(observed, tally, RULES, keys, gone)
+    poll = _poll(2, {B: 8})
+    step = advance(tally.poll, poll)
+    assert (set(step.changed), set(step.ended)) == ({B}, {A})
+    tally.take(poll, step, {B: SLOW}, {B})
+    changed, recognised = step.changed | step.ended, {A, B}
+    assert save_tally(observed, tally, RULES, changed=changed, recognised=recognised)
     assert load_tally(observed, OWNER, RULES) == (tally, True)
 
 
@@ -224,6 +226,28 @@ def test_other_rules_keep_the_counters_and_ask_for_every_text_again(
     assert set(restored.unread(poll, advance(restored.poll, poll))) == {A, B}
 
 
+def test_tally_that_an_earlier_version_wrote_comes_back_and_is_written_as_now(
+    tally: Tally, observed: Scope
+) -> None:
+    _save(observed, tally)
+    assert tally.poll
+    earlier = {
+        f"entry {key.user} {key.query}": json.dumps(
+            [reading, tally.known.get(key)], default=datetime.isoformat
+        )
+        for key, reading in tally.poll.readings.items()
+    }
+    save(
+        observed,
+        TOPIC,
+        {**earlier, **dict.fromkeys(("readings 1", "readings 1022", "statements 1"))},
+    )
+    found = load_tally(observed, OWNER, RULES)
+    assert found == (tally, False), "all of it is written next"
+    _save(observed, found[0])
+    assert load_tally(observed, OWNER, RULES) == (tally, True)
+
+
 @pytest.mark.parametrize("head", ["", "{}", "[]", '{"rules": 1}', "null"])
 def test_what_cannot_be_read_is_nothing(tally: Tally, observed: Scope, head: str) -> None:
     _save(observed, tally)
@@ -236,7 +260,7 @@ def test_calls_of_an_entry_that_is_damaged_are_not_counted_twice(
     tally: Tally, observed: Scope, damage: str | None
 ) -> None:
     _save(observed, tally)
-    save(observed, TOPIC, {"entry 10 1": damage})
+    save(observed, TOPIC, {PAGE_OF_A: damage})
     found = load_tally(observed, OWNER, RULES)
     assert found
     restored, is_whole = found
@@ -262,11 +286,36 @@ def test_only_classes_and_roles_of_the_deployment_are_shown(tally: Tally) -> Non
     assert set(samples["loom_statement_calls_total"]) == {("other", "anon"), ("other", "other")}
 
 
+def test_text_is_recognised_again_whoever_calls_it() -> None:
+    text = "select * from things where id = $1"
+    first = recognise({A: StatementText(text, "anon")}, DEPLOYMENT, [], show=True)
+    known = first[A]._replace(class_name="as it was found")
+    later = recognise(
+        {A: StatementText(text, "anon"), B: StatementText(text, "postgres")},
+        DEPLOYMENT,
+        [known],
+        show=True,
+    )
+    assert later == {A: known, B: known._replace(role="other")}
+    other = recognise({A: StatementText(f"{text} limit 1", "anon")}, DEPLOYMENT, [known], show=True)
+    assert other[A].class_name == "other"
+
+
+@pytest.mark.parametrize(
+    "text", ["create role r password 'secret'", "select $$secret$$, $1", "select $a$secret$a$"]
+)
+def test_nothing_is_kept_of_a_text_that_may_hold_a_secret(text: str) -> None:
+    (found,) = recognise({A: StatementText(text, "anon")}, DEPLOYMENT, [], show=True).values()
+    assert found.identity
+    assert found.text_hash is None
+    assert "secret" not in str(found)
+
+
 async def test_many_texts_are_read_once_a_minute_and_few_at_once(tmp_path: Path) -> None:
     parts = assemble(tmp_path, [])
     reader = TextReader(parts.database, DEPLOYMENT, show=True, pause_seconds=PAUSE_SECONDS)
-    many = [Key(1, 5, number) for number in range(2 * BATCH)]
-    assert reader.due(many) == many[:BATCH]
+    many = [Key(1, 5, number) for number in range(2 * BATCH * BATCHES)]
+    assert reader.due(many) == many[: BATCH * BATCHES]
     reader._read_at = time.monotonic()
     assert reader.due(many) == ()
     assert reader.due(many[:FEW]) == many[:FEW]
