@@ -193,12 +193,21 @@ class Check(Model):
     conditions: tuple[Condition, ...] = ()
     criteria: tuple[Identifier, ...] = ()
     manual: bool = False
+    or_manual: bool = False
+    """Whether people judge in place of `conditions` of which the source of one is missing."""
     note: Text | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the word of a person may count."""
+        return self.manual or self.or_manual
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Self:
         if self.manual == bool(self.conditions or self.criteria):
             raise ValueError("give either `conditions` and `criteria`, or `manual: true`")
+        if self.or_manual and (self.criteria or not self.conditions):
+            raise ValueError("`or_manual` belongs to `conditions` alone")
         return self
 
 

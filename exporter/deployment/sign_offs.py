@@ -54,7 +54,7 @@ def load_sign_offs(people: Scope) -> dict[str, SignOffs]:
 def signable(deployment: Deployment) -> dict[str, str]:
     """Return the title of everything that people judge, by name."""
     criteria = {name: each.title for name, each in deployment.all_criteria() if each.is_signed}
-    checks = {name: each.title for name, each in deployment.checks() if each.manual}
+    checks = {name: each.title for name, each in deployment.checks() if each.is_signed}
     return criteria | checks | {name: each.title for name, each in deployment.sign_offs.items()}
 
 

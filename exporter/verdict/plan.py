@@ -12,7 +12,7 @@ from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.outcome import ConditionResult
-from exporter.verdict.results import CriterionResult, judge_check, worst
+from exporter.verdict.results import CriterionResult, is_left_to_people, judge_check, worst
 from exporter.wording import listed, moment
 
 _HOUR_SECONDS = 3600.0
@@ -85,7 +85,7 @@ def planned_checks(
                 step.title,
                 name,
                 check.title,
-                is_manual=check.manual,
+                is_manual=is_left_to_people(check, evidence),
                 note=check.note or "",
             ),
             check,
@@ -141,7 +141,7 @@ def _answer(
     record = next((each for each in records if span and each.at >= span.begins), None)
     if record:
         return replace(pending, outcome=record.outcome, evidence=record.evidence, at=record.at)
-    signed = evidence.sign_offs.get(pending.name, ()) if check.manual else ()
+    signed = evidence.sign_offs.get(pending.name, ()) if pending.is_manual else ()
     if not signed and not is_due:
         return replace(pending, evidence=_not_due(pending, span, evidence.deployed))
     findings = judge_check(pending.name, check, criteria, evidence)

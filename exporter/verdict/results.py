@@ -80,13 +80,23 @@ def _is_configured(condition: Condition, evidence: Evidence) -> bool:
     return not asked or any(each.state is not State.UNCONFIGURED for each in asked)
 
 
+def is_left_to_people(check: Check, evidence: Evidence) -> bool:
+    """Return whether a person answers a check: always, or because a source is not configured."""
+    if check.or_manual:
+        return not all(_is_configured(condition, evidence) for condition in check.conditions)
+    return check.manual
+
+
 def judge_check(
     name: str, check: Check, criteria: Mapping[str, CriterionResult], evidence: Evidence
 ) -> tuple[ConditionResult, ...]:
     """Judge a check of a day; `criteria` are judged already."""
-    if check.manual:
-        return (judge_by_hand(name, ALL, evidence.sign_offs.get(name, ())),)
+    signed = evidence.sign_offs.get(name, ())
+    if is_left_to_people(check, evidence):
+        return (judge_by_hand(name, ALL, signed),)
     found = [judge_condition(condition, ALL, evidence) for condition in check.conditions]
+    if check.or_manual and signed:
+        found.append(judge_by_hand(name, ALL, signed))
     for each in check.criteria:
         found.extend(criteria[each].findings)
     return tuple(found)

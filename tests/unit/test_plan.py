@@ -12,9 +12,15 @@ from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
+from exporter.run_state import State
 from exporter.state import StateStore
 from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
-from exporter.verdict.results import judge_criterion
+from exporter.verdict.results import (
+    is_left_to_people,
+    judge_check,
+    judge_criterion,
+    worst,
+)
 from tests.support.judging import (
     APPLIED_AT,
     DONE,
@@ -191,3 +197,28 @@ def test_records_outlive_the_process(tmp_path: Path) -> None:
     save(store, RECORDS.name, {"number_day_1": "no JSON"})
     assert RECORDS.load(scope(store)).keys() == records.keys() - {"number_day_1"}
     store.close()
+
+
+def test_check_is_left_to_people_where_its_source_is_not_configured() -> None:
+    deployment = make_deployment("""
+plan:
+  - after: 1h
+    title: First
+    checks:
+      flows: {title: Flows, or_manual: true, conditions: [{metric: loom_number, equals: 0}]}
+""")
+    (check,) = deployment.plan[0].checks.values()
+    board = make_board(number={"loom_number": {(): 0.0}})
+    rejected = {"flows": [sign(deployment, "flows", by="Ada", at=1.0, approved=False)]}
+    approved = {"flows": [sign(deployment, "flows", by="Ada", at=1.0)]}
+
+    def outcome(**said: Any) -> tuple[bool, Outcome]:
+        evidence = make_evidence(board, **said)
+        findings = judge_check("flows", check, {}, evidence)
+        return is_left_to_people(check, evidence), worst(each.outcome for each in findings)
+
+    assert outcome() == (False, Outcome.PASS)
+    assert outcome(sign_offs=rejected) == (False, Outcome.FAIL)
+    board.fail("number", State.UNCONFIGURED, "")
+    assert outcome() == (True, Outcome.INCONCLUSIVE)
+    assert outcome(sign_offs=approved) == (True, Outcome.PASS)
