@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.render.alert_rules import as_prometheus_rule, render_alert_rules
+from exporter.render.alert_rules import as_resource, render_alert_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ def generated_files() -> Mapping[str, str]:
     rules = render_alert_rules()
     return {
         **{f"rules/{name}": text for name, text in rules.items()},
-        "prometheusrule.yaml": HEADER + as_prometheus_rule(rules.values()),
+        "prometheusrule.yaml": HEADER + as_resource(rules.values()),
     }
 
 

@@ -13,7 +13,7 @@ from exporter.render.alert_rules import (
     Addresses,
     Evaluator,
     as_one_file,
-    as_prometheus_rule,
+    as_resource,
     render_alert_rules,
 )
 from exporter.settings import packaged
@@ -44,7 +44,7 @@ def rules(
     ),
     output: Annotated[
         Literal["file", "resource"],
-        typer.Option("--format", help="A rule file, or a PrometheusRule of Kubernetes."),
+        typer.Option("--format", help="A rule file, or a PrometheusRule (VMRule) of Kubernetes."),
     ] = "file",
     hour: Annotated[
         str, typer.Option(help="Length of an hour; shorter only to rehearse a deployment.")
@@ -60,7 +60,8 @@ def rules(
         files = render_alert_rules(parse_duration(hour), addresses, evaluator)
     except ValueError as error:
         raise UsageError(f"command line: --hour: {error}") from None
-    print({"file": as_one_file, "resource": as_prometheus_rule}[output](files.values()), end="")
+    texts = files.values()
+    print(as_one_file(texts) if output == "file" else as_resource(texts, evaluator), end="")
 
 
 @app.command(epilog="Example: loom-exporter runbooks /srv/runbooks")

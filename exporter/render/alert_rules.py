@@ -25,9 +25,9 @@ LEAST_HOUR_SECONDS = SHORTEST.total_seconds() / min(each.hours for each in rule.
 """In a shorter hour, `SHORTEST` would lengthen the shortest window of the decision rule."""
 
 
-_PROMETHEUS_RULE = """\
-apiVersion: monitoring.coreos.com/v1
-kind: PrometheusRule
+_RESOURCE = """\
+apiVersion: {version}
+kind: {kind}
 metadata:
   name: loom-exporter
   labels:
@@ -37,6 +37,12 @@ spec:
 """
 
 Evaluator = Literal["prometheus", "victoria-metrics"]
+
+_KINDS: Mapping[Evaluator, tuple[str, str]] = {
+    "prometheus": ("monitoring.coreos.com/v1", "PrometheusRule"),
+    "victoria-metrics": ("operator.victoriametrics.com/v1beta1", "VMRule"),
+}
+"""Version and kind of the resource in which the operator of each finds its rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,10 @@ def as_one_file(rules: Iterable[str]) -> str:
     return f"groups:\n{groups}"
 
 
-def as_prometheus_rule(rules: Iterable[str]) -> str:
-    """Return the groups of several files of rules as one resource of the Prometheus operator."""
-    return _PROMETHEUS_RULE + indent(as_one_file(rules), "  ")
+def as_resource(rules: Iterable[str], evaluator: Evaluator = "prometheus") -> str:
+    """Return the groups of several files of rules as one resource for the evaluator's operator."""
+    version, kind = _KINDS[evaluator]
+    return _RESOURCE.format(version=version, kind=kind) + indent(as_one_file(rules), "  ")
 
 
 def _with_addresses(text: str, addresses: Addresses) -> str:

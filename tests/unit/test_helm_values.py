@@ -255,3 +255,13 @@ def test_verify_job_ends_as_configured_when_it_cannot_be_told(inconclusive: int)
     (job,) = (each for each in render(values) if each["kind"] == "CronJob")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert f'if [ "$code" -eq 3 ]; then exit {inconclusive}; fi' in container["args"][0]
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, value in VALUES.items() if isinstance(value, dict))
+)
+def test_section_without_content_is_as_if_left_away_or_refused_by_its_name(name: str) -> None:
+    """As in a values file in which every line of a section is a comment."""
+    values = {**SECRET, name: None}
+    code, said = helm("template", "x", str(CHART), values=values)
+    assert code == 0 or f"missing property '{name}'" in said, said

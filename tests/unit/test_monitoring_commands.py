@@ -92,3 +92,10 @@ def test_folder_that_cannot_be_written_is_named() -> None:
     done = run("dashboards", "/proc/dashboards")
     assert done.exit_code == 2
     assert done.stderr.startswith("loom-exporter: /proc/dashboards: cannot be written: ")
+
+
+def test_rules_of_victoria_metrics_are_a_resource_of_its_operator() -> None:
+    resource = run("rules", "--for", "victoria-metrics", "--format", "resource").stdout
+    head = yaml.safe_load(resource)
+    assert (head["apiVersion"], head["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
+    assert head["spec"]["groups"]

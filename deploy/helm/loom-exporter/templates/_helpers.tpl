@@ -41,15 +41,15 @@ name: {{ .name | default (printf "%s-%s" (include "loom-exporter.fullname" $root
 namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 {{- end }}
 {{- range prepend (.labels | default list) $root.Values.commonLabels -}}
-{{- $labels = mergeOverwrite $labels (deepCopy .) -}}
+{{- $labels = mergeOverwrite $labels (deepCopy (. | default dict)) -}}
 {{- end -}}
 {{- $own := include "loom-exporter.selector" $root | fromYaml -}}
 {{- $labels = mergeOverwrite $labels $own (dict "app.kubernetes.io/component" .component) }}
 labels:
   {{- toYaml $labels | nindent 2 }}
-{{- $annotations := deepCopy $root.Values.commonAnnotations -}}
+{{- $annotations := deepCopy ($root.Values.commonAnnotations | default dict) -}}
 {{- range .annotations -}}
-{{- $annotations = mergeOverwrite $annotations (deepCopy .) -}}
+{{- $annotations = mergeOverwrite $annotations (deepCopy (. | default dict)) -}}
 {{- end -}}
 {{- with $annotations }}
 annotations:
