@@ -310,4 +310,4 @@ def test_capture_needs_the_database(env: dict[str, str]) -> None:
 def test_pipeline_says_what_inconclusive_is_to_it(watched: dict[str, str], code: str) -> None:
     done = command("verify", "--inconclusive-as", code, env=watched)
     assert done.returncode == int(code)
-    assert done.stdout.startswith("INCONCLUSIVE: ")
+    assert done.stdout.startswith("NOT DEPLOYED YET: ")
