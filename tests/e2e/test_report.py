@@ -72,7 +72,7 @@ def test_report_has_every_criterion_the_first_day_and_who_signed(healthy: Answer
     first_day = DEPLOYMENT.plan[1]
     (answer,) = [line for line in text.splitlines() if f"| Day 1: {first_day.title}" in line]
     assert answer.startswith("| ✓ |")
-    assert 'loom_mfa_discrepancies{source="live"} is 0' in answer
+    assert "0 users in the view of discrepancies (expected 0)" in answer
     assert re.search(r"\| ○ \| Day 7: .*due \d{4}-", text)
     assert re.search(r"✓ \| Database administrator .*approved by Ada.*seen by Ada", text)
     assert "loom-exporter sign-off security_team --by NAME" in text
