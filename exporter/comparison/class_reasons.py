@@ -72,17 +72,22 @@ def _uncertain_baseline(evidence: Evidence) -> str | None:
 def _regression(evidence: Evidence) -> str | None:
     for when, span in evidence.spans:
         if is_slower(span, evidence.margin) and costs_enough(span, evidence.hour_seconds):
-            return when + _measured(span)
+            single = f"; single statements: {_single(evidence)}" if evidence.slower else ""
+            return when + _measured(span) + single
     return None
+
+
+def _single(evidence: Evidence) -> str:
+    """Return the statements that are surely slower, each with its ratio."""
+    return ", ".join(f"{name} ({times(change.ratio)})" for name, change in evidence.slower)
 
 
 def _slower_statement(evidence: Evidence) -> str | None:
     if not evidence.slower:
         return None
-    named = ", ".join(f"{name} ({times(change.ratio)})" for name, change in evidence.slower)
-    ratio = times(_change(evidence).ratio)
     return (
-        f"{ratio} the baseline in all, but surely more than 2 times in single statements: {named}"
+        f"{times(_change(evidence).ratio)} the baseline in all, but surely more than 2 times in"
+        f" single statements: {_single(evidence)}"
     )
 
 

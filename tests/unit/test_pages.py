@@ -98,7 +98,7 @@ async def _read(parts: Parts) -> _Read:
 @pytest.fixture
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget afterwards what a test has hidden."""
-    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", {})
     monkeypatch.setattr(redact, "_pattern", None)
 
 
