@@ -103,6 +103,8 @@ def test_awkward_password_is_accepted_and_hidden(way: str, password: str) -> Non
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_password_is_accepted_and_hidden(way: str, password: str) -> None:
     forget_secrets()
+    # A short one is not hidden inside of other words, such as `loo` in the name of the user.
+    assume(password not in f"said: {WAYS[way]('0')} !")
     conninfo = _read(WAYS[way](password))
     assert conninfo_to_dict(conninfo)["password"] == password
     if not set(password) <= {"*"}:
