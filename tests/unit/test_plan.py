@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.catalog import load_catalog
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import RECORDS, Outcome, Record
 from exporter.deployment.sign_offs import sign
 from exporter.run_state import State
+from exporter.settings import packaged_queries
 from exporter.state import StateStore
 from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
 from exporter.verdict.results import (
@@ -222,3 +224,18 @@ plan:
     board.fail("number", State.UNCONFIGURED, "")
     assert outcome() == (True, Outcome.INCONCLUSIVE)
     assert outcome(sign_offs=approved) == (True, Outcome.PASS)
+
+
+def test_age_of_the_view_is_judged_in_the_second_week_and_by_no_criterion() -> None:
+    """The checklist schedules its refresh in week two; until then the view grows old."""
+    shipped = load_catalog(packaged_queries()).deployment
+    metric = "loom_mfa_view_refreshed_timestamp_seconds"
+    judged = [each for criterion in shipped.criteria.values() for each in criterion.conditions]
+    assert metric not in {condition.metric for condition in judged}
+    (after,) = {
+        step.after
+        for step in shipped.plan
+        for check in step.checks.values()
+        if metric in {condition.metric for condition in check.conditions}
+    }
+    assert 7 * DAY <= after <= 14 * DAY
