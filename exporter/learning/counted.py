@@ -3,6 +3,7 @@
 Of a counter an hour has the increase; of a gauge with a window of an hour it has the last value.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.catalog import Catalog
@@ -49,23 +50,39 @@ class CountedHours:
         self._hours: dict[str, CountedHour] = {}
         self._last: dict[str, Mapping[Labels, float]] = {}
         self._taken: dict[str, float] = {}
+        self._server_start: datetime | None = None
+        self._not_before = float("-inf")
+        """`time.monotonic()` at which another server was seen; what was taken earlier is
+        of the one before."""
 
     @property
     def hours(self) -> tuple[CountedHour, ...]:
         """All hours, the earliest first."""
         return tuple(sorted(self._hours.values(), key=lambda hour: hour.start))
 
-    def record(self, scope: Scope, snapshots: SnapshotStore, settled_at: float | None) -> None:
+    def record(
+        self,
+        scope: Scope,
+        snapshots: SnapshotStore,
+        server_start: datetime,
+        settled_at: float | None,
+    ) -> None:
         """Add what was counted since the last time.
 
         Args:
             scope: of the database; hours of another one are left behind.
             snapshots: with the latest snapshot of each query.
+            server_start: when the server was started. After a failover it is another server, whose
+                counters hold a lifetime of its own: counting begins at what they are then.
             settled_at: Unix time of the end of the warm-up: an hour is cut in two there.
         """
         if self._scope is None or self._scope.key != scope.key:
             self._scope, self._hours = scope, COUNTED.load(scope)
             self._last, self._taken = {}, {}
+        if server_start != self._server_start:
+            if self._server_start is not None:
+                self._last, self._not_before = {}, self._clock.monotonic()
+            self._server_start = server_start
         now = self._clock.now()
         start = self._clock.start_of_hour(now)
         if settled_at is not None and start < settled_at <= now:
@@ -92,7 +109,7 @@ class CountedHours:
         found: dict[Labels, float] = {}
         for snapshot in snapshots.of_metric(metric):
             place = f"{snapshot.query}/{metric}"
-            is_new = snapshot.taken != self._taken.get(place)
+            is_new = self._not_before < snapshot.taken != self._taken.get(place)
             if not (snapshot.state and snapshot.state.is_success and is_new):
                 continue
             self._taken[place] = snapshot.taken

@@ -159,7 +159,7 @@ class VerdictJob:
         deployment = self._catalog.deployment
         accepted = in_order(ACKNOWLEDGEMENTS, self._people)
         scope = self._people.of(facts.identity)
-        self._counted.record(scope, snapshots, seen.settled_at)
+        self._counted.record(scope, snapshots, facts.postmaster_start, seen.settled_at)
         marks = in_order(MARKS, self._people)
         evidence = Evidence(
             self._clock.now(),
