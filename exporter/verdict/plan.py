@@ -138,17 +138,18 @@ def _answer(
 ) -> PlannedCheck:
     is_due = bool(span and evidence.now >= span.begins)
     pending = replace(pending, is_due=is_due)
+    # The word of a person is its own record: a later one may still reject what was answered.
+    signed = evidence.sign_offs.get(pending.name, ()) if check.is_signed else ()
     record = next((each for each in records if span and each.at >= span.begins), None)
-    if record:
+    if record and not signed:
         return replace(pending, outcome=record.outcome, evidence=record.evidence, at=record.at)
-    signed = evidence.sign_offs.get(pending.name, ()) if pending.is_manual else ()
     if not signed and not is_due:
         return replace(pending, evidence=_not_due(pending, span, evidence.deployed))
     findings = judge_check(pending.name, check, criteria, evidence)
     outcome = worst(each.outcome for each in findings)
     text = _deciding(findings, outcome)
     if signed:
-        return replace(pending, outcome=outcome, evidence=text, at=signed[-1].at)
+        return replace(pending, outcome=outcome, evidence=text, at=signed[-1].at, is_manual=True)
     if span and evidence.now >= span.ends:
         text = f"a day went by without an answer; then: {text}"
         return replace(pending, outcome=Outcome.INCONCLUSIVE, evidence=text, at=evidence.now)

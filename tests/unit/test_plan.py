@@ -35,6 +35,7 @@ from tests.support.judging import (
 from tests.support.state import save, scope
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 HOUR = 3600.0
@@ -239,3 +240,29 @@ def test_age_of_the_view_is_judged_in_the_second_week_and_by_no_criterion() -> N
         if metric in {condition.metric for condition in check.conditions}
     }
     assert 7 * DAY <= after <= 14 * DAY
+
+
+def test_word_of_a_person_is_kept_when_a_source_is_configured_later() -> None:
+    deployment = make_deployment("""
+plan:
+  - after: 1h
+    title: First
+    checks:
+      flows: {title: Flows, or_manual: true, conditions: [{metric: loom_number, equals: 0}]}
+""")
+    now = time.time()
+    deployed = replace(DONE, ended_at=now - 3 * DAY, settled_at=now - 3 * DAY)
+    passed = {"flows": (Record(outcome=Outcome.PASS, evidence="0", at=now, check="flows"),)}
+
+    def answer(
+        value: float, *, approved: bool, records: Mapping[str, Sequence[Record]] | None = None
+    ) -> tuple[Outcome | None, int]:
+        word = sign(deployment, "flows", by="Ada", at=now - 2 * DAY, approved=approved)
+        board = make_board(number={"loom_number": {(): value}})
+        evidence = make_evidence(board, deployed=deployed, sign_offs={"flows": [word]})
+        checks = planned_checks(deployment, {}, records or {}, evidence)
+        return checks[0].outcome, len(new_records(checks, records or {}))
+
+    assert answer(0.0, approved=True) == (Outcome.PASS, 0)
+    assert answer(1.0, approved=True) == (Outcome.FAIL, 0)
+    assert answer(0.0, approved=False, records=passed) == (Outcome.FAIL, 0)
