@@ -19,6 +19,31 @@ two for sessions that the network has lost and the server has not ended yet."""
 FUNCTION_SETTINGS = ("search_path=pg_catalog, pg_temp", "row_security=off")
 """What each function pins, as pg_proc.proconfig has it."""
 
+def session_sql(role: str, statement_timeout: str) -> str:
+    """Return the SQL that lets a role connect, with limits for its sessions."""
+    return f"""\
+ALTER ROLE {role} SET default_transaction_read_only = on;
+ALTER ROLE {role} SET statement_timeout = '{statement_timeout}';
+ALTER ROLE {role} SET lock_timeout = '1s';
+ALTER ROLE {role} SET idle_in_transaction_session_timeout = '15s';
+-- A session whose client is lost in the network ends in half a minute, and not in two hours.
+ALTER ROLE {role} SET tcp_keepalives_idle = 10;
+ALTER ROLE {role} SET tcp_keepalives_interval = 5;
+ALTER ROLE {role} SET tcp_keepalives_count = 3;
+ALTER ROLE {role} SET tcp_user_timeout = '15s';
+
+DO $$
+BEGIN
+    IF NOT has_database_privilege('{role}', current_database(), 'CONNECT') THEN
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {role}', current_database());
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'the owner of the database must grant CONNECT on it to {role}';
+END
+$$;
+"""
+
+
 _PREAMBLE = f"""\
 -- Installs the role {ROLE} and its functions. Read it, then run it as the owner of the
 -- database (on Supabase: postgres), in psql or in the SQL editor. It can be run again at any
@@ -85,26 +110,7 @@ REVOKE ALL ON SCHEMA {FUNCTION_SCHEMA} FROM PUBLIC;
 GRANT USAGE ON SCHEMA {FUNCTION_SCHEMA} TO {ROLE};
 
 -- A net below the limits that the exporter sets in each transaction.
-ALTER ROLE {ROLE} SET default_transaction_read_only = on;
-ALTER ROLE {ROLE} SET statement_timeout = '60s';
-ALTER ROLE {ROLE} SET lock_timeout = '1s';
-ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '15s';
--- A session whose client is lost in the network ends in half a minute, and not in two hours.
-ALTER ROLE {ROLE} SET tcp_keepalives_idle = 10;
-ALTER ROLE {ROLE} SET tcp_keepalives_interval = 5;
-ALTER ROLE {ROLE} SET tcp_keepalives_count = 3;
-ALTER ROLE {ROLE} SET tcp_user_timeout = '15s';
-
-DO $$
-BEGIN
-    IF NOT has_database_privilege('{ROLE}', current_database(), 'CONNECT') THEN
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {ROLE}', current_database());
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'the owner of the database must grant CONNECT on it to {ROLE}';
-END
-$$;
-
+{session_sql(ROLE, "60s")}
 -- To see the sessions and statements of others. Who may grant only the wider pg_monitor, which
 -- contains it, grants that one.
 DO $$

@@ -1,6 +1,7 @@
 """The SQL that installs the role of the probes, for a database administrator to read and run."""
 
 from exporter.catalog import Catalog
+from exporter.database.grants import session_sql
 
 PROBE_ROLE = "loom_probe"
 
@@ -43,25 +44,7 @@ $$;
 
 -- A net below the limits that the exporter sets in each transaction. One who has the password can
 -- undo them.
-ALTER ROLE {role} SET default_transaction_read_only = on;
-ALTER ROLE {role} SET statement_timeout = '10s';
-ALTER ROLE {role} SET lock_timeout = '1s';
-ALTER ROLE {role} SET idle_in_transaction_session_timeout = '15s';
-ALTER ROLE {role} SET tcp_keepalives_idle = 10;
-ALTER ROLE {role} SET tcp_keepalives_interval = 5;
-ALTER ROLE {role} SET tcp_keepalives_count = 3;
-ALTER ROLE {role} SET tcp_user_timeout = '15s';
-
-DO $$
-BEGIN
-    IF NOT has_database_privilege('{role}', current_database(), 'CONNECT') THEN
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {role}', current_database());
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'the owner of the database must grant CONNECT on it to {role}';
-END
-$$;
-
+{session}
 -- Member of the roles of the API, and of no other one.
 DO $$
 DECLARE
@@ -98,6 +81,7 @@ def probe_grants_sql(catalog: Catalog) -> str:
     literals = ", ".join("'" + role.replace("'", "''") + "'" for role in roles)
     return _SQL.format(
         role=PROBE_ROLE,
+        session=session_sql(PROBE_ROLE, "10s"),
         limit=CONNECTION_LIMIT,
         roles=" and ".join(roles) or "no role",
         literals=literals,
