@@ -69,7 +69,7 @@ docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
 alerts: $(VENV)/.dev ## Write alerts/rules/ and alerts/prometheusrule.yaml from their templates.
 	@$(BIN)/python -m alerts.build
 
-dashboards: $(VENV)/.dev ## Write grafana/dashboards/ anew.
+dashboards: $(VENV)/.dev ## Write grafana/dashboards/.
 	@$(BIN)/python -m grafana.build
 
 chart: $(VENV)/.dev ## Copy rules, dashboards and names of settings into deploy/helm/.
@@ -90,7 +90,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make requirements' $(abspath $(TOOLS))/pip-co
 DEV_GROUP := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*project["dependency-groups"]["dev"], sep="\n")
 
-requirements: $(VENV)/.python ## Pin the requirements anew (UPGRADE=1 for the newest versions).
+requirements: $(VENV)/.python ## Pin the requirements (UPGRADE=1 for the newest versions).
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 		|| { echo 'Pin with Python 3.11: make clean requirements PYTHON=python3.11' >&2; exit 1; }
 	@echo '==> Resolving'

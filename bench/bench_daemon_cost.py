@@ -4,7 +4,7 @@ A real daemon at the shipped intervals, scraped every 15 s. It starts without a 
 with the state that it left. Then a minute in which nothing is called, and one in which all
 statements are called between two polls. The claims are of the daemon's own processor time: in such
 a minute, and until the first scrape in which every query has been tried and every statement has
-its class. How many seconds that took is told, and depends on what else the machine does.
+its class. The seconds are printed; they depend on what else the machine does.
 `sys.argv[1]` may name the number of minutes.
 """
 

@@ -19,6 +19,7 @@ two for sessions that the network has lost and the server has not ended yet."""
 FUNCTION_SETTINGS = ("search_path=pg_catalog, pg_temp", "row_security=off")
 """What each function pins, as pg_proc.proconfig has it."""
 
+
 def session_sql(role: str, statement_timeout: str) -> str:
     """Return the SQL that lets a role connect, with limits for its sessions."""
     return f"""\

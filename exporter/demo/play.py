@@ -191,7 +191,7 @@ class _Stage:
             self._tell(f"suite recorded: {(told.stdout or told.stderr).strip()}")
 
     async def _look(self, name: str, exporter: ExporterProcess) -> None:
-        """Keep the numbers that are told, as they are when every query has run anew."""
+        """Keep the numbers that are printed, as they are once every query has run again."""
         before = runs(await asyncio.to_thread(exporter.metrics))
         deadline = time.monotonic() + _SETTLE_SECONDS
         while True:

@@ -286,7 +286,7 @@ def test_only_classes_and_roles_of_the_deployment_are_shown(tally: Tally) -> Non
     assert set(samples["loom_statement_calls_total"]) == {("other", "anon"), ("other", "other")}
 
 
-def test_text_is_recognised_again_whoever_calls_it() -> None:
+def test_text_is_recognised_again_for_every_role() -> None:
     text = "select * from things where id = $1"
     first = recognise({A: StatementText(text, "anon")}, DEPLOYMENT, [], show=True)
     known = first[A]._replace(class_name="as it was found")
