@@ -1,5 +1,6 @@
 """Asks a daemon for what it has judged, read only."""
 
+import asyncio
 import ssl
 from http import HTTPStatus
 from typing import NamedTuple
@@ -8,13 +9,16 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from exporter import __version__
+from exporter.durations import format_duration
 from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings
 from exporter.source_settings import BaseUrl
 from exporter.yaml_source import plain_reason
 
-_TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
+"""From the first byte of the request to the last one of the answer."""
+
 _MOST_BYTES = 16 * 2**20
 
 
@@ -57,10 +61,14 @@ def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnsw
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
         raise UsageError(f"--url: {plain_reason(first['type'], first['msg'])}") from None
-    headers = {"user-agent": f"loom-exporter/{__version__}"}
+    headers = {
+        # Not compressed: a small answer could unpack to a huge one.
+        "accept-encoding": "identity",
+        "user-agent": f"loom-exporter/{__version__}",
+    }
     password, token = settings.daemon_password, settings.daemon_token
     if token:
-        headers["authorization"] = f"Bearer {token.get_secret_value()}"
+        headers["authorization"] = f"Bearer {_one_word(token.get_secret_value())}"
     user = None
     if settings.daemon_user:
         user = httpx.BasicAuth(
@@ -70,25 +78,59 @@ def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnsw
         trusted: ssl.SSLContext | bool = True
         if settings.daemon_ca_file:
             trusted = ssl.create_default_context(cafile=str(settings.daemon_ca_file))
-        with (
-            httpx.Client(verify=trusted, trust_env=False, timeout=_TIMEOUT_SECONDS) as client,
-            client.stream(
-                "GET", f"{base}{path}", params={"format": form}, headers=headers, auth=user
-            ) as response,
-        ):
-            body = b""
-            for part in response.iter_bytes():
-                body += part
-                if len(body) > _MOST_BYTES:
-                    raise DaemonError(f"{base}: the answer is too long")
+        response, body = asyncio.run(
+            _get(f"{base}{path}", {"format": form}, headers, user, trusted)
+        )
+    except TimeoutError:
+        within = format_duration(TIMEOUT_SECONDS)
+        raise DaemonError(f"{base}: no complete answer within {within}") from None
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         told = " ".join(str(error).split()) or type(error).__name__
         raise DaemonError(f"{base}: no answer: {redact(told)}") from None
+    if body is None:
+        raise DaemonError(f"{base}: the answer is too long")
     _refuse(base, response)
     verdict, readiness = (response.headers.get(name, "") for name in ("loom-verdict", "loom-ready"))
     if not verdict:
         raise DaemonError(f"{base}: not a loom-exporter, or one of another version")
     return DaemonAnswer(body.decode(errors="replace"), verdict, readiness)
+
+
+def _one_word(token: str) -> str:
+    """Return a token that a header can hold.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise UsageError(
+            "LOOM_EXPORTER_DAEMON_TOKEN: must be visible ASCII characters without spaces"
+        )
+    return token
+
+
+async def _get(
+    url: str,
+    parameters: dict[str, str],
+    headers: dict[str, str],
+    user: httpx.BasicAuth | None,
+    trusted: ssl.SSLContext | bool,
+) -> tuple[httpx.Response, bytes | None]:
+    """Return the response and its body, None if that is too long.
+
+    One deadline for all of it: a server that sends a byte now and then is one that does not answer.
+    """
+    body = bytearray()
+    async with (
+        asyncio.timeout(TIMEOUT_SECONDS),
+        httpx.AsyncClient(verify=trusted, trust_env=False, timeout=TIMEOUT_SECONDS) as client,
+        client.stream("GET", url, params=parameters, headers=headers, auth=user) as response,
+    ):
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > _MOST_BYTES:
+                return response, None
+    return response, bytes(body)
 
 
 def _refuse(base: str, response: httpx.Response) -> None:
