@@ -155,27 +155,7 @@ def assess(
     undone = {
         n: each for n, each in deployment.rolled_back.items() if each.phase in deployed.rolled_back
     }
-    phases = tuple(
-        Undoable(
-            name,
-            phase.title,
-            phase.rollback.risk,
-            phase.rollback.advice,
-            phase.rollback.impact or "",
-            phase.rollback.next_steps,
-        )
-        for name, phase in reversed(deployment.phases.items())
-    )
-    sign_offs = tuple(
-        CriterionResult(
-            name,
-            each.title,
-            ALL,
-            (judge_by_hand(name, ALL, evidence.sign_offs.get(name, ())),),
-            is_manual=True,
-        )
-        for name, each in deployment.sign_offs.items()
-    )
+    phases = _undoable(deployment)
     return Assessment(
         database,
         deployment.title,
@@ -185,7 +165,7 @@ def assess(
         tuple(ready.values()) if is_before else (),
         tuple(criteria.values()),
         tuple(_judged(undone, after).values()),
-        sign_offs,
+        _signed(deployment, evidence),
         planned_checks(deployment, criteria, records, evidence, clock),
         phases,
         tuple(each for each in phases if each.phase in _blamed(criteria) - {*deployed.rolled_back}),
@@ -198,6 +178,35 @@ def assess(
 
 def _judged(criteria: Mapping[str, Criterion], evidence: Evidence) -> dict[str, CriterionResult]:
     return {name: judge_criterion(name, each, evidence) for name, each in criteria.items()}
+
+
+def _undoable(deployment: Deployment) -> tuple[Undoable, ...]:
+    """Return all phases, the last one first."""
+    return tuple(
+        Undoable(
+            name,
+            phase.title,
+            phase.rollback.risk,
+            phase.rollback.advice,
+            phase.rollback.impact or "",
+            phase.rollback.next_steps,
+        )
+        for name, phase in reversed(deployment.phases.items())
+    )
+
+
+def _signed(deployment: Deployment, evidence: Evidence) -> tuple[CriterionResult, ...]:
+    """Return what people have said beside the criteria."""
+    return tuple(
+        CriterionResult(
+            name,
+            each.title,
+            ALL,
+            (judge_by_hand(name, ALL, evidence.sign_offs.get(name, ())),),
+            is_manual=True,
+        )
+        for name, each in deployment.sign_offs.items()
+    )
 
 
 def _blamed(criteria: Mapping[str, CriterionResult]) -> set[str]:
