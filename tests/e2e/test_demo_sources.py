@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 pytestmark = plays_the_demo
 
 BEFORE_SECONDS = "90"
-"""Twice as long as in other tests of the demo: from fifteen short hours of a busy machine the baseline
-may be too uncertain for a go, and here nothing but a go will do."""
+"""Twice as long as in other tests of the demo. Fifteen short hours of a busy machine may be too
+uncertain a baseline for a go, and here nothing but a go will do."""
 
 
 @pytest.fixture(scope="module")
