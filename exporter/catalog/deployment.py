@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from exporter.catalog import relation_name
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
@@ -18,9 +19,10 @@ from exporter.parser import SqlError, parse_sql
 from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
-_VERSION = r"^\d+$"
-_OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
 _IDENTITY = r"^[0-9a-f]{16}$"
+
+OF_A_RELATION = ("trigger", "column", "constraint", "policy")
+"""Kinds of objects that are written as `name on relation`."""
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one without series of its own."""
@@ -38,8 +40,8 @@ def _notices(text: str) -> str:
 
 ObjectName = Annotated[
     str,
-    StringConstraints(pattern=_OBJECT),
-    rule_in_words(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
+    StringConstraints(pattern=relation_name.PATTERN),
+    rule_in_words(relation_name.PATTERN, relation_name.RULE),
 ]
 """A relation or a function, spelt as the catalog has it."""
 
@@ -47,23 +49,42 @@ ObjectName = Annotated[
 class Migration(Model):
     """A row that is expected in the history of migrations."""
 
-    version: Annotated[
-        str, StringConstraints(pattern=_VERSION), rule_in_words(_VERSION, "must be digits only")
-    ]
+    version: Text
+    """As the history has it: 20251021000001, accounts.0003_split_address, 2.1."""
     name: Text
 
 
 class DeployedObject(Model):
     """An object that a phase leaves behind, as the label values of its metric name it."""
 
-    kind: Text
+    kind: Literal[
+        "table",
+        "view",
+        "materialized_view",
+        "sequence",
+        "index",
+        "function",
+        "type",
+        "trigger",
+        "column",
+        "constraint",
+        "policy",
+    ]
     object: Text
+    """Name, or schema.name; of a function with or without its arguments, `f(uuid, text)`; of what a
+    relation has, `name on relation`."""
+
+    @model_validator(mode="after")
+    def _names_its_relation(self) -> "DeployedObject":
+        if self.kind in OF_A_RELATION and " on " not in self.object:
+            raise ValueError(f"a {self.kind} is written as `name on relation`")
+        return self
 
 
 class Policy(Model):
     """A row-level security policy that must be there after the phase."""
 
-    table: Text
+    table: ObjectName
     policy: Text
     command: Literal["select", "insert", "update", "delete", "all"]
 
@@ -79,7 +100,7 @@ class Phase(Model):
     """One phase of the deployment."""
 
     title: Text
-    migrations: tuple[Migration, ...]
+    migrations: tuple[Migration, ...] = ()
     rollback: Rollback
     objects: tuple[DeployedObject, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -150,6 +171,21 @@ class Suite(Model):
     It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
 
 
+class History(Model):
+    """What keeps the history of migrations, by which a phase is known to be applied."""
+
+    kind: Literal["supabase", "django", "rails", "alembic", "flyway", "liquibase", "probe", "none"]
+    """`probe`: a phase is applied when its objects are there; `none`: by `deploy mark` alone."""
+    schema_name: Annotated[Identifier | None, Field(alias="schema")] = None
+    """Of the table of the history, if that is not the usual one."""
+
+    @model_validator(mode="after")
+    def _has_a_table(self) -> "History":
+        if self.schema_name and self.kind in ("supabase", "probe", "none"):
+            raise ValueError(f"`schema` does not belong to `kind: {self.kind}`")
+        return self
+
+
 class Deployment(Model):
     """The deployment that is watched. Durations are in seconds."""
 
@@ -159,9 +195,12 @@ class Deployment(Model):
         rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
     title: Text
+    history: History | None = None
+    """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
     phases: dict[Identifier, Phase]
-    tables: tuple[Text, ...] = ()
+    tables: tuple[ObjectName, ...] = ()
+    """Without them, those of the exposed schemas; a name alone is of the first of these."""
     api_roles: tuple[Text, ...] = ()
     exposed_schemas: tuple[Text, ...] = ()
     statement_roles: tuple[Text, ...] = ()
@@ -200,6 +239,11 @@ class Deployment(Model):
         for version in versions:
             if versions.count(version) > 1:
                 raise ValueError(f"migration {version} stands in two phases")
+        if self.history and self.history.kind in ("probe", "none") and versions:
+            raise ValueError(
+                f"`history: {{kind: {self.history.kind}}}` looks for no migration; leave "
+                f"{versions[0]} out, or name the tool that keeps the history"
+            )
         if ALL in self.phases:
             raise ValueError(f"`{ALL}` stands for every phase; give the phase another name")
         return self
@@ -236,6 +280,27 @@ def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
     if not isinstance(document.data, dict):
         raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:
-        return Deployment.model_validate(document.data), document
+        deployment = Deployment.model_validate(document.data)
+        return deployment.model_copy(update={"phases": _seen_phases(deployment)}), document
     except ValidationError as invalid:
         raise document.errors(invalid) from None
+
+
+def _seen_phases(deployment: Deployment) -> dict[str, Phase]:
+    """Return the phases with the migrations by which the history shows them.
+
+    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
+    """
+    kind = deployment.history.kind if deployment.history else None
+    if kind not in ("probe", "none"):
+        return deployment.phases
+    return {
+        name: phase.model_copy(
+            update={
+                "migrations": (
+                    (Migration(version=name, name=phase.title),) if kind == "probe" else ()
+                )
+            }
+        )
+        for name, phase in deployment.phases.items()
+    }
