@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from exporter.catalog import relation_name
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
+from exporter.catalog.expected import DeployedObject, History, Migration, ObjectName, Policy
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
@@ -20,9 +20,6 @@ from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _IDENTITY = r"^[0-9a-f]{16}$"
-
-OF_A_RELATION = ("trigger", "column", "constraint", "policy")
-"""Kinds of objects that are written as `name on relation`."""
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one without series of its own."""
@@ -38,73 +35,30 @@ def _notices(text: str) -> str:
     return text
 
 
-ObjectName = Annotated[
-    str,
-    StringConstraints(pattern=relation_name.PATTERN),
-    rule_in_words(relation_name.PATTERN, relation_name.RULE),
-]
-"""A relation or a function, spelt as the catalog has it."""
-
-
-class Migration(Model):
-    """A row that is expected in the history of migrations."""
-
-    version: Text
-    """As the history has it: 20251021000001, accounts.0003_split_address, 2.1."""
-    name: Text
-
-
-class DeployedObject(Model):
-    """An object that a phase leaves behind, as the label values of its metric name it."""
-
-    kind: Literal[
-        "table",
-        "view",
-        "materialized_view",
-        "sequence",
-        "index",
-        "function",
-        "type",
-        "trigger",
-        "column",
-        "constraint",
-        "policy",
-    ]
-    object: Text
-    """Name, or schema.name; of a function with or without its arguments, `f(uuid, text)`; of what a
-    relation has, `name on relation`."""
-
-    @model_validator(mode="after")
-    def _names_its_relation(self) -> "DeployedObject":
-        if self.kind in OF_A_RELATION and " on " not in self.object:
-            raise ValueError(f"a {self.kind} is written as `name on relation`")
-        return self
-
-
-class Policy(Model):
-    """A row-level security policy that must be there after the phase."""
-
-    table: ObjectName
-    policy: Text
-    command: Literal["select", "insert", "update", "delete", "all"]
-
-
 class Rollback(Model):
     """What it means to undo the phase."""
 
     risk: Literal["low", "medium", "high"]
+    """How likely it is to make things worse."""
     advice: Text
+    """What to do; pages and reports say it."""
 
 
 class Phase(Model):
     """One phase of the deployment."""
 
     title: Text
+    """What it brings, for people."""
     migrations: tuple[Migration, ...] = ()
+    """Rows of the history: the phase is applied when all of them are there."""
     rollback: Rollback
+    """What it means to undo it."""
     objects: tuple[DeployedObject, ...] = ()
+    """What it leaves behind."""
     policies: tuple[Policy, ...] = ()
+    """Policies that it leaves behind."""
     audit_events: tuple[Text, ...] = ()
+    """Types of events that it writes to an audit log."""
     owns: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of tables and other objects: what breaks in them is blamed on it."""
 
@@ -113,7 +67,9 @@ class StatementClass(Model):
     """Statements that are judged together: those that name one of these objects."""
 
     relations: tuple[ObjectName, ...] = ()
+    """Tables and views: schema.name, or a name alone for any schema."""
     functions: tuple[ObjectName, ...] = ()
+    """Functions, in the same way."""
     identities: tuple[
         Annotated[
             str,
@@ -156,6 +112,7 @@ class Replacement(Model):
     """A statement that the application runs after the deployment instead of another one."""
 
     new: StatementSql
+    """The statement that came with the deployment."""
     old: StatementSql
     """The statement whose mean call time is the expectation for `new`."""
 
@@ -164,6 +121,7 @@ class Suite(Model):
     """A suite of tests that runs elsewhere, and whose results are recorded."""
 
     title: Text
+    """What it tests, for people."""
     planned: Annotated[int, Field(ge=1)]
     """The least number of tests that must pass."""
     notices: Annotated[str, AfterValidator(_notices)] | None = None
@@ -171,52 +129,45 @@ class Suite(Model):
     It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
 
 
-class History(Model):
-    """What keeps the history of migrations, by which a phase is known to be applied."""
-
-    kind: Literal["supabase", "django", "rails", "alembic", "flyway", "liquibase", "probe", "none"]
-    """`probe`: a phase is applied when its objects are there; `none`: by `deploy mark` alone."""
-    schema_name: Annotated[Identifier | None, Field(alias="schema")] = None
-    """Of the table of the history, if that is not the usual one."""
-
-    @model_validator(mode="after")
-    def _has_a_table(self) -> "History":
-        if self.schema_name and self.kind in ("supabase", "probe", "none"):
-            raise ValueError(f"`schema` does not belong to `kind: {self.kind}`")
-        return self
-
-
 class Deployment(Model):
-    """The deployment that is watched. Durations are in seconds."""
+    """The deployment that is watched."""
 
     name: Annotated[
         str,
         StringConstraints(pattern=_NAME),
         rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
+    """Of the deployment, in the state and in commands."""
     title: Text
+    """For people."""
     history: History | None = None
     """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
+    """Time after the last phase in which speed is not judged: caches fill, plans settle."""
     phases: dict[Identifier, Phase]
+    """What can be rolled back by itself, in the order of deployment."""
     tables: tuple[ObjectName, ...] = ()
     """Without them, those of the exposed schemas; a name alone is of the first of these."""
     api_roles: tuple[Text, ...] = ()
+    """Roles that come in through an API, under row-level security."""
     exposed_schemas: tuple[Text, ...] = ()
+    """Schemas that an API can reach; `public` unless set."""
     statement_roles: tuple[Text, ...] = ()
-    """Roles with series of their own; the statements of all others are `OTHER` together."""
+    """Roles with series of their own; the statements of all others are `other` together."""
     classes: dict[Identifier, StatementClass] = Field(default_factory=dict)
     """Where two classes claim a statement, the first of them gets it."""
     replacements: tuple[Replacement, ...] = ()
     """Without these, a statement that came with the deployment has nothing to be compared with."""
     slow_statement: Duration = 0.1
-    """Seconds; a statement is slow if its calls take longer on average."""
+    """A statement is slow if its calls take longer on average; 100ms unless set."""
     suites: dict[Identifier, Suite] = Field(default_factory=dict)
+    """Suites of tests that run elsewhere and are recorded, by name."""
     criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
     """What makes it a success, in the order of the report."""
     first_week: dict[Annotated[int, Field(ge=1, le=31)], Day] = Field(default_factory=dict)
     """By the number of the day."""
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
+    """What people sign besides the criteria, by name."""
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
 

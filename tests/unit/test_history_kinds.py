@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from exporter.catalog import CatalogError, load_catalog
-from exporter.catalog.deployment import History
+from exporter.catalog.expected import History
 from exporter.catalog.history import APPLIED
 from exporter.clock import Clock
 from exporter.deployment.history import AppliedMigrations, MigrationHistory, write_mark
