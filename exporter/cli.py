@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from exporter import __version__
-from exporter.commands import baseline, check, demo, monitoring, queries, record, serve, verify
+from exporter.commands import (
+    baseline,
+    check,
+    demo,
+    init,
+    monitoring,
+    queries,
+    record,
+    serve,
+    verify,
+)
 from exporter.errors import ExitCode, ExporterError
 from exporter.redaction import redact
 
@@ -24,7 +34,7 @@ app = typer.Typer(
 )
 
 
-for _part in (serve, check, queries, baseline, record, verify, monitoring, demo):
+for _part in (serve, init, check, queries, baseline, record, verify, monitoring, demo):
     app.add_typer(_part.app)
 
 

@@ -42,7 +42,7 @@ def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> N
         assert shipped <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
     templates = {path.relative_to(ROOT) for path in (ROOT / "exporter").glob("*/templates/*")}
-    assert {path.suffix for path in templates} == {".css", ".html", ".js", ".md"}
+    assert {path.suffix for path in templates} == {".css", ".html", ".js", ".md", ".sql", ".yaml"}
     assert {str(path) for path in templates} <= names
     assert not {name for name in names if not name.startswith(("exporter/", "loom_exporter-"))}
 
