@@ -165,6 +165,15 @@ class Condition(Model):
         return self
 
 
+class CriterionAlert(Model):
+    """How LoomCriterionFailed tells that the criterion fails."""
+
+    severity: Literal["page", "ticket"] = "ticket"
+    """Whether it wakes somebody."""
+    runbook: Text | None = None
+    """Where it says what to do: an address."""
+
+
 class Criterion(Model):
     """What makes the deployment a success: conditions that all hold, or what a person says."""
 
@@ -180,6 +189,8 @@ class Criterion(Model):
     """Whether people judge in place of the conditions whose source is not configured."""
     note: Text | None = None
     """How it is judged, or what a person should look at."""
+    alert: CriterionAlert = Field(default_factory=CriterionAlert)
+    """A ticket, unless it says otherwise."""
 
     @property
     def is_signed(self) -> bool:

@@ -171,6 +171,14 @@ class Deployment(Model):
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
 
+    def phase_of(self, class_name: str) -> str:
+        """Return the phase of the first condition that judges a class; `all` if none names one."""
+        for criterion in self.criteria.values():
+            for condition in criterion.conditions:
+                if condition.class_name == class_name:
+                    return condition.phase or criterion.phase
+        return ALL
+
     def owner_of(self, name: str) -> str | None:
         """Return the phase that owns an object, or the table behind ` on `; None if none does."""
         table = name.rpartition(" on ")[2]
