@@ -23,8 +23,8 @@ help: ## Show this list.
 
 venv: $(VENV)/.dev ## Install everything that development needs into .venv.
 
-demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...).
-	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(ARGS)
+demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, SOURCES=1, ARGS=...).
+	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(if $(SOURCES),--sources) $(ARGS)
 
 # A claim about latency holds on a machine that does nothing else. ARGS say what to run instead.
 PYTEST   := $(BIN)/python -m pytest

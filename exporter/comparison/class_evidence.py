@@ -17,6 +17,7 @@ from exporter.comparison.rule import (
     PAGE,
     PASS_FROM_HOURS,
     PASS_Z,
+    USUAL_RATIO,
     Change,
 )
 from exporter.comparison.slow_statements import CountedStatement
@@ -31,6 +32,8 @@ class Evidence:
     last_day: Span
     margin: float
     hour_seconds: float = 3600.0
+    usual_ratio: tuple[float, float] = USUAL_RATIO
+    """Between what calls per hour are over the usual, for a pass."""
     slower: Sequence[tuple[str, Change]] = ()
     """Statements that surely take more than twice their expectation, worst first."""
     called_more: Sequence[CountedStatement] = ()

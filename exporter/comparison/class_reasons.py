@@ -90,7 +90,8 @@ def _regression(evidence: Evidence) -> str | None:
 def _unusual_calls(evidence: Evidence) -> str | None:
     for when, span in evidence.spans:
         ratio = span.calls.calls_ratio
-        if ratio is None or USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1]:
+        least, most = evidence.usual_ratio
+        if ratio is None or least <= ratio <= most:
             continue
         why = "calls that fail are not counted" if ratio < 1 else "one call may have become many"
         return f"{when}called {_times(ratio)} as often as in these hours of the baseline: {why}"

@@ -17,7 +17,7 @@ from exporter.comparison.class_reasons import (
     rows_missing,
     too_little,
 )
-from exporter.comparison.rule import SLOWER
+from exporter.comparison.rule import SLOWER, USUAL_RATIO
 from exporter.comparison.slow_statements import (
     CountedStatement,
     StatementCalls,
@@ -66,6 +66,7 @@ def judge(
     *,
     margin: float = SLOWER,
     hour_seconds: float = 3600.0,
+    usual_ratio: tuple[float, float] = USUAL_RATIO,
     statements: Sequence[StatementCalls] = (),
     replacements: Sequence[CountedStatement] = (),
     usual: Sequence[CountedStatement] = (),
@@ -83,13 +84,19 @@ def judge(
         noise: that of the baseline, the roles pooled by their expected time.
         margin: how many times the time of the baseline is still no regression.
         hour_seconds: how long an hour is; shorter in a rehearsal.
+        usual_ratio: between what calls per hour are over the usual, for a pass.
         statements: the single statements of the class that have a baseline.
         replacements: those that replace statements of the baseline.
         usual: those that had much of the calls in the baseline, and that nothing replaces.
         notes: what else is to be said about the evidence.
     """
     evidence = _evidence(hours, noise, margin, hour_seconds, statements)
-    evidence = replace(evidence, called_more=called_more(replacements), missed=hardly_called(usual))
+    evidence = replace(
+        evidence,
+        usual_ratio=usual_ratio,
+        called_more=called_more(replacements),
+        missed=hardly_called(usual),
+    )
     return _first(_ORDER, evidence, notes)
 
 

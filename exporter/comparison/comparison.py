@@ -17,7 +17,12 @@ from exporter.comparison.calls import (
 from exporter.comparison.class_hours import HOURS_KEPT, ClassCalls, ClassHour
 from exporter.comparison.class_verdict import ClassResult, judge, judge_unclassified
 from exporter.comparison.expectations import Expectations
-from exporter.comparison.rule import SLOWER, STATEMENT_SHARE
+from exporter.comparison.rule import (
+    SLOWER,
+    STATEMENT_SHARE,
+    USUAL_RATIO,
+    USUAL_RATIO_WITHOUT_NIGHT,
+)
 from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, pooled_noise
@@ -168,6 +173,9 @@ class Comparison:
             noise,
             margin=self._deployment.classes[name].margin or SLOWER,
             hour_seconds=seconds,
+            usual_ratio=(
+                USUAL_RATIO if self._expectations.covers_a_day else USUAL_RATIO_WITHOUT_NIGHT
+            ),
             statements=statements,
             replacements=list(self._replacements(name)),
             usual=list(self._usual_statements(name)),

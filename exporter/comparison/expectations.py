@@ -75,6 +75,9 @@ class Expectations:
         """As far as they may be shown, by identity."""
         self._named = {each.class_name for each in baseline.classes if each.role != OTHER}
         self._usual = self._usual_by_class(baseline)
+        window = baseline.window
+        self.covers_a_day = window.buckets * window.bucket_seconds >= self._clock.day_seconds
+        """Whether the usual calls are those of a night and a day, at least."""
         self._shares = self._shares_of_calls(baseline)
 
     def expected(self, known_by: str, role: str, at: float) -> Known | None:

@@ -151,6 +151,9 @@ lies in one of them."""
 USUAL_RATIO = (0.5, 2.0)
 """Rows per call and calls per hour, over their expectation, that a pass allows."""
 
+USUAL_RATIO_WITHOUT_NIGHT = (0.2, 5.0)
+"""The same for calls per hour where the baseline covers less than a day: it may have no night."""
+
 MISSING_ROWS_RATIO = 0.1
 """Rows per call over their expectation below which results are missing: a fail."""
 

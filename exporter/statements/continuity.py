@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from exporter.statements.counters import Poll
+from exporter.statements.counters import Poll, is_older_copy
 
 CLOCK_TOLERANCE_SECONDS = 10.0
 """How far the server's clock and ours may differ in the time between two polls."""
@@ -35,7 +35,7 @@ def break_between(previous: Poll, poll: Poll, elapsed_seconds: float | None) -> 
         elapsed_seconds: time between the two by our own clock that is never set; None if the
             exporter was started in between.
     """
-    if _is_other_server(previous, poll):
+    if _is_other_server(previous, poll) or is_older_copy(previous, poll):
         return Break.OTHER_SERVER
     passed = (poll.ended_at - previous.ended_at).total_seconds()
     if passed < 0:

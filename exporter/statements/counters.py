@@ -115,7 +115,7 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
     Of the first poll ever (`previous` is None) no calls are counted: they were made before it. Nor
     are those of an older copy of the statistics, because they were counted once.
     """
-    if previous is None or _is_older_copy(previous, poll):
+    if previous is None or is_older_copy(previous, poll):
         return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
     all_ended = _were_all_reset(previous, poll)
     deltas: dict[Key, Delta] = {}
@@ -199,7 +199,7 @@ def combine(deltas: Iterable[Delta]) -> Delta:
 _BEFORE_BIRTH = Reading(0, 0.0, 0.0, 0, 0, 0, plan_seconds=0.0)
 
 
-def _is_older_copy(previous: Poll, poll: Poll) -> bool:
+def is_older_copy(previous: Poll, poll: Poll) -> bool:
     """Return whether the entries go on as they were before `previous`, as of a restored server.
 
     A reset and an eviction give an entry another beginning; only a copy gives it fewer calls.

@@ -12,6 +12,7 @@ from exporter.database.database import Database
 from exporter.settings import load_settings
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
+from tests.support.loom_database import LoomDatabase
 from tests.support.standby import standby_of
 from tests.support.watching import MONITOR, install_grants, shipped
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.collect.snapshot import Samples
-    from tests.support.loom_database import LoomDatabase
 
 CALLS_ON_STANDBY = 30_000
 ASK = "SELECT count(*) FROM public.user_mfa_methods"
@@ -57,8 +57,8 @@ async def test_calls_that_a_standby_has_counted_before_add_none(
             await poll()
             call(new_loom.dsn(), 7)
             assert (await poll())["loom_statement_calls_total"][PLACE] == 7
-            call(standby.dsn("loom"), CALLS_ON_STANDBY)
-            asked.append(standby.dsn("loom", MONITOR))
+            call(LoomDatabase(standby).dsn(), CALLS_ON_STANDBY)
+            asked.append(LoomDatabase(standby).dsn(MONITOR))
             with new_loom.connect() as superuser:
                 superuser.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
@@ -68,7 +68,7 @@ async def test_calls_that_a_standby_has_counted_before_add_none(
             assert samples["loom_statement_calls_total"][PLACE] == 7
             dropped = samples["loom_statement_windows_dropped_total"]
             assert dropped == {("other_server",): 1, ("clock_step",): 0}
-            call(standby.dsn("loom"), 5)
+            call(LoomDatabase(standby).dsn(), 5)
             samples = await poll()
             assert samples["loom_statement_calls_total"][PLACE] == 12
             assert sum(samples["loom_statement_windows_dropped_total"].values()) == 1

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
 from exporter.comparison.class_verdict import ClassResult, judge
+from exporter.comparison.rule import USUAL_RATIO_WITHOUT_NIGHT
 from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
@@ -463,3 +464,9 @@ def test_a_few_calls_that_take_far_longer_are_told_from_one_incident(
     found = verdict([*faster, *[calls(sums=tail)] * slow_hours])
     assert ("a few of them take far longer" in found.reason) is is_named
     assert (found.outcome is Outcome.INCONCLUSIVE) is is_named
+
+
+def test_calls_of_a_baseline_without_a_night_may_differ_by_more() -> None:
+    quiet = [calls(usual_calls=400.0)] * 24
+    assert verdict(quiet).outcome is Outcome.INCONCLUSIVE
+    assert verdict(quiet, usual_ratio=USUAL_RATIO_WITHOUT_NIGHT).outcome is Outcome.PASS
