@@ -71,7 +71,7 @@ def unseen_phases(
                 "nothing can show that it is applied; say what keeps the history, such as "
                 f"`history: {{kind: django}}`, or feed {APPLIED} with a label version from a query",
             )
-        elif not phase.migrations and kind not in ("probe", "none"):
+        elif not phase.migrations and kind is None:  # else a mark of the phase shows it
             yield (
                 (*place, "migrations"),
                 "nothing can show that it is applied; name its migrations, or, if people say so "

@@ -80,7 +80,7 @@ def test_versions_may_be_any_text(tmp_path: Path) -> None:
     ("text", "files", "place", "remedy"),
     [
         (DEPLOYMENT, {}, "phases.one", "such as `history: {kind: django}`"),
-        (_with("{kind: rails}", ""), {}, "phases.one", "name its migrations"),
+        (DEPLOYMENT.replace(MIGRATIONS, ""), {}, "phases.one", "name its migrations"),
         (_with("{kind: probe}", ""), {}, "phases.one", "name some"),
         (
             DEPLOYMENT,
