@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "serve",
+    "init",
     "check",
     "run",
     "grants",
