@@ -199,6 +199,7 @@ class Deployment(Model):
     plan: tuple[Step, ...] = ()
     """What is looked at after the deployment, and when."""
     first_week: Annotated[None, BeforeValidator(_refuse_first_week)] = Field(None, repr=False)
+    """Must not be given: it is called `plan` now."""
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
     """What people sign besides the criteria, by name."""
     tracked: tuple[Tracked, ...] = ()
