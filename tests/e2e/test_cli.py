@@ -159,7 +159,7 @@ def test_check_with_a_query_that_the_server_refuses(
     monitored: LoomDatabase, tmp_path: Path
 ) -> None:
     wrong = query_text({"loom_one": {"value": "things"}}, sql="SELECT 1 AS something")
-    deployment = f"{DEPLOYMENT}history: {{kind: none}}\n"
+    deployment = f"{DEPLOYMENT}history: {{kind: supabase}}\n"
     files = {"wrong.sql": wrong, "deployment.yaml": deployment}
     folder = make_folder(tmp_path / "queries", files)
     done = command("check", "--queries", str(folder), "--database", env=_database(monitored))
