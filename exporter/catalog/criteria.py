@@ -86,7 +86,7 @@ class Condition(Model):
     """`baseline`, or another metric, one without labels."""
     not_above: Identifier | None = None
     by: Share = 0.0
-    """How far, relatively, `not_below` and `not_above` may be missed."""
+    """How far, relatively, `not_below`, `not_above` and `present` may be missed."""
     newer_than: Duration | None = None
     """Seconds. What is older proves nothing, so it is neither a pass nor a fail."""
     not_slower_than: Literal["baseline"] | None = None
@@ -152,8 +152,8 @@ class Condition(Model):
             raise ValueError("`ignore` belongs to present and unchanged_since")
         if self.sum and kind in ("present", "unchanged_since"):
             raise ValueError("each series is looked at; leave `sum` away")
-        if self.by and kind not in ("not_below", "not_above"):
-            raise ValueError("`by` belongs to not_below and not_above")
+        if self.by and kind not in ("not_below", "not_above", "present"):
+            raise ValueError("`by` belongs to not_below, not_above and present")
         if self.sum and kind == "newer_than":
             raise ValueError("times cannot be added up; leave `sum` away")
         return self
