@@ -94,8 +94,9 @@ class Condition(Model):
     """The least number of tests that must pass, if that of the suite is not enough."""
     present: Literal["baseline"] | None = None
     """Each series of the baseline is still there, and its value is not lower."""
-    unchanged_since: Literal["deployment"] | None = None
-    """Each token is the one that was kept after the last migration or acknowledgement."""
+    unchanged_since: Literal["deployment", "baseline"] | None = None
+    """Each token is the one that was kept after the last migration or acknowledgement; or that one
+    is the one from before the first migration, so that the deployment itself changed nothing."""
     ignore: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of objects that may change: `events_2025*`, `* on events_2025*`."""
     rate: Rate | None = None

@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from exporter.catalog.criteria import Condition
 from exporter.catalog.deployment import OTHER
 from exporter.database.identity import DatabaseIdentity
@@ -15,7 +17,7 @@ from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
-from exporter.verdict.drift import judge_unchanged, keep_tokens
+from exporter.verdict.drift import judge_unchanged, keep_tokens, keep_tokens_before
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
 from tests.support.faults import BEFORE, FAULTS
 from tests.support.judging import make_class, quiet_hours
@@ -49,7 +51,7 @@ def _gauges(watch: Watch) -> Before:
     return Before(gauges, time.time() - 86400, time.time())
 
 
-def _evidence(watch: Watch, before: Before) -> Evidence:
+def _evidence(watch: Watch, before: Before, tokens: KeptTokens | None = None) -> Evidence:
     at = time.time() - SETTLE_SECONDS - 60
     deployed = DeploymentProgress(
         {phase: PhaseProgress(True, at) for phase in DEPLOYMENT.phases},
@@ -71,7 +73,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         signed,
         owner_of=DEPLOYMENT.owner_of,
         counted=quiet_hours(at),
-        kept=watch.kept(),
+        kept=replace(watch.kept(), before=tokens or watch.kept()),
     )
 
 
@@ -120,7 +122,8 @@ async def test_every_fault_after_a_healthy_deployment_is_named_and_none_is_a_go(
                 undone = _judge(watch, evidence)
                 assert fault.criterion not in _failed(undone), name
             else:  # the next fault is looked for beside this one
-                evidence = replace(evidence, before=_gauges(watch), kept=watch.kept())
+                kept = replace(watch.kept(), before=watch.kept())
+                evidence = replace(evidence, before=_gauges(watch), kept=kept)
 
 
 @only_18
@@ -153,6 +156,98 @@ async def test_what_a_deployment_leaves_open_is_named(watched: LoomDatabase) -> 
             assert _failed(assessment) == {"regression_tests"}, does
             (failed,) = [each for each in assessment.criteria if each.outcome is Outcome.FAIL]
             assert told in failed.worst_first()[0].evidence
+
+
+CHANGES_BESIDES = {
+    "policy": (
+        'ALTER POLICY "Users can view their own profile" ON public.users USING (true)',
+        "policy Users can view their own profile on users was changed",
+        ("mfa",),
+    ),
+    "grant": (
+        "REVOKE ALL ON public.file_shares FROM authenticated",
+        "relation file_shares was changed",
+        ("rls",),
+    ),
+    "not null": (
+        "ALTER TABLE public.sessions ALTER client_id DROP NOT NULL",
+        "column client_id on sessions was changed",
+        (),
+    ),
+    "trigger": (
+        "DROP TRIGGER on_auth_user_created ON auth.users",
+        "trigger on_auth_user_created on auth.users was dropped",
+        (),
+    ),
+    "index": (
+        "DROP INDEX public.idx_user_mfa_methods_user_status;"
+        " CREATE INDEX idx_user_mfa_methods_user_status ON public.user_mfa_methods (method_name)",
+        "index idx_user_mfa_methods_user_status on user_mfa_methods was changed",
+        ("mfa",),
+    ),
+    "foreign key": (
+        "ALTER TABLE public.sessions DROP CONSTRAINT sessions_client_id_fkey;"
+        " ALTER TABLE public.sessions ADD CONSTRAINT sessions_client_id_fkey"
+        " FOREIGN KEY (client_id) REFERENCES public.users NOT VALID",
+        "constraint sessions_client_id_fkey on sessions was changed",
+        (),
+    ),
+}
+
+
+@only_18
+@pytest.mark.parametrize("name", CHANGES_BESIDES)
+async def test_what_a_deployment_changes_besides_is_named(watched: LoomDatabase, name: str) -> None:
+    does, told, phases = CHANGES_BESIDES[name]
+    async with watching(watched.dsn(MONITOR)) as watch:
+        before = await _before(watch)
+        tokens = watch.kept()
+        deploy(watched, "healthy")
+        _run(watched, does)
+        await watch.look()
+        evidence = _evidence(watch, before, tokens)
+        assessment = _judge(watch, evidence)
+        assert "planned_changes" in _failed(assessment)
+        (criterion,) = [each for each in assessment.criteria if each.name == "planned_changes"]
+        (failing,) = [each for each in criterion.findings if each.outcome is Outcome.FAIL]
+        assert failing.evidence.startswith(f"{told}; with the deployment, between ")
+        assert failing.phases == phases
+        kept = replace(watch.kept(), before=tokens, accepted="accepted by Ada: meant")
+        accepted = _judge(watch, replace(evidence, kept=kept))
+        assert "planned_changes" not in _failed(accepted)
+
+
+@only_18
+async def test_schema_before_is_that_of_a_time_at_which_nothing_had_begun(
+    watched: LoomDatabase, tmp_path: Path
+) -> None:
+    async with watching(watched.dsn(MONITOR), state=tmp_path / "state.sqlite3") as watch:
+        scope = watch.parts.store.scope("loom", DEPLOYMENT.name)
+        scope = scope.of(DatabaseIdentity("1", 2, "loom"))
+        progress = _evidence(watch, Before({}, 0.0, 0.0)).deployed
+        progress = replace(progress, phases={}, ended_at=None)
+
+        def kept_before() -> KeptTokens | None:
+            kept = keep_tokens(scope, DEPLOYMENT, progress, None, watch.board)
+            assert kept
+            return kept.before
+
+        await watch.look("schema_objects")
+        first = watch.kept().tokens[CHANGED]
+        assert kept_before() is None, "nobody had looked before"
+        waiting = keep_tokens_before(scope, DEPLOYMENT, None, time.time(), watch.board)
+        assert waiting
+        assert waiting.tokens[CHANGED] == first
+        _run(watched, "CREATE TABLE public.migrated (id int)")
+        await watch.look("schema_objects")
+        still = keep_tokens_before(scope, DEPLOYMENT, waiting, waiting.at, watch.board)
+        assert still == waiting, "a migration may have been applied before it was read"
+        assert kept_before() is None
+        later = waiting.at + SETTLE_SECONDS
+        keep_tokens_before(scope, DEPLOYMENT, waiting, later, watch.board)
+        before = kept_before()
+        assert before
+        assert before.tokens[CHANGED] == first
 
 
 async def test_what_changes_by_itself_is_no_drift(watched: LoomDatabase) -> None:
