@@ -26,7 +26,7 @@ from bench.telling import claim, progress
 from exporter.app.components import Components, assemble
 from exporter.catalog import load_catalog
 from exporter.database.database import Database
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import migrations
 from exporter.deployment.history import APPLIED
 from exporter.logs import configure_logging

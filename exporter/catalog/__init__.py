@@ -1,7 +1,7 @@
 """What is watched: a folder of queries and a deployment, as validated, frozen data."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -111,6 +111,7 @@ def load_catalog(folder: Path) -> Catalog:
     problems.extend(_clashes(every))
     if problems or deployment is None or document is None:
         raise CatalogError(problems)
+    queries = [replace(query, pack=deployment.name) for query in queries]
     catalog = Catalog(deployment, tuple(queries), tuple(http_queries), tuple(probes))
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)

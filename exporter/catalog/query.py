@@ -36,6 +36,8 @@ class Query:
     document: YamlDocument
     header: Header
     text: str
+    pack: str = ""
+    """The name of the deployment that it belongs to, once that is known."""
 
     @property
     def metrics(self) -> Mapping[str, QueryMetric]:

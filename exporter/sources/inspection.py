@@ -11,8 +11,9 @@ from psycopg.rows import dict_row
 
 from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
-from exporter.database.grants import FUNCTION_SCHEMA, ROLE
+from exporter.database.grants import function_name, function_schema
 from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.roles import ROLE
 from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
 from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
 from exporter.sources.sql import statement
@@ -123,14 +124,14 @@ def _inspect_body(connection: psycopg.Connection, query: Query) -> list[str]:
 
 
 def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
-    name = f"{FUNCTION_SCHEMA}.{query.name}()"
+    name = function_name(query)
     # By oid: to look a function up by its name takes USAGE on the schema, and fails without.
     row = connection.execute(
         "SELECT bool_or(has_schema_privilege(n.oid, 'USAGE')"
         " AND has_function_privilege(p.oid, 'EXECUTE'))"
         " FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
         " WHERE n.nspname = %s AND p.proname = %s AND p.pronargs = 0",
-        [FUNCTION_SCHEMA, query.name],
+        [function_schema(query.pack), query.name],
     ).fetchone()
     if row is None or not row[0]:
         raise RunError(State.DENIED, f"{name} may be executed by {ROLE} only; connect as {ROLE}")

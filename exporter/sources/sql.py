@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 from exporter.catalog.query import Query
 from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
-from exporter.database.grants import FUNCTION_SCHEMA
+from exporter.database.grants import function_name
 from exporter.database.outcome import is_undefined
 from exporter.database.transaction import Question, begin, end, transact
 from exporter.sources import Rows
@@ -69,7 +69,7 @@ def statement(query: Query, *, call: bool) -> sql.Composed:
     are cut on the server: a label that is too long is an error whatever its length, and of a long
     token only whether it changes matters.
     """
-    source = f"{FUNCTION_SCHEMA}.{query.name}()" if call else f"({query.select})"
+    source = function_name(query) if call else f"({query.select})"
     labels = {label for metric in query.metrics.values() for label in metric.labels}
     columns = ", ".join(
         _LABEL_TEXT.format(column)

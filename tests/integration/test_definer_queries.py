@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
 from tests.support.probes import LABELLED, USERS
 from tests.support.shipped_queries import shipped_query
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query
+from tests.support.watching import (
+    FUNCTION_SCHEMA,
+    MONITOR,
+    OWNER,
+    catalog_of,
+    install_grants,
+    look,
+    one_query,
+)
 
 if TYPE_CHECKING:
     from tests.support.loom_database import LoomDatabase

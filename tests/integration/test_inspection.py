@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import RunError, State
 from exporter.sources.inspection import Inspection, inspect
 from tests.support.marks import only_18
 from tests.support.probes import USERS
 from tests.support.watching import (
+    FUNCTION_SCHEMA,
     MONITOR,
     OWNER,
     catalog_of,
