@@ -146,7 +146,7 @@ class _Stage:
         self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
         self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
-        telemetry = Telemetry(database.name, self._queries)
+        telemetry = Telemetry(self._queries)
         intervals = dict.fromkeys(names, 0.0)
         http = HttpSources(settings.sources)
         self._runner = Runner(database, self._snapshots, store, telemetry, intervals, http)

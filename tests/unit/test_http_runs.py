@@ -81,7 +81,7 @@ async def test_answer_is_published_and_counted(tmp_path: Path) -> None:
     assert parts.count("loom_exporter_query_runs_total", query="asked") == 1
     assert (
         'loom_things{database="loom",kind="round"} 3.0'
-        in generate_latest(parts.registry).decode().splitlines()
+        in generate_latest(parts.served).decode().splitlines()
     )
 
 
