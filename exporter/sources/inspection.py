@@ -15,7 +15,12 @@ from exporter.database.grants import function_name, function_schema
 from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.roles import ROLE
 from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
-from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
+from exporter.sources.preflight import (
+    PREFLIGHT,
+    decide,
+    preflight_parameters,
+    remedy_of_denial,
+)
 from exporter.sources.sql import statement
 
 _CONVERTED = {
@@ -81,7 +86,10 @@ def _inspect_in_time(connection: psycopg.Connection, query: Query) -> Inspection
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Inspection(query.name, state_of(error), describe_error(error))
+        told = describe_error(error)
+        if state_of(error) is State.DENIED:
+            told = f"{told}; {remedy_of_denial(query)}"
+        return Inspection(query.name, state_of(error), told)
     finally:
         deadline.cancel()
 

@@ -60,6 +60,16 @@ def needs_preflight(query: Query) -> bool:
     )
 
 
+def remedy_of_denial(query: Query) -> str:
+    """Return what to do where the role may not read what the query reads."""
+    if query.header.access == "definer":
+        return "have the owner of the database run what `loom-exporter grants` prints"
+    return (
+        f"{ROLE} has no right to tables; write `access: definer` in the header of the query, and"
+        " have the owner of the database run what `loom-exporter grants` prints"
+    )
+
+
 def preflight_parameters(query: Query) -> dict[str, Any]:
     """Return the parameters of `PREFLIGHT` for this query."""
     requires = query.header.requires
