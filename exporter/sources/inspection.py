@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import pq, sql
@@ -15,6 +15,7 @@ from exporter.database.grants import function_name, function_schema
 from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.roles import ROLE
 from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.parser import SqlError, parse_sql
 from exporter.sources.preflight import (
     PREFLIGHT,
     decide,
@@ -46,6 +47,19 @@ WHERE c.relname = ANY (%(words)s) AND a.attname = ANY (%(words)s)
 GROUP BY a.attname, a.atttypid
 """
 
+
+# Functions in SQL or a procedural language whose own names depend on the search_path of the caller,
+# which is pg_catalog alone. Planning finds no fault in them.
+_OPEN_FUNCTIONS = """
+SELECT DISTINCT quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS called (schema, name)
+JOIN pg_namespace AS n ON n.nspname = called.schema AND n.nspname <> 'pg_catalog'
+JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = called.name
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname NOT IN ('c', 'internal')
+WHERE p.prosqlbody IS NULL
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS s WHERE starts_with(s, 'search_path='))
+ORDER BY 1
+"""
 
 _DEADLINE_SECONDS = 10.0
 """A server that is silent for this long is taken for dead."""
@@ -108,7 +122,7 @@ def _inspect(connection: psycopg.Connection, query: Query) -> str:
             _compare(query, columns)
             # Planned as a run is planned, with its casts and its rights, and not executed.
             connection.execute(sql.SQL("EXPLAIN {}").format(statement(query, call=False)))
-            notes = [*_doubts(query, columns), *_foreign_operands(connection, query)]
+            notes = [*_doubts(query, columns), *_foreign_names(connection, query)]
             if query.header.access == "definer":
                 notes.append("no function installed; the text runs with the rights of this role")
     finally:
@@ -128,7 +142,7 @@ def _inspect_body(connection: psycopg.Connection, query: Query) -> list[str]:
         _result_columns(connection.pgconn, query.select)
     except psycopg.errors.InsufficientPrivilege:
         return []  # the rights of the function's owner are wider than ours
-    return [*_doubts(query, columns), *_foreign_operands(connection, query)]
+    return [*_doubts(query, columns), *_foreign_names(connection, query)]
 
 
 def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
@@ -174,6 +188,40 @@ def _doubts(query: Query, columns: dict[str, int]) -> list[str]:
         for column, sql_type in query.columns.items()
         if sql_type == "double precision" and columns[column] in _CONVERTED
     ]
+
+
+def _foreign_names(connection: psycopg.Connection, query: Query) -> list[str]:
+    """Return a warning for each thing outside pg_catalog on which the answer depends."""
+    called = sorted(_qualified_calls(query.text))
+    parameters = {"schemas": [each[0] for each in called], "names": [each[1] for each in called]}
+    found = connection.execute(_OPEN_FUNCTIONS, parameters).fetchall() if called else ()
+    return [
+        *_foreign_operands(connection, query),
+        *(
+            f"calls {function}, which looks up its own names in pg_catalog alone here;"
+            " give it a search_path (ALTER FUNCTION … SET search_path)"
+            for (function,) in found
+        ),
+    ]
+
+
+def _qualified_calls(text: str) -> set[tuple[str, str]]:
+    """Return schema and name of each function that a text calls with its schema."""
+    found: set[tuple[str, str]] = set()
+    try:
+        stack: list[Any] = list(parse_sql(text))
+    except SqlError:
+        return found
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            stack.extend(node.values())
+            parts = [part["String"]["sval"] for part in node.get("funcname", ())]
+            if len(parts) > 1:
+                found.add((parts[-2], parts[-1]))
+    return found
 
 
 def _foreign_operands(connection: psycopg.Connection, query: Query) -> list[str]:
