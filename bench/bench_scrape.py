@@ -26,7 +26,7 @@ from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.web.collectors import Sources, build_registry
+from exporter.web.collectors import Served, Sources
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 from exporter.web.routes import Health, build_app
@@ -95,8 +95,8 @@ async def main() -> int:
     snapshots = parts.snapshots
     for query in queries:
         publish(snapshots, query, SERIES // QUERIES)
-    sources = Sources(snapshots, database, parts.store, parts.interval_seconds)
-    exposition = Exposition(build_registry(sources, parts.telemetry.registry), snapshots)
+    sources = Sources(snapshots, parts.telemetry, database, parts.store, parts.interval_seconds)
+    exposition = Exposition(Served(sources), snapshots)
     pages = Pages(parts.snapshots, partial(overview_of, parts))
     app = build_app(exposition, Health(lambda: True, lambda: True), pages)
     page = await exposition.page("", "")

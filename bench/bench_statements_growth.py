@@ -25,14 +25,14 @@ from bench.memory import anonymous_mib
 from bench.telling import claim, progress
 from exporter.app.components import Components, assemble
 from exporter.catalog import load_catalog
+from exporter.catalog.history import APPLIED
 from exporter.database.database import Database
 from exporter.database.grants import ROLE
 from exporter.demo.database import migrations
-from exporter.deployment.history import APPLIED
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.web.collectors import Sources, build_registry
+from exporter.web.collectors import Served, Sources
 from exporter.web.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -105,9 +105,10 @@ async def main() -> int:
             async with Database("loom", lambda: loom.dsn(ROLE)) as database:
                 settings = Settings().model_copy(update={"hour": HOUR_SECONDS})
                 parts = assemble(settings, catalog, database, store)
-                sources = Sources(parts.snapshots, database, store, parts.interval_seconds)
-                registry = build_registry(sources, parts.telemetry.registry)
-                drive = (parts, Exposition(registry, parts.snapshots), connection, called)
+                sources = Sources(
+                    parts.snapshots, parts.telemetry, database, store, parts.interval_seconds
+                )
+                drive = (parts, Exposition(Served(sources), parts.snapshots), connection, called)
                 for query in catalog.queries:
                     await parts.runner.run(query)
                 print(

@@ -86,7 +86,7 @@ def assemble(
         **{query.name: interval_seconds(query, longest) for query in queries},
         **{job.name: job.interval_seconds for job in jobs},
     }
-    telemetry = Telemetry(database.name, sources)
+    telemetry = Telemetry(sources)
     http = http or HttpSources(settings.sources)
     runner = Runner(
         database,

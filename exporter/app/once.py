@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from exporter.app.components import assemble, probes_of
@@ -28,7 +27,7 @@ from exporter.sources.http import HttpSources
 from exporter.sources.impersonation import Sighting
 from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
-from exporter.web.collectors import QueryCollector
+from exporter.web.collectors import Families, sample_families
 
 TRIAL = "questions about the deployment assume here that it began a day ago"
 """What to know about the answers of `run_once` and `ask_sources`."""
@@ -61,7 +60,7 @@ async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> Que
         database,
         snapshots,
         store,
-        Telemetry(database.name, [query]),
+        Telemetry([query]),
         {query.name: 60.0},
         HttpSources(settings.sources),
         trial_deployment_start,
@@ -69,9 +68,9 @@ async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> Que
     )
     async with database:
         await runner.run(query)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(QueryCollector(snapshots, database.name))
-    return QueryAnswer(snapshots[query.name], generate_latest(registry).decode())
+    snapshot = snapshots[query.name]
+    families = sample_families(query.metrics, snapshot.samples, database.name)
+    return QueryAnswer(snapshot, generate_latest(Families(*families)).decode())
 
 
 async def ask_sources(

@@ -17,7 +17,7 @@ from exporter.settings import Settings
 from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
-from exporter.web.collectors import Sources, build_registry
+from exporter.web.collectors import Served, Sources
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 
@@ -58,7 +58,7 @@ class Watch:
         self._running = self._shown = self._queries.latest
         self._following: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
-        self.exposition = Exposition(self._shown.telemetry.registry, self._shown.snapshots)
+        self.exposition = Exposition(self._served(self._shown), self._shown.snapshots)
         self.pages = Pages(self._shown.snapshots, partial(overview_of, self._shown))
 
     @property
@@ -98,16 +98,19 @@ class Watch:
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
         catalog = load_catalog(self._settings.queries)
-        components = assemble(self._settings, catalog, self._database, self._store, self._http)
-        sources = Sources(
-            components.snapshots,
-            self._database,
-            self._store,
-            components.interval_seconds,
-            self._reloads,
+        return assemble(self._settings, catalog, self._database, self._store, self._http)
+
+    def _served(self, components: Components) -> Served:
+        return Served(
+            Sources(
+                components.snapshots,
+                components.telemetry,
+                self._database,
+                self._store,
+                components.interval_seconds,
+                self._reloads,
+            )
         )
-        build_registry(sources, components.telemetry.registry)
-        return components
 
     async def _follow(self) -> None:
         while True:
@@ -130,7 +133,7 @@ class Watch:
         latest.schedule.start()
         await latest.schedule.wait_for_first_cycle()
         self._shown = latest
-        self.exposition.show(latest.telemetry.registry, latest.snapshots)
+        self.exposition.show(self._served(latest), latest.snapshots)
         self.pages.show(latest.snapshots, partial(overview_of, latest))
         _log.info("watching with new queries", queries=len(self.catalog.all_queries))
 

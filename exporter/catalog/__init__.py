@@ -7,9 +7,11 @@ from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment, load_deployment
 from exporter.catalog.header import QueryMetric
+from exporter.catalog.history import APPLIED, HISTORY_QUERY, history_queries, unseen_phases
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
+from exporter.catalog.parameters import parameters
 from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
 from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
@@ -57,6 +59,8 @@ class Catalog:
     """Those that HTTP sources answer."""
     probes: tuple[Probe, ...] = ()
     """Those that the database answers as it would to a user of the API."""
+    unseen: tuple[str, ...] = ()
+    """A line for each phase that nothing could ever show to be applied."""
 
     @property
     def database_queries(self) -> tuple[Query | Probe, ...]:
@@ -97,9 +101,11 @@ def load_catalog(folder: Path) -> Catalog:
     probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
     paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
+    if deployment and HISTORY_QUERY not in {path.stem for path in paths}:
+        queries = sorted([*queries, *history_queries(deployment)], key=lambda query: query.name)
     http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
     probes = _parsed(probe_paths, parse_probe, problems)
-    if not paths:
+    if not queries and not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries, *probes]
@@ -111,7 +117,15 @@ def load_catalog(folder: Path) -> Catalog:
     problems.extend(_clashes(every))
     if problems or deployment is None or document is None:
         raise CatalogError(problems)
-    catalog = Catalog(deployment, tuple(queries), tuple(http_queries), tuple(probes))
+    queries = [query.with_parameters(parameters(deployment)) for query in queries]
+    applied = [query.metrics[APPLIED] for query in every if APPLIED in query.metrics]
+    catalog = Catalog(
+        deployment,
+        tuple(queries),
+        tuple(http_queries),
+        tuple(probes),
+        tuple(str(document.error(*fault)) for fault in unseen_phases(deployment, applied)),
+    )
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)
     return catalog

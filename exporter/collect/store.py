@@ -27,6 +27,7 @@ class SnapshotStore:
         """Begin with an empty snapshot for each query."""
         self._snapshots: dict[str, Snapshot] = {}
         self._sources: dict[str, list[str]] = {}
+        self._metrics = {source.name: source.metrics for source in sources}
         self.metrics: dict[str, Metric] = {}
         """Every metric by name; sources that share one define it alike."""
         for source in sources:
@@ -48,6 +49,10 @@ class SnapshotStore:
     def of_metric(self, metric: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of the queries that feed `metric`."""
         return tuple(self._snapshots[query] for query in self._sources.get(metric, ()))
+
+    def metrics_of(self, query: str) -> Mapping[str, "Metric"]:
+        """Return the metrics that `query` feeds, by name."""
+        return self._metrics[query]
 
     @property
     def is_complete(self) -> bool:

@@ -79,6 +79,8 @@ def check(
     settings = load_settings(config, {"queries": queries})
     try:
         known = load_catalog(settings.queries)
+        if known.unseen:
+            raise CatalogError([*known.unseen])
     except CatalogError as error:
         if output == "json":
             print_json({"problems": error.problems})

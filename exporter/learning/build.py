@@ -83,17 +83,7 @@ def build(
         excluded: returns why the time between two Unix times is left out, None if it is not.
     """
     survey = survey_of(buckets(), bucket_seconds, excluded)
-    names = list(survey.classes)
-    statements: list[artefact.BaselineStatement] = []
-    places: defaultdict[ClassRole, _Known] = defaultdict(_Known)
-    for first in range(0, len(names), _AT_ONCE):
-        for name, hours in hours_of(buckets(), survey, names[first : first + _AT_ONCE]).items():
-            profile = _profile(hours, survey, Clock(bucket_seconds))
-            if len(statements) >= MOST_BY_HOUR:
-                profile = replace(profile, hours_of_week={}, hours_of_day={})
-            class_name = survey.classes[name]
-            statements.append(_statement(name, class_name, profile, texts))
-            _add(places[class_name, name.role], profile, hours, Clock(bucket_seconds))
+    statements, places = _learnt(buckets, survey, bucket_seconds, texts)
     noises = {
         place: window_noise(
             known.hours,
@@ -125,6 +115,27 @@ def build(
         left_out=survey.left_out,
         backtest=_backtest(places, noises, bucket_seconds),
     )
+
+
+def _learnt(
+    buckets: Callable[[], Iterable[tuple[float, RecordedHour]]],
+    survey: Survey,
+    bucket_seconds: float,
+    texts: Mapping[str, str],
+) -> tuple[list[artefact.BaselineStatement], Mapping[ClassRole, _Known]]:
+    """Return each statement, and what is known of each class and role."""
+    names = list(survey.classes)
+    statements: list[artefact.BaselineStatement] = []
+    places: defaultdict[ClassRole, _Known] = defaultdict(_Known)
+    for first in range(0, len(names), _AT_ONCE):
+        for name, hours in hours_of(buckets(), survey, names[first : first + _AT_ONCE]).items():
+            profile = _profile(hours, survey, Clock(bucket_seconds))
+            if len(statements) >= MOST_BY_HOUR:
+                profile = replace(profile, hours_of_week={}, hours_of_day={})
+            class_name = survey.classes[name]
+            statements.append(_statement(name, class_name, profile, texts))
+            _add(places[class_name, name.role], profile, hours, Clock(bucket_seconds))
+    return statements, places
 
 
 def _profile(hours: Hours, survey: Survey, clock: Clock) -> StatementProfile:

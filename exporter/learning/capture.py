@@ -10,6 +10,7 @@ from pathlib import Path
 from exporter.baseline.artefact import Baseline
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog, Metric
+from exporter.catalog.history import APPLIED
 from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import NO_SAMPLES, Samples
@@ -18,7 +19,7 @@ from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader, ServerFacts
 from exporter.database.identity import DatabaseIdentity
-from exporter.deployment.history import APPLIED, MigrationHistory, applied_migrations
+from exporter.deployment.history import MigrationHistory, applied_migrations
 from exporter.errors import ExporterError
 from exporter.learning.build import build
 from exporter.learning.document import class_rules_digest
@@ -146,7 +147,7 @@ class _Stage:
         self._queries = sorted(wanted, key=lambda query: APPLIED in query.metrics)
         names = [query.name for query in self._queries]
         self._snapshots = SnapshotStore(self._queries, dict.fromkeys(names, 3600.0))
-        telemetry = Telemetry(database.name, self._queries)
+        telemetry = Telemetry(self._queries)
         intervals = dict.fromkeys(names, 0.0)
         http = HttpSources(settings.sources)
         self._runner = Runner(database, self._snapshots, store, telemetry, intervals, http)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from exporter import __version__
 from exporter.catalog import Metric
 from exporter.catalog.own_metrics import one_hot, own_metrics
-from exporter.collect.snapshot import Samples, unlabelled
+from exporter.collect.snapshot import Samples, Snapshot, unlabelled
 from exporter.collect.store import SnapshotStore
+from exporter.collect.telemetry import Runs, Telemetry
 from exporter.database.database import Database
 from exporter.reload import Reloaded
 from exporter.state import StateStore
@@ -25,59 +27,118 @@ class Sources:
     """What /metrics is made of."""
 
     snapshots: SnapshotStore
+    telemetry: Telemetry
     database: Database
     store: StateStore
     interval_seconds: Mapping[str, float]
     reloads: Sequence[Reloaded[Any]] = ()
 
 
-def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
-    """Add to the counts of the runs all else that is served; collecting touches memory only."""
-    telemetry.register(QueryCollector(sources.snapshots, sources.database.name))
-    telemetry.register(_StatusCollector(sources))
-    for library in (ProcessCollector, PlatformCollector, GCCollector):
-        library(registry=telemetry)
-    return telemetry
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """What the families of a query were made from; the same objects make the same families."""
+
+    snapshot: Snapshot
+    samples: Samples
+    runs: Runs
+
+    def is_same_as(self, other: "Version | None") -> bool:
+        """Whether nothing has been replaced between the two."""
+        return (
+            other is not None
+            and self.snapshot is other.snapshot
+            and self.samples is other.samples
+            and self.runs is other.runs
+        )
 
 
 class QueryCollector(Collector):
-    """The fresh samples of all snapshots: each family is made from nothing at every scrape."""
+    """The fresh samples of one query, its state and its runs."""
 
-    def __init__(self, snapshots: SnapshotStore, database: str) -> None:
-        self._snapshots = snapshots
-        self._database = database
+    def __init__(self, sources: Sources, query: str) -> None:
+        self._sources = sources
+        self.name = query
+        self._metrics = sources.snapshots.metrics_of(query)
 
-    def describe(self) -> Iterator[Family]:
-        """Yield the families without samples."""
-        for name, metric in self._snapshots.metrics.items():
-            yield _family(name, metric, ())
+    @property
+    def version(self) -> Version:
+        """What `collect` would be made from now."""
+        snapshot = self._sources.snapshots[self.name]
+        fresh = snapshot.fresh_samples(time.monotonic())
+        return Version(snapshot, fresh, self._sources.telemetry.of(self.name))
 
     def collect(self) -> Iterator[Family]:
-        """Yield the families with the samples that are fresh now."""
-        now = time.monotonic()
-        for name, metric in self._snapshots.metrics.items():
-            series = [
-                snapshot.fresh_samples(now).get(name, {})
-                for snapshot in self._snapshots.of_metric(name)
-            ]
-            yield _family(name, metric, series, self._database)
+        """Yield the families; one without samples is yielded for its type and help."""
+        version = self.version
+        database = self._sources.database.name
+        yield from sample_families(self._metrics, version.samples, database)
+        own = own_metrics()
+        for name, series in {**self._state(version), **_runs(self.name, version.runs)}.items():
+            yield _family(name, own[name], series, database)
+        yield _durations(database, self.name, version.runs)
+
+    def _state(self, version: Version) -> Samples:
+        query, snapshot = self.name, version.snapshot
+        return {
+            "loom_exporter_query_state": one_hot(
+                "loom_exporter_query_state", snapshot.state, query
+            ),
+            "loom_exporter_query_last_success_timestamp_seconds": (
+                {(query,): snapshot.last_success_at} if snapshot.last_success_at else {}
+            ),
+            "loom_exporter_query_interval_seconds": {
+                (query,): self._sources.interval_seconds[query]
+            },
+            "loom_exporter_query_series": {(query,): sum(map(len, version.samples.values()))},
+        }
 
 
-class _StatusCollector(Collector):
-    """The state of the process, of its database and of each query."""
+def sample_families(
+    metrics: Mapping[str, Metric], samples: Samples, database: str
+) -> Iterator[Family]:
+    """Yield each metric with its samples, of which there may be none."""
+    for name, metric in metrics.items():
+        yield _family(name, metric, samples.get(name, {}), database)
+
+
+def _runs(query: str, runs: Runs) -> Samples:
+    return {
+        "loom_exporter_query_runs_total": {(query,): runs.total},
+        "loom_exporter_query_failures_total": {
+            (query, state): number for state, number in runs.failures.items()
+        },
+        "loom_exporter_query_skipped_total": {
+            (query, reason): number for reason, number in runs.skipped.items()
+        },
+        "loom_exporter_query_series_dropped_total": {(query,): runs.dropped},
+    }
+
+
+def _durations(database: str, query: str, runs: Runs) -> Family:
+    name = "loom_exporter_query_duration_seconds"
+    metric = own_metrics()[name]
+    family = HistogramMetricFamily(name, metric.help, labels=("database", *metric.labels))
+    family.add_metric((database, query), runs.buckets, runs.seconds)
+    return family
+
+
+class StatusCollector(Collector):
+    """The state of the process and of its database."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
     def describe(self) -> Iterator[Family]:
+        """Yield the families; they are always the same."""
         return self.collect()
 
     def collect(self) -> Iterator[Family]:
+        """Yield the families with the state of now."""
         metrics = own_metrics()
         for name, series in self._of_process().items():
-            yield _family(name, metrics[name], [series])
-        for name, series in {**self._of_database(), **self._of_queries()}.items():
-            yield _family(name, metrics[name], [series], self._sources.database.name)
+            yield _family(name, metrics[name], series)
+        for name, series in self._of_database().items():
+            yield _family(name, metrics[name], series, self._sources.database.name)
 
     def _of_process(self) -> Samples:
         store, reloads = self._sources.store, self._sources.reloads
@@ -100,36 +161,47 @@ class _StatusCollector(Collector):
             "loom_exporter_pool_connections": {("busy",): pool.busy, ("idle",): pool.idle},
         }
 
-    def _of_queries(self) -> Samples:
-        now = time.monotonic()
-        snapshots = self._sources.snapshots.latest()
-        states: dict[tuple[str, ...], float] = {}
-        for each in snapshots:
-            states |= one_hot("loom_exporter_query_state", each.state, each.query)
-        return {
-            "loom_exporter_query_state": states,
-            "loom_exporter_query_last_success_timestamp_seconds": {
-                (each.query,): each.last_success_at for each in snapshots if each.last_success_at
-            },
-            "loom_exporter_query_interval_seconds": {
-                (each.query,): self._sources.interval_seconds[each.query] for each in snapshots
-            },
-            "loom_exporter_query_series": {
-                (each.query,): sum(map(len, each.fresh_samples(now).values())) for each in snapshots
-            },
-        }
+
+class Families(Collector):
+    """These families."""
+
+    def __init__(self, *families: Family) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._families
+
+
+class Served(Collector):
+    """All that /metrics shows; collecting touches memory only."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.queries = [QueryCollector(sources, each.query) for each in sources.snapshots.latest()]
+        self.process = CollectorRegistry()
+        """What may change at any time, and has no version."""
+        self.process.register(StatusCollector(sources))
+        for library in (ProcessCollector, PlatformCollector, GCCollector):
+            library(registry=self.process)
+
+    def collect(self) -> Iterable[Family]:
+        """Return each family once, with the samples of all queries."""
+        families: dict[str, Family] = {}
+        collectors: list[Collector] = [*self.queries, self.process]
+        for collector in collectors:
+            for family in collector.collect():
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    known.samples.extend(family.samples)
+        return families.values()
 
 
 def _family(
-    name: str,
-    metric: Metric,
-    series: Iterable[Mapping[tuple[str, ...], float]],
-    *database: str,
+    name: str, metric: Metric, series: Mapping[tuple[str, ...], float], *database: str
 ) -> Family:
     """Return the metric with its samples; `database` is the value of that label, if it has one."""
     family = Family(metric.family(name), metric.help, metric.exposed_type)
     labels = ("database", *metric.labels) if database else metric.labels
-    for samples in series:
-        for values, value in samples.items():
-            family.add_sample(name, dict(zip(labels, (*database, *values), strict=True)), value)
+    for values, value in series.items():
+        family.add_sample(name, dict(zip(labels, (*database, *values), strict=True)), value)
     return family

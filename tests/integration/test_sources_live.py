@@ -60,7 +60,7 @@ class Asked:
             Database("loom", lambda: "host=127.0.0.1 port=1"),
             self.snapshots,
             StateStore(folder / "none" / "state.sqlite3", read_only=True),
-            Telemetry("loom", queries),
+            Telemetry(queries),
             dict.fromkeys(names, 0.0),
             HttpSources({name: SourceSettings(**each) for name, each in sources.items()}),
             lambda: STARTED_AT,

@@ -18,7 +18,7 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess
 from exporter.verdict.evidence import Evidence
-from exporter.web.collectors import Sources, build_registry
+from exporter.web.collectors import Served, Sources
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 from tests.support.queries import make_catalog
@@ -26,8 +26,6 @@ from tests.support.queries import make_catalog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-
-    from prometheus_client import CollectorRegistry
 
     from exporter.catalog import AnyQuery, Catalog
     from exporter.render.status_page import Overview
@@ -39,14 +37,19 @@ class Parts(Components):
     """The components, and what the web server shows of them."""
 
     exposition: Exposition
-    registry: CollectorRegistry
+    served: Served
     overview: Callable[[], Overview]
     pages: Pages
 
     def count(self, name: str, **labels: str) -> float:
         """Return a sample of what the daemon counts itself."""
-        value = self.telemetry.registry.get_sample_value(name, {"database": "loom", **labels})
-        assert value is not None, f"no sample {name} {labels}"
+        wanted = {"database": "loom", **labels}
+        (value,) = (
+            sample.value
+            for family in self.served.collect()
+            for sample in family.samples
+            if sample.name == name and sample.labels == wanted
+        )
         return value
 
 
@@ -65,12 +68,13 @@ def assemble(
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
     made = assemble_components(settings or Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
-    sources = Sources(made.snapshots, database, store, made.interval_seconds, [reloaded])
-    registry = build_registry(sources, made.telemetry.registry)
+    served = Served(
+        Sources(made.snapshots, made.telemetry, database, store, made.interval_seconds, [reloaded])
+    )
     overview = partial(overview_of, made)
     shown: dict[str, Any] = {
-        "exposition": Exposition(registry, made.snapshots),
-        "registry": registry,
+        "exposition": Exposition(served, made.snapshots),
+        "served": served,
         "overview": overview,
         "pages": Pages(made.snapshots, overview),
     }

@@ -90,7 +90,7 @@ async def impersonating(
             database,
             snapshots,
             store,
-            Telemetry("loom", catalog.probes),
+            Telemetry(catalog.probes),
             dict.fromkeys((each.name for each in catalog.probes), 0.0),
             HttpSources({}),
             probes=probes,

@@ -22,7 +22,7 @@ from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
 from exporter.verdict.evidence import KeptTokens
-from exporter.web.collectors import Sources, build_registry
+from exporter.web.collectors import Served, Sources
 from exporter.web.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -152,16 +152,17 @@ class Watch:
 async def watching(
     dsn: str,
     *queries: Query,
+    catalog: Catalog | None = None,
     state: Path = Path("/nonexistent/state.sqlite3"),
     show_texts: bool = True,
     hour: float = 3600.0,
 ) -> AsyncIterator[Watch]:
-    """Watch a database with these queries, or with the shipped ones.
+    """Watch a database with these queries, with those of a catalog, or with the shipped ones.
 
     What must outlive a restart is kept in memory, unless `state` names a file; `hour` is how many
     seconds an hour has.
     """
-    catalog = catalog_of(*queries) if queries else shipped()
+    catalog = catalog or (catalog_of(*queries) if queries else shipped())
     database = Database("loom", lambda: dsn)
     store = StateStore(state, read_only=not state.parent.exists())
     for name, metric in catalog.metrics().items():
@@ -172,9 +173,8 @@ async def watching(
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     intervals = dict.fromkeys(parts.interval_seconds, 0.0)
     runner = Runner(database, parts.snapshots, store, parts.telemetry, intervals)
-    sources = Sources(parts.snapshots, database, store, parts.interval_seconds)
-    registry = build_registry(sources, parts.telemetry.registry)
-    exposition = Exposition(registry, parts.snapshots)
+    sources = Sources(parts.snapshots, parts.telemetry, database, store, parts.interval_seconds)
+    exposition = Exposition(Served(sources), parts.snapshots)
     await database.open()
     try:
         yield Watch(parts, runner, exposition)

@@ -59,8 +59,7 @@ def everything_known(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 def _families(parts: Parts) -> dict[str, Metric]:
     return {
-        metric.name + SUFFIXES.get(metric.type, ""): metric
-        for metric in parts.telemetry.registry.collect()
+        metric.name + SUFFIXES.get(metric.type, ""): metric for metric in parts.served.collect()
     }
 
 
@@ -82,7 +81,7 @@ def test_every_metric_is_described_before_it_has_a_sample(nothing_running: Parts
 
 
 def test_names_stand_once(nothing_running: Parts) -> None:
-    names = [metric.name for metric in nothing_running.telemetry.registry.collect()]
+    names = [metric.name for metric in nothing_running.served.collect()]
     assert len(names) == len(set(names))
 
 
@@ -93,14 +92,14 @@ def test_what_is_of_a_database_says_of_which(everything_known: Parts) -> None:
 
 
 def test_what_is_served_stands_in_openmetrics_too(everything_known: Parts) -> None:
-    body = generate_openmetrics(everything_known.telemetry.registry).decode()  # type: ignore[no-untyped-call]
+    body = generate_openmetrics(everything_known.served).decode()  # type: ignore[no-untyped-call]
     families = list(text_string_to_metric_families(body))  # type: ignore[no-untyped-call]
     names = {family.name + SUFFIXES.get(family.type, "") for family in families}
     assert names == set(ALL)
 
 
 def test_text_format_types_are_those_that_prometheus_knows(everything_known: Parts) -> None:
-    body = generate_latest(everything_known.telemetry.registry).decode()
+    body = generate_latest(everything_known.served).decode()
     types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE "))
     for name, promise in ALL.items():
         assert types[name] == ("gauge" if promise.type == "info" else promise.type)

@@ -1,4 +1,4 @@
-"""/metrics is made once for all who ask for the same, and made anew when something changes."""
+"""/metrics is rendered once for all clients that ask for the same, until something changes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from exporter.database.outcome import State
+from exporter.web.collectors import QueryCollector
 from exporter.web.exposition import _choose_encoder
 from tests.support.components import Parts, assemble
 from tests.support.queries import make_query
@@ -62,7 +63,7 @@ async def parts(tmp_path: Path) -> Parts:
 @pytest.fixture
 def watcher(parts: Parts) -> _Watcher:
     watcher = _Watcher()
-    parts.telemetry.registry.register(watcher)
+    parts.served.process.register(watcher)
     return watcher
 
 
@@ -220,7 +221,7 @@ async def test_what_changes_during_a_rendering_is_on_the_next_page(parts: Parts)
         def describe(self) -> list[Metric]:
             return []
 
-    parts.telemetry.registry.register(Publisher())
+    parts.served.process.register(Publisher())
     first = await parts.exposition.page("", "")
     second = await parts.exposition.page("", "")
     assert second is not first
@@ -272,7 +273,7 @@ async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> N
     other = assemble(tmp_path / "other", [OTHERS])
     assert other.snapshots.generation == parts.snapshots.generation
     assert b"loom_things" in (await parts.exposition.page("", "")).body
-    parts.exposition.show(other.telemetry.registry, other.snapshots)
+    parts.exposition.show(other.served, other.snapshots)
     page = (await parts.exposition.page("", "")).body
     assert b"loom_things" not in page
     other.snapshots.publish("others", State.OK, {"loom_others_total": {(): 3.0}})
@@ -280,15 +281,49 @@ async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
-async def test_families_that_were_kept_make_the_same_page(parts: Parts, accept: str) -> None:
+async def test_lines_that_were_kept_make_the_same_page(parts: Parts, accept: str) -> None:
     encode, _ = _choose_encoder(accept)
     for things in ({"round": 1}, {"round": 2}, {"round": 2, "square": 3}, {}, {"round": 1}):
         _publish(parts, **things)
         parts.telemetry.skipped(OTHERS, "running")
         shown = (await _body(parts, accept)).splitlines()
-        whole = encode(parts.telemetry.registry).decode().splitlines()
+        whole = encode(parts.served).decode().splitlines()
         assert _ours(shown) == _ours(whole)
         assert shown[-1] == whole[-1], "the end of OpenMetrics"
+
+
+async def test_only_what_a_query_shows_is_encoded_after_its_run(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[QueryCollector] = []
+    collect = QueryCollector.collect
+
+    def collected(self: QueryCollector) -> Iterator[Metric]:
+        encoded.append(self)
+        return collect(self)
+
+    monkeypatch.setattr(QueryCollector, "collect", collected)
+    _publish(parts, round=1)
+    await _body(parts)
+    assert len(encoded) == len(parts.served.queries)
+    encoded.clear()
+    _publish(parts, round=2)
+    assert 'kind="round"} 2.0' in await _body(parts)
+    parts.snapshots.fail("others", State.LOCKED, "")
+    await _body(parts)
+    names = [each.name for each in encoded]
+    assert names == ["things", "others"]
+
+
+async def test_family_of_two_queries_stands_once_with_the_samples_of_both(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [THINGS, make_query("more", BY_KIND)])
+    _publish(parts, round=1)
+    parts.snapshots.publish("more", State.OK, {"loom_things": {("square",): 2.0}})
+    for accept, parse in (("", parse_text), (OPENMETRICS, _openmetrics)):
+        families = [
+            each for each in parse(await _body(parts, accept)) if each.name == "loom_things"
+        ]
+        assert [len(family.samples) for family in families] == [2]
 
 
 def _ours(lines: list[str]) -> list[str]:

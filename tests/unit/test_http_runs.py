@@ -19,6 +19,7 @@ from tests.support.commands import run
 from tests.support.components import assemble
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.queries import (
+    DEPLOYMENT,
     QUERY,
     http_query_text,
     make_folder,
@@ -81,7 +82,7 @@ async def test_answer_is_published_and_counted(tmp_path: Path) -> None:
     assert parts.count("loom_exporter_query_runs_total", query="asked") == 1
     assert (
         'loom_things{database="loom",kind="round"} 3.0'
-        in generate_latest(parts.registry).decode().splitlines()
+        in generate_latest(parts.served).decode().splitlines()
     )
 
 
@@ -188,6 +189,7 @@ def _configure(
         "things.sql": QUERY,
         "asked.http.yaml": http_query_text(**query),
         "other.http.yaml": http_query_text(source="other"),
+        "deployment.yaml": DEPLOYMENT + "history: {kind: rails}\n",
     }
     monkeypatch.setenv("LOOM_EXPORTER_QUERIES", str(make_folder(folder / "queries", files)))
     sources = {"things": source.settings(token_file=str(token_file))}
