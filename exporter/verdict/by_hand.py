@@ -24,7 +24,7 @@ def judge_by_hand(name: str, phase: str, signed: SignOffs, since: float = 0.0) -
         told = f"loom-exporter sign-off {name} --by NAME"
         if latest:
             before = listed([_said(each) for each in latest])
-            told = f"{before}, which was before the last migration; again: {told}"
+            told = f"{before}, which was before the last migration or rollback; again: {told}"
         else:
             told = f"not signed yet: {told}"
         return ConditionResult(Outcome.INCONCLUSIVE, told, is_signed=True)

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
+from exporter.deployment.progress import PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
 from exporter.verdict.by_hand import judge_by_hand
@@ -111,7 +112,7 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
 def applied_at(phase: str, evidence: Evidence) -> float:
     """Return when the phase was applied, as a Unix time; 0 if that was before the first look."""
     phases = evidence.deployed.phases
-    concerned = phases.values() if phase == ALL else [phases[phase]]
+    concerned = phases.values() if phase == ALL else [phases.get(phase, PhaseProgress())]
     return max((seen.at for seen in concerned if seen.at is not None), default=0.0)
 
 
