@@ -94,7 +94,10 @@ def test_approval_from_before_the_deployment_proves_nothing_and_a_refusal_stays(
     found = _judge(approved=True, at=early)
     assert found.outcome is INCONCLUSIVE
     (finding,) = found.findings
-    assert "which was before the last migration or rollback; again: loom-exporter sign-off" in finding.evidence
+    assert (
+        "which was before the last migration or rollback; again: loom-exporter sign-off"
+        in finding.evidence
+    )
     assert _judge(approved=False, at=early).outcome is FAIL
     assert _judge(ROUND, results=(RESTORED,), approved=True, at=early).outcome is PASS
 
