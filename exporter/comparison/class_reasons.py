@@ -17,7 +17,13 @@ from exporter.comparison.class_evidence import (
     pass_bound,
 )
 from exporter.comparison.class_hours import Span
-from exporter.comparison.counted_reasons import COUNTED, Reason, rows_missing, rows_per_call
+from exporter.comparison.counted_reasons import (
+    COUNTED,
+    Reason,
+    rows_missing,
+    rows_per_call,
+    statement_finding_nothing,
+)
 from exporter.comparison.rule import (
     FAIL_Z,
     GREATEST_BASELINE_ERROR,
@@ -196,7 +202,12 @@ def too_little(evidence: Evidence) -> str | None:
 
 
 REGRESSIONS: Sequence[Reason] = (_regression,)
-SURELY_WORSE: Sequence[Reason] = (rows_missing, _slower_statement, _regression)
+SURELY_WORSE: Sequence[Reason] = (
+    rows_missing,
+    statement_finding_nothing,
+    _slower_statement,
+    _regression,
+)
 DOUBTS: Sequence[Reason] = (
     *COUNTED,
     _slower_statement,

@@ -42,6 +42,17 @@ def _unusual_rows(evidence: Evidence) -> str | None:
     return None
 
 
+def statement_finding_nothing(evidence: Evidence) -> str | None:
+    """Return a statement that hardly returns rows where the baseline has some."""
+    for each in evidence.finding_nothing:
+        calls = each.sums.calls
+        return (
+            f"results are missing of {each.name}: {each.rows / calls:.2f} rows a call,"
+            f" {each.expected_rows / calls:.2f} in the baseline, over {calls:,} calls"
+        )
+    return None
+
+
 def _missed_statement(evidence: Evidence) -> str | None:
     for each in evidence.missed:
         return (
@@ -70,6 +81,7 @@ def rows_per_call(span: Span) -> str:
 COUNTED: Sequence[Reason] = (
     _unusual_calls,
     _unusual_rows,
+    statement_finding_nothing,
     _replacement_called_more,
     _missed_statement,
 )

@@ -7,7 +7,7 @@ from exporter.catalog.criteria import ALL, Check, Condition, Criterion
 from exporter.deployment.records import Outcome
 from exporter.run_state import State
 from exporter.verdict.by_hand import judge_by_hand
-from exporter.verdict.conditions import judge_condition
+from exporter.verdict.conditions import applied_at, judge_condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.suites import NOTHING_RECORDED
@@ -60,8 +60,9 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
     findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
     is_open = any(each.outcome is Outcome.INCONCLUSIVE for each in findings)
     is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
-    if is_manual or (criterion.or_manual and signed):
-        findings.append(judge_by_hand(name, criterion.phase, signed))
+    said = judge_by_hand(name, criterion.phase, signed, applied_at(criterion.phase, evidence))
+    if is_manual or (criterion.or_manual and said.outcome is not Outcome.INCONCLUSIVE):
+        findings.append(said)
     return CriterionResult(
         name,
         criterion.title,

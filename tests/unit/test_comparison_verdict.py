@@ -265,6 +265,25 @@ def test_single_statement_that_is_surely_slower_is_named() -> None:
     )
 
 
+def test_single_statement_that_finds_nothing_is_named() -> None:
+    """Its class still returns more than half of its rows, and is faster for the lack of them."""
+
+    def judged(rows: int, expected: float, count: int) -> ClassResult:
+        shrunk = StatementCalls("select one", sums(1.0, count), rows, expected)
+        other = StatementCalls("two", sums(1.0, 1900), 3000, 3000.0)
+        return verdict(days(1), statements=[shrunk, other])
+
+    found = judged(0, 500.0, 250)
+    assert (found.outcome, found.reason) == (
+        Outcome.INCONCLUSIVE,
+        "results are missing of select one: 0.00 rows a call, 2.00 in the baseline, over 250 calls",
+    )
+    assert judged(50, 500.0, 250).outcome is Outcome.PASS
+    assert judged(49, 500.0, 250).outcome is Outcome.INCONCLUSIVE
+    assert judged(0, 29.0, 250).outcome is Outcome.PASS  # hardly any row is usual
+    assert judged(0, 500.0, 90).outcome is Outcome.PASS  # less than 5 % of the calls
+
+
 def test_slow_down_that_costs_next_to_nothing_is_no_fail() -> None:
     """0.040 ms become 0.050 ms, 12,000 times in a day."""
     tiny = calls(1.25, 500, sums=sums(1.25, 500, 4e-5), usual_calls=500.0)

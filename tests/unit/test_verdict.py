@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def _assess(
     **changes: Any,
 ) -> Assessment:
     sign_offs = {
-        name: [sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)]
+        name: [sign(DEPLOYMENT, name, by="Ada", at=time.time(), approved=approved)]
         for name, approved in (signed or {}).items()
     }
     board = make_board(
