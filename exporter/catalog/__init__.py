@@ -16,7 +16,7 @@ from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
-from exporter.yaml_source import YamlError, read_document, read_text
+from exporter.yaml_source import YamlDocument, YamlError, read_document, read_text
 
 __all__ = [
     "AnyQuery",
@@ -58,6 +58,8 @@ class Catalog:
     """Those that HTTP sources answer."""
     probes: tuple[Probe, ...] = ()
     """Those that the database answers as it would to a user of the API."""
+    document: YamlDocument | None = None
+    """deployment.yaml as it stands in the file, for errors that are found later."""
 
     @property
     def database_queries(self) -> tuple[Query | Probe, ...]:
@@ -115,7 +117,13 @@ def load_catalog(folder: Path) -> Catalog:
     if problems or deployment is None:
         raise CatalogError(sorted(problems, key=_by_place))
     queries = [replace(query, pack=deployment.name) for query in queries]
-    return Catalog(deployment, tuple(queries), tuple(http_queries), tuple(probes))
+    return Catalog(
+        deployment,
+        tuple(queries),
+        tuple(http_queries),
+        tuple(probes),
+        part.document if part else None,
+    )
 
 
 def _text_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from exporter.app.once import TRIAL, ask_probes, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
+from exporter.deployment.resolution import resolve
 from exporter.errors import ExitCode
 from exporter.redaction import redact
 from exporter.run_state import RunError, State
@@ -94,7 +95,15 @@ def check(
         if output == "text":
             print(*finding.as_text(), sep="\n", flush=True)
 
+    names: list[Finding] = []
     if database:
+        has_login = settings.probe_database_url or settings.probe_database_url_file
+        test_users = settings.probe_subjects.keys() if has_login else None
+        for place, state, detail in resolve(conninfo_reader(settings)(), known, test_users):
+            code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
+            names.append(Finding(place, state, redact(detail), code))
+            if output == "text":
+                print(*names[-1].as_text(), sep="\n", flush=True)
         for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
             code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
             found(Finding(name, state, redact(detail), code))
@@ -108,8 +117,11 @@ def check(
             *(known.http_queries if sources else ()),
             *(known.probes if probes else ()),
         ]
-        print_json({"queries": len(asked), "findings": [each.as_json() for each in findings]})
-    raise typer.Exit(max((each.exit_code for each in findings), default=ExitCode.OK))
+        told = {"names": [each.as_json() for each in names]} if database else {}
+        findings_told = [each.as_json() for each in findings]
+        print_json({"queries": len(asked), **told, "findings": findings_told})
+    codes = (each.exit_code for each in (*names, *findings))
+    raise typer.Exit(max(codes, default=ExitCode.OK))
 
 
 async def _ask_sources(
