@@ -54,17 +54,21 @@ format: $(VENV)/.dev ## Format the code, and mend what ruff can mend.
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-schema: $(VENV)/.dev ## Write the JSON Schemas of the headers of queries.
+schema: $(VENV)/.dev ## Write the JSON Schemas of the headers of queries and of deployment.yaml.
 	@$(BIN)/python -m exporter.catalog.schema sql > $(VENV)/header.schema.json
 	@mv $(VENV)/header.schema.json queries/header.schema.json
 	@$(BIN)/python -m exporter.catalog.schema http > $(VENV)/http.schema.json
 	@mv $(VENV)/http.schema.json queries/http.schema.json
 	@$(BIN)/python -m exporter.catalog.schema as > $(VENV)/as.schema.json
 	@mv $(VENV)/as.schema.json queries/as.schema.json
+	@$(BIN)/python -m exporter.catalog.schema deployment > $(VENV)/deployment.schema.json
+	@mv $(VENV)/deployment.schema.json queries/deployment.schema.json
 
-docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
+docs: $(VENV)/.dev ## Write docs/metrics.md and docs/deployment-yaml.md, after a change of a metric or a key.
 	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md
 	@mv $(VENV)/metrics.md docs/metrics.md
+	@$(BIN)/python -m exporter.catalog.deployment_page > $(VENV)/deployment-yaml.md
+	@mv $(VENV)/deployment-yaml.md docs/deployment-yaml.md
 
 alerts: $(VENV)/.dev ## Write alerts/rules/ and alerts/prometheusrule.yaml from their templates.
 	@$(BIN)/python -m alerts.build

@@ -13,6 +13,7 @@ from exporter.commands import (
     check,
     demo,
     deploy,
+    init,
     monitoring,
     queries,
     record,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 
-for _part in (serve, check, queries, baseline, record, verify, deploy, monitoring, demo):
+for _part in (serve, init, check, queries, baseline, record, verify, deploy, monitoring, demo):
     app.add_typer(_part.app)
 
 

@@ -94,6 +94,19 @@ def check_dsn(conninfo: str) -> str:
     return conninfo
 
 
+def database_of(conninfo: str) -> str:
+    """Return the name of the database that a string names, or what libpq takes in its place.
+
+    A service of a file that libpq reads later stands for its database.
+
+    Raises:
+        ValueError: as `check_dsn`.
+    """
+    parameters = conninfo_to_dict(check_dsn(conninfo))
+    given = (parameters.get(key) for key in ("dbname", "service", "user"))
+    return str(next((name for name in given if name), "postgres"))
+
+
 def _written_for_others(conninfo: str) -> str | None:
     """Return what to change in a string that is right elsewhere; None if it is not such a one."""
     if _QUOTED.fullmatch(conninfo):

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from exporter.dsn import check_dsn
+from exporter.dsn import check_dsn, database_of
 from exporter.durations import Duration
 from exporter.errors import UsageError
 from exporter.redaction import redact
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="test users of the probes in *.as.sql: their ids, by name"
     )
     database_name: Annotated[str, AfterValidator(_label_value)] = Field(
-        "loom", description="value of the label `database`"
+        "", description="value of the label `database`; by default the name in the URL"
     )
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         ":10187", description="address and port of the web server"
@@ -195,7 +195,31 @@ def load_settings(
     for name in _SECRETS:
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise UsageError(f"settings: {name} and {name}_file are both set; give one")
-    return settings
+    if settings.database_name:
+        return settings
+    return settings.model_copy(update={"database_name": _name_in_url(settings)})
+
+
+def _name_in_url(settings: Settings) -> str:
+    """Return the name in the connection string; empty where none can be read, which is told later.
+
+    Raises:
+        UsageError: it cannot be the value of a label.
+    """
+    try:
+        if settings.database_url_file:
+            conninfo = settings.database_url_file.read_text(encoding="utf-8-sig").strip()
+        else:
+            conninfo = settings.database_url.get_secret_value() if settings.database_url else ""
+        name = database_of(conninfo)
+    except (OSError, ValueError):
+        return ""
+    try:
+        return _label_value(name)
+    except ValueError as error:
+        raise UsageError(
+            f"settings: the name of the database {error} to be a label; set database_name"
+        ) from None
 
 
 def libpq_service_file() -> Path:

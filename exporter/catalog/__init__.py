@@ -7,9 +7,11 @@ from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
+from exporter.catalog.history import APPLIED, HISTORY_QUERY, history_queries, unseen_phases
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
+from exporter.catalog.parameters import parameters
 from exporter.catalog.partial import Partial, right_part
 from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
 from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
@@ -40,11 +42,16 @@ _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
 
 class CatalogError(UsageError):
-    """A folder that cannot be used; `problems` has one line for each fault."""
+    """A folder that cannot be used; `problems` has one line for each fault.
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+    `unseen` has one for each phase that nothing could ever show, which is no fault while the file
+    is being written.
+    """
+
+    def __init__(self, problems: Iterable[str], unseen: Iterable[str] = ()) -> None:
+        self.problems = sorted(problems, key=_by_place)
+        self.unseen = tuple(unseen)
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class Catalog:
     """Those that HTTP sources answer."""
     probes: tuple[Probe, ...] = ()
     """Those that the database answers as it would to a user of the API."""
+    unseen: tuple[str, ...] = ()
+    """A line for each phase that nothing could ever show to be applied."""
     document: YamlDocument | None = None
     """deployment.yaml as it stands in the file, for errors that are found later."""
 
@@ -96,10 +105,12 @@ def load_catalog(folder: Path) -> Catalog:
     probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
     paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
+    if deployment and HISTORY_QUERY not in {path.stem for path in paths}:
+        queries = sorted([*queries, *history_queries(deployment)], key=lambda query: query.name)
     http_paths = sorted(folder.glob(f"*{HTTP_SUFFIX}"))
     http_queries = _parsed(http_paths, parse_http_query, problems)
     probes = _parsed(probe_paths, parse_probe, problems)
-    if not paths:
+    if not queries and not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries, *probes]
@@ -109,19 +120,26 @@ def load_catalog(folder: Path) -> Catalog:
         problems.extend(_unknown_phases(every, part))
         problems.extend(faults_of_probes(probes, deployment, is_complete=not unread))
         metrics = {name: metric for each in every for name, metric in each.metrics.items()}
-        broken = broken_references(part, metrics, "\n".join(map(_text_of, unread)))
+        broken = broken_references(part, metrics, [_text_of(path) for path in unread])
         problems.extend(str(error) for error in broken)
     problems.extend(_same_names(every))
     problems.extend(_disagreements(every))
     problems.extend(_clashes(every))
+    unseen: list[str] = []
+    if part and deployment and not (part.faults or unread):
+        applied = [query.metrics[APPLIED] for query in every if APPLIED in query.metrics]
+        faults = unseen_phases(deployment, applied)
+        unseen = [str(part.document.error(*fault)) for fault in faults]
     if problems or deployment is None:
-        raise CatalogError(sorted(problems, key=_by_place))
-    queries = [replace(query, pack=deployment.name) for query in queries]
+        raise CatalogError(problems, unseen)
+    told = parameters(deployment)
+    queries = [replace(each.with_parameters(told), pack=deployment.name) for each in queries]
     return Catalog(
         deployment,
         tuple(queries),
         tuple(http_queries),
         tuple(probes),
+        tuple(unseen),
         part.document if part else None,
     )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
@@ -29,8 +29,18 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Share = Annotated[float, BeforeValidator(_share)]
-LabelValues = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_one_or_more)]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s?%$", "examples": ["1%", "2.5%"]}),
+]
+LabelValues = Annotated[
+    tuple[Text, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        _one_or_more, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]
+    ),
+]
 
 
 class Comparator(NamedTuple):
@@ -44,6 +54,7 @@ class Series(Model):
     """The series of a metric that have these label values."""
 
     metric: Identifier
+    """A metric that a query feeds."""
     labels: dict[str, LabelValues] = Field(default_factory=dict)
     """Accepted values by label; a label that is not named may have any."""
 
@@ -56,6 +67,7 @@ class Rate(Model):
     over: Series
     """The trials, such as transactions; all series are added up."""
     not_above: Literal["baseline"]
+    """Against the same hours of the baseline."""
 
 
 class Condition(Model):
@@ -67,11 +79,13 @@ class Condition(Model):
     title: Text | None = None
     """What is counted, in words that follow a number: `functions without a search_path`."""
     metric: Identifier | None = None
+    """A metric that a query feeds."""
     labels: dict[str, LabelValues] = Field(default_factory=dict)
     """Only series with one of these values count; without labels, every series does."""
     sum: bool = False
     """Whether the series are added up, instead of looked at one by one."""
     class_name: Annotated[Identifier | None, Field(alias="class")] = None
+    """A class of `classes`, or `other`."""
     suite: Identifier | None = None
     """Each environment's newest result since the phase must be a pass."""
     sign_off: Identifier | None = None
@@ -80,16 +94,21 @@ class Condition(Model):
     """The phase that it is about, if that is not the one of its criterion."""
 
     equals: float | None = None
+    """The value is this number."""
     at_most: float | None = None
+    """The value is not above this number."""
     at_least: float | None = None
+    """The value is not below this number."""
     not_below: Identifier | None = None
     """`baseline`, or another metric, one without labels."""
     not_above: Identifier | None = None
+    """`baseline`, or another metric, one without labels."""
     by: Share = 0.0
     """How far, relatively, `not_below` and `not_above` may be missed."""
     newer_than: Duration | None = None
-    """Seconds. What is older proves nothing, so it is neither a pass nor a fail."""
+    """The value is a time. What is older proves nothing, so it is neither a pass nor a fail."""
     not_slower_than: Literal["baseline"] | None = None
+    """Of a class: by the decision rule."""
     planned: Annotated[int, Field(ge=1)] | None = None
     """The least number of tests that must pass, if that of the suite is not enough."""
     present: Literal["baseline"] | None = None
@@ -99,6 +118,7 @@ class Condition(Model):
     ignore: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of objects that may change: `events_2025*`, `* on events_2025*`."""
     rate: Rate | None = None
+    """The share of events among trials."""
     baseline_covers: Duration | None = None
     """The least time, in seconds, of which a baseline is collected."""
 
@@ -159,18 +179,32 @@ class Condition(Model):
         return self
 
 
+class CriterionAlert(Model):
+    """How LoomCriterionFailed tells that the criterion fails."""
+
+    severity: Literal["page", "ticket"] = "ticket"
+    """Whether it wakes somebody."""
+    runbook: Text | None = None
+    """Where it says what to do: an address."""
+
+
 class Criterion(Model):
     """What makes the deployment a success: conditions that all hold, or what a person says."""
 
     title: Text
+    """For people."""
     phase: Identifier = ALL
     """From when on it is judged, and what is to blame if it fails."""
     conditions: tuple[Condition, ...] = ()
+    """All of them must hold."""
     manual: bool = False
+    """Whether a person judges it: `loom-exporter sign-off NAME`."""
     or_manual: bool = False
     """Whether people judge in place of the conditions whose source is not configured."""
     note: Text | None = None
     """How it is judged, or what a person should look at."""
+    alert: CriterionAlert = Field(default_factory=CriterionAlert)
+    """A ticket, unless it says otherwise."""
 
     @property
     def is_signed(self) -> bool:
@@ -190,12 +224,17 @@ class Check(Model):
     """What is looked at once: conditions, criteria that must pass, or the word of a person."""
 
     title: Text
+    """For people."""
     conditions: tuple[Condition, ...] = ()
+    """All of them must hold."""
     criteria: tuple[Identifier, ...] = ()
+    """Criteria that must pass."""
     manual: bool = False
+    """Whether a person judges it: `loom-exporter sign-off NAME`."""
     or_manual: bool = False
     """Whether people judge in place of `conditions` of which the source of one is missing."""
     note: Text | None = None
+    """How it is judged, or what a person should look at."""
 
     @property
     def is_signed(self) -> bool:
@@ -217,22 +256,29 @@ class Step(Model):
     after: Duration
     """Seconds from the end of the deployment, or of the warm-up if that is later."""
     title: Text
+    """What is done, for people."""
     checks: dict[Identifier, Check] = Field(min_length=1)
+    """What is answered on that day, by name."""
 
 
 class SignOffItem(Model):
     """What a person confirms beside the criteria: it need not be given, but can be refused."""
 
     title: Text
+    """For people."""
 
 
 class Tracked(Model):
     """A number that is shown as it was before and as it is after."""
 
     title: Text
+    """For people."""
     metric: Identifier | None = None
+    """A metric that a query feeds."""
     labels: dict[str, LabelValues] = Field(default_factory=dict)
+    """Accepted values by label; all series are added up."""
     class_name: Annotated[Identifier | None, Field(alias="class")] = None
+    """A class: its mean call time."""
 
     @model_validator(mode="after")
     def _is_one_number(self) -> Self:

@@ -7,7 +7,6 @@ the two.
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
@@ -29,14 +27,13 @@ from exporter.catalog.criteria import (
     Tracked,
     conditions_with_places,
 )
+from exporter.catalog.expected import DeployedObject, History, Migration, ObjectName, Policy
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
-from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
+from exporter.yaml_source import rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
-_VERSION = r"^\d+$"
-_OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
 _IDENTITY = r"^[0-9a-f]{16}$"
 
 OTHER = "other"
@@ -53,43 +50,13 @@ def _notices(text: str) -> str:
     return text
 
 
-ObjectName = Annotated[
-    str,
-    StringConstraints(pattern=_OBJECT),
-    rule_in_words(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
-]
-"""A relation or a function, spelt as the catalog has it."""
-
-
-class Migration(Model):
-    """A row that is expected in the history of migrations."""
-
-    version: Annotated[
-        str, StringConstraints(pattern=_VERSION), rule_in_words(_VERSION, "must be digits only")
-    ]
-    name: Text
-
-
-class DeployedObject(Model):
-    """An object that a phase leaves behind, as the label values of its metric name it."""
-
-    kind: Text
-    object: Text
-
-
-class Policy(Model):
-    """A row-level security policy that must be there after the phase."""
-
-    table: Text
-    policy: Text
-    command: Literal["select", "insert", "update", "delete", "all"]
-
-
 class Rollback(Model):
     """What it means to undo the phase."""
 
     risk: Literal["low", "medium", "high"]
+    """How likely it is to make things worse."""
     advice: Text
+    """What to do; pages and reports say it."""
     impact: Text | None = None
     """What users notice once it is undone, for the notification."""
     next_steps: tuple[Text, ...] = ()
@@ -100,11 +67,17 @@ class Phase(Model):
     """One phase of the deployment."""
 
     title: Text
-    migrations: tuple[Migration, ...]
+    """What it brings, for people."""
+    migrations: tuple[Migration, ...] = ()
+    """Rows of the history: the phase is applied when all of them are there."""
     rollback: Rollback
+    """What it means to undo it."""
     objects: tuple[DeployedObject, ...] = ()
+    """What it leaves behind."""
     policies: tuple[Policy, ...] = ()
+    """Policies that it leaves behind."""
     audit_events: tuple[Text, ...] = ()
+    """Types of events that it writes to an audit log."""
     owns: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of tables and other objects: what breaks in them is blamed on it."""
 
@@ -113,7 +86,9 @@ class StatementClass(Model):
     """Statements that are judged together: those that name one of these objects."""
 
     relations: tuple[ObjectName, ...] = ()
+    """Tables and views: schema.name, or a name alone for any schema."""
     functions: tuple[ObjectName, ...] = ()
+    """Functions, in the same way."""
     identities: tuple[
         Annotated[
             str,
@@ -156,6 +131,7 @@ class Replacement(Model):
     """A statement that the application runs after the deployment instead of another one."""
 
     new: StatementSql
+    """The statement that came with the deployment."""
     old: StatementSql
     """The statement whose mean call time is the expectation for `new`."""
 
@@ -164,6 +140,7 @@ class Suite(Model):
     """A suite of tests that runs elsewhere, and whose results are recorded."""
 
     title: Text
+    """What it tests, for people."""
     planned: Annotated[int, Field(ge=1)]
     """The least number of tests that must pass."""
     notices: Annotated[str, AfterValidator(_notices)] | None = None
@@ -179,28 +156,38 @@ def _refuse_first_week(_: Any) -> None:
 
 
 class Deployment(Model):
-    """The deployment that is watched. Durations are in seconds."""
+    """The deployment that is watched."""
 
     name: Annotated[
         str,
         StringConstraints(pattern=_NAME),
         rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
+    """Of the deployment, in the state and in commands."""
     title: Text
+    """For people."""
+    history: History | None = None
+    """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
+    """Time after the last phase in which speed is not judged: caches fill, plans settle."""
     phases: dict[Identifier, Phase]
-    tables: tuple[Text, ...] = ()
+    """What can be rolled back by itself, in the order of deployment."""
+    tables: tuple[ObjectName, ...] = ()
+    """Without them, those of the exposed schemas; a name alone is of the first of these."""
     api_roles: tuple[Text, ...] = ()
+    """Roles that come in through an API, under row-level security."""
     exposed_schemas: tuple[Text, ...] = ()
+    """Schemas that an API can reach; `public` unless set."""
     statement_roles: tuple[Text, ...] = ()
-    """Roles with series of their own; the statements of all others are `OTHER` together."""
+    """Roles with series of their own; the statements of all others are `other` together."""
     classes: dict[Identifier, StatementClass] = Field(default_factory=dict)
     """Where two classes claim a statement, the first of them gets it."""
     replacements: tuple[Replacement, ...] = ()
     """Without these, a statement that came with the deployment has nothing to be compared with."""
     slow_statement: Duration = 0.1
-    """Seconds; a statement is slow if its calls take longer on average."""
+    """A statement is slow if its calls take longer on average; 100ms unless set."""
     suites: dict[Identifier, Suite] = Field(default_factory=dict)
+    """Suites of tests that run elsewhere and are recorded, by name."""
     ready: dict[Identifier, Criterion] = Field(default_factory=dict)
     """What must hold before the first migration."""
     criteria: dict[Identifier, Criterion] = Field(default_factory=dict)
@@ -210,9 +197,19 @@ class Deployment(Model):
     plan: tuple[Step, ...] = ()
     """What is looked at after the deployment, and when."""
     first_week: Annotated[None, BeforeValidator(_refuse_first_week)] = Field(None, repr=False)
+    """Must not be given: it is called `plan` now."""
     sign_offs: dict[Identifier, SignOffItem] = Field(default_factory=dict)
+    """What people sign besides the criteria, by name."""
     tracked: tuple[Tracked, ...] = ()
     """The table of before and after."""
+
+    def phase_of(self, class_name: str) -> str:
+        """Return the phase of the first condition that judges a class; `all` if none names one."""
+        for criterion in self.criteria.values():
+            for condition in criterion.conditions:
+                if condition.class_name == class_name:
+                    return condition.phase or criterion.phase
+        return ALL
 
     def owner_of(self, name: str) -> str | None:
         """Return the phase that owns an object, or the table behind ` on `; None if none does."""
@@ -242,53 +239,23 @@ class Deployment(Model):
         }
         return conditions_with_places(sections, self.plan)
 
-    @model_validator(mode="after")
-    def _versions_are_unique(self) -> "Deployment":
-        versions = [
-            migration.version for phase in self.phases.values() for migration in phase.migrations
-        ]
-        for version in versions:
-            if versions.count(version) > 1:
-                raise ValueError(f"migration {version} stands in two phases")
-        if ALL in self.phases:
-            raise ValueError(f"`{ALL}` stands for every phase; give the phase another name")
-        return self
 
-    @model_validator(mode="after")
-    def _classes_can_be_told_apart(self) -> "Deployment":
-        if OTHER in self.classes or OTHER in self.statement_roles:
-            raise ValueError(f"`{OTHER}` stands for what is in none; leave it out")
-        seen: dict[str, str] = {}
-        for name, claims in self.classes.items():
-            for claim in {*claims.relations, *claims.functions, *claims.identities}:
-                if first := seen.get(claim):
-                    raise ValueError(f"{claim} stands in two classes, {first} and {name}")
-                seen[claim] = name
-        return self
+def with_seen_phases(deployment: Deployment) -> Deployment:
+    """Return it with the migrations by which the history shows its phases.
 
-    @model_validator(mode="after")
-    def _what_is_judged_has_one_name(self) -> "Deployment":
-        judged = [name for name, _ in (*self.all_criteria(), *self.checks())]
-        names = [*judged, *self.sign_offs]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name} stands twice among criteria, checks and sign_offs")
-        for name, criterion in self.rolled_back.items():
-            if criterion.phase == ALL:
-                raise ValueError(f"rolled_back.{name} must name the `phase` that was rolled back")
-        return self
-
-
-def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
-    """Read `deployment.yaml`; the document is for errors that are found later.
-
-    Raises:
-        YamlError: it is missing, unreadable or malformed.
+    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
     """
-    document = read_document(path)
-    if not isinstance(document.data, dict):
-        raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
-    try:
-        return Deployment.model_validate(document.data), document
-    except ValidationError as invalid:
-        raise document.errors(invalid) from None
+    kind = deployment.history.kind if deployment.history else None
+    if kind not in ("probe", "none"):
+        return deployment
+    phases = {
+        name: phase.model_copy(
+            update={
+                "migrations": (
+                    (Migration(version=name, name=phase.title),) if kind == "probe" else ()
+                )
+            }
+        )
+        for name, phase in deployment.phases.items()
+    }
+    return deployment.model_copy(update={"phases": phases})

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,14 @@ class Query:
     text: str
     pack: str = ""
     """The name of the deployment that it belongs to, once that is known."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What deployment.yaml tells it: settings of the transaction, by name, as JSON."""
+
+    def with_parameters(self, known: Mapping[str, str]) -> "Query":
+        """Return the query with those of the `known` parameters that its text reads."""
+        return replace(
+            self, parameters={name: value for name, value in known.items() if name in self.text}
+        )
 
     @property
     def metrics(self) -> Mapping[str, QueryMetric]:
@@ -66,16 +74,16 @@ class Query:
         return f"SELECT {columns} FROM (\n{self.text}\n) AS q"
 
 
-def parse_query(path: Path, text: str) -> Query:
-    """Parse the content of a `.sql` file.
+def parse_query(path: Path, text: str, name: str | None = None) -> Query:
+    """Parse the content of a `.sql` file; `name` is that of the query, if not the file's.
 
     Raises:
         YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
-    check_name(path, path.stem, "users.sql")
+    check_name(path, name or path.stem, "users.sql")
     header, document, body = parse_sql_file(path, text, Header)
     check_columns(document, header.metrics)
-    return Query(path.stem, path, document, header, body)
+    return Query(name or path.stem, path, document, header, body)
 
 
 def parse_sql_file(path: Path, text: str, kind: type[T]) -> tuple[T, YamlDocument, str]:

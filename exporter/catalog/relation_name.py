@@ -11,6 +11,12 @@ RULE = (
     'a name with a dot or a quotation mark goes in quotation marks: "a.b"'
 )
 
+QUALIFIED_PATTERN = rf"^{_PART}\.{_PART}$"
+QUALIFIED_RULE = (
+    "must be a relation with its schema, such as public.users, spelt as the catalog has it; "
+    'a name with a dot or a quotation mark goes in quotation marks: "a.b"'
+)
+
 
 class RelationName(NamedTuple):
     """A name; `schema` is None where none is given."""

@@ -80,11 +80,14 @@ def check(
     settings = load_settings(config, {"queries": queries})
     try:
         known = load_catalog(settings.queries)
+        if known.unseen:
+            raise CatalogError((), known.unseen)
     except CatalogError as error:
+        every = CatalogError([*error.problems, *error.unseen])
         if output == "json":
-            print_json({"problems": error.problems})
-            raise typer.Exit(error.exit_code) from None
-        raise
+            print_json({"problems": every.problems})
+            raise typer.Exit(every.exit_code) from None
+        raise every from None
     if not (database or sources or probes):
         _print_counts(settings, known, output)
         return

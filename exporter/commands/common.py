@@ -54,7 +54,17 @@ def load_settings_and_catalog(
 
 
 def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:
-    """Open what the daemon remembers; end if that cannot be done."""
+    """Open what the daemon remembers; end if that cannot be done.
+
+    Raises:
+        UsageError: it is not known which database is meant.
+        ExporterError: the state cannot be used.
+    """
+    if not settings.database_name:
+        raise UsageError(
+            "settings: not known which database is meant; set LOOM_EXPORTER_DATABASE_URL or "
+            "LOOM_EXPORTER_DATABASE_NAME as the daemon has it"
+        )
     store = StateStore(settings.state_dir / "state.sqlite3", read_only=read_only)
     if store.problem:
         raise ExporterError(f"state: {store.problem}")

@@ -75,6 +75,9 @@ def sign_off(
 @_deploy.command(epilog="Example: loom-exporter deploy mark --at 2026-11-24T09:30Z")
 def mark(
     at: At = "now",
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Of a phase that no history shows, by its name.")
+    ] = None,
     deployed_by: Annotated[
         str | None, typer.Option("--deployed-by", help="Who deployed, for the report.")
     ] = None,
@@ -87,12 +90,13 @@ def mark(
     also is how the deployment is known to have begun.
     """
     moment = parse_moment(at)
-    people = _people(config, queries)
+    people = _people(config, queries, phase)
     if deployed_by is not None:
         given = word(Mark, "deploy mark", by=deployed_by, at=moment.timestamp())
         _check(append(MARKS, people, given), people)
-    _check(write_mark(people, moment.timestamp()), people)
-    print(f"{people.deployment}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
+    _check(write_mark(people, moment.timestamp(), phase), people)
+    what = people.deployment if phase is None else f"phase {phase}"
+    print(f"{what}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @_deploy.command(epilog="Example: loom-exporter deploy acknowledge --by Ada --reason 'new index'")
@@ -125,14 +129,9 @@ def rolled_back(
 
     Where all objects of a phase are gone this is seen, and only the reason is missing.
     """
-    settings, known = load_settings_and_catalog(config, queries)
-    configure_logging(settings.log_format, "error")
-    if phase not in known.deployment.phases:
-        phases = ", ".join(known.deployment.phases)
-        raise UsageError(f"no phase {phase} in deployment.yaml; known are {phases}")
+    people = _people(config, queries, phase)
     moment = parse_moment(at)
     given = word(Rollback, "rolled-back", phase=phase, by=by, reason=reason, at=moment.timestamp())
-    people = open_daemon_state(settings).scope(settings.database_name, known.deployment.name)
     _check(append(ROLLBACKS, people, given, phase), people)
     print(f"{people.deployment}: phase {phase} rolled back, says {given.by}: {given.reason}")
 
@@ -151,10 +150,17 @@ def note_(
     print(f"{people.deployment}: noted by {given.by}")
 
 
-def _people(config: Path | None, queries: Path | None) -> Scope:
-    """Return where the daemon keeps what people say."""
+def _people(config: Path | None, queries: Path | None, phase: str | None = None) -> Scope:
+    """Return where the daemon keeps what people say, perhaps of a phase.
+
+    Raises:
+        UsageError: there is no such phase.
+    """
     settings, known = load_settings_and_catalog(config, queries)
     configure_logging(settings.log_format, "error")
+    if phase is not None and phase not in known.deployment.phases:
+        phases = ", ".join(known.deployment.phases)
+        raise UsageError(f"no phase {phase} in deployment.yaml; known are {phases}")
     return open_daemon_state(settings).scope(settings.database_name, known.deployment.name)
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from exporter.catalog import Deployment
 from exporter.catalog.deployment import Phase
+from exporter.catalog.history import APPLIED
 from exporter.clock import Clock
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
@@ -21,9 +22,8 @@ from exporter.deployment.people import UnixTime
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.state import Scope, Topic
 
-APPLIED = "loom_migration_applied"
 WRITTEN = "loom_migration_written_timestamp_seconds"
-"""The metrics of the query that reads the history; each has a label `version`."""
+"""The metric of the query that reads the history, with a label `version`."""
 
 _MARK: Topic[float] = Topic("rollout", UnixTime)
 _MARK_KEY = "marked_at"
@@ -86,7 +86,7 @@ class MigrationHistory:
             self._version, self._kept = version, SEEN.read(self._scope, _SEEN_KEY)
             self._seen = self._kept or self._seen
         written = migrations.written
-        if written is not None:
+        if written is not None and not self._tells_nothing(written):
             now = self._clock.now()
             unwritten = None if self._seen is None else now
             self._seen = _noted(self._seen or SeenMigrations(), written, unwritten, now)
@@ -100,28 +100,41 @@ class MigrationHistory:
         """When a version that had vanished came back to the history, by version."""
         return self._seen.returned if self._seen else {}
 
+    def _tells_nothing(self, written: Mapping[str, float | None]) -> bool:
+        """Return whether the history is on a version of Alembic that is not of this deployment.
+
+        Alembic keeps the current version alone, and that one may be a later one. What was seen
+        before is then not missing.
+        """
+        history = self._deployment.history
+        return bool(history and history.kind == "alembic" and self._seen and not written)
+
     def _write(self, seen: SeenMigrations) -> None:
         if SEEN.save(self._scope, {_SEEN_KEY: seen}):
             self._kept, self._version = seen, SEEN.version(self._scope)
 
     def _progress(self, seen: SeenMigrations | None, *, is_known: bool) -> DeploymentProgress:
-        marked_at = read_mark(self._people)
-        if seen is None and marked_at is None:
+        marks = _MARK.load(self._people)
+        if seen is None and not marks:
             return DeploymentProgress(dict.fromkeys(self._deployment.phases, PhaseProgress()))
         first_seen = seen.first_seen if seen else {}
         phases = {
-            name: _phase(phase, first_seen, is_known=is_known, marked_at=marked_at)
+            name: _phase(
+                phase,
+                first_seen,
+                is_known=is_known,
+                marked_at=marks.get(_mark_key(name), marks.get(_MARK_KEY)),
+            )
             for name, phase in self._deployment.phases.items()
         }
         times = [at for at in first_seen.values() if at is not None]
-        marks = [] if marked_at is None else [marked_at]
         has_begun = bool(first_seen or marks) or (False if is_known else None)
-        last = max([*times, *marks], default=None)
+        last = max([*times, *marks.values()], default=None)
         is_over = all(phase.is_applied for phase in phases.values())
         return DeploymentProgress(
             phases,
             has_begun,
-            min([*times, *marks], default=None),
+            min([*times, *marks.values()], default=None),
             last if is_over else None,
             None if last is None else last + self._clock.scaled(self._deployment.warmup),
             seen.rewritten_at if seen else None,
@@ -133,9 +146,16 @@ def read_mark(people: Scope) -> float | None:
     return _MARK.read(people, _MARK_KEY)
 
 
-def write_mark(people: Scope, at: float) -> bool:
-    """Remember that the application was rolled out at a Unix time; return whether that worked."""
-    return _MARK.save(people, {_MARK_KEY: at})
+def write_mark(people: Scope, at: float, phase: str | None = None) -> bool:
+    """Remember that the application was rolled out at a Unix time; return whether that worked.
+
+    With `phase`, that this phase was applied, where no history shows it.
+    """
+    return _MARK.save(people, {_MARK_KEY if phase is None else _mark_key(phase): at})
+
+
+def _mark_key(phase: str) -> str:
+    return f"{_MARK_KEY}:{phase}"
 
 
 def applied_migrations(snapshots: SnapshotStore, clock: Clock) -> AppliedMigrations:

@@ -1,5 +1,6 @@
 """What a server says of each query without running it: `loom-exporter check --database`."""
 
+import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,13 @@ from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import function_name, function_schema
 from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.roles import ROLE
-from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.database.transaction import (
+    BEGIN,
+    GUARD,
+    SEARCH_PATH,
+    SET_PARAMETERS,
+    guard_parameters,
+)
 from exporter.parser import SqlError, parse_sql
 from exporter.sources.preflight import (
     PREFLIGHT,
@@ -113,6 +120,7 @@ def _inspect(connection: psycopg.Connection, query: Query) -> str:
     try:
         connection.execute(SEARCH_PATH)
         connection.execute(GUARD, guard_parameters(query.header.timeout))
+        connection.execute(SET_PARAMETERS, {"settings": json.dumps(dict(query.parameters))})
         cursor = connection.cursor(row_factory=dict_row)
         (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
         if decide(query, found):

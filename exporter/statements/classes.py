@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from exporter.catalog.deployment import OTHER, StatementClass
+from exporter.catalog.relation_name import RelationName
 from exporter.database.probe_grants import PROBE_ROLE
 from exporter.parser import SqlError
 from exporter.statements.partitions import NO_PARTITIONS, Partitions
@@ -162,7 +163,7 @@ def _function_name(parts: list[dict[str, Any]]) -> QualifiedName:
 
 def _claims(rules: tuple[str, ...], named: frozenset[QualifiedName]) -> bool:
     for rule in rules:
-        schema, _, name = rule.rpartition(".")
+        schema, name = RelationName.parse(rule)
         for named_schema, named_name in named:
             if name == named_name and (not schema or named_schema in (None, schema)):
                 return True

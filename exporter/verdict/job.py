@@ -82,7 +82,7 @@ class VerdictJob:
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of its samples, by name."""
         return {
-            **own_metrics("deployment", "verdict"),
+            **own_metrics("deployment", "verdict", "pack"),
             **baseline_metrics.metrics(self._catalog),
         }
 
@@ -202,6 +202,7 @@ class VerdictJob:
             **assessment.deployed.samples(assessment.at),
             **self._lifecycle.samples(),
             **verdict_metrics.verdict_samples(assessment),
+            **verdict_metrics.pack_samples(self._catalog.deployment),
         }
 
 

@@ -1,5 +1,7 @@
 """The verdict as samples."""
 
+from exporter.catalog import Deployment
+from exporter.catalog.deployment import OTHER
 from exporter.catalog.own_metrics import one_hot
 from exporter.collect.snapshot import Samples
 from exporter.deployment.sign_offs import SignOffs, current
@@ -48,3 +50,20 @@ def _said(given: SignOffs) -> str:
     if not given:
         return "missing"
     return "approved" if all(word.approved for word in current(given)) else "rejected"
+
+
+def pack_samples(deployment: Deployment) -> Samples:
+    """Return what deployment.yaml says of classes, phases and criteria, as info metrics."""
+    return {
+        "loom_class_info": {
+            (name, deployment.phase_of(name)): 1.0 for name in (*deployment.classes, OTHER)
+        },
+        "loom_phase_info": {
+            (name, phase.title, phase.rollback.risk, phase.rollback.advice): 1.0
+            for name, phase in deployment.phases.items()
+        },
+        "loom_criterion_info": {
+            (name, each.phase, each.title, each.alert.severity, each.alert.runbook or ""): 1.0
+            for name, each in deployment.all_criteria()
+        },
+    }

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.database.roles import ROLE
 from tests.support.daemon import COMMAND, Daemon, command, environment
-from tests.support.queries import make_folder, query_text
+from tests.support.queries import DEPLOYMENT, make_folder, query_text
 from tests.support.watching import FUNCTION_SCHEMA, OWNER
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "serve",
+    "init",
     "check",
     "run",
     "grants",
@@ -158,7 +159,9 @@ def test_check_with_a_query_that_the_server_refuses(
     monitored: LoomDatabase, tmp_path: Path
 ) -> None:
     wrong = query_text({"loom_one": {"value": "things"}}, sql="SELECT 1 AS something")
-    folder = make_folder(tmp_path / "queries", {"wrong.sql": wrong})
+    deployment = f"{DEPLOYMENT}history: {{kind: supabase}}\n"
+    files = {"wrong.sql": wrong, "deployment.yaml": deployment}
+    folder = make_folder(tmp_path / "queries", files)
     done = command("check", "--queries", str(folder), "--database", env=_database(monitored))
     assert done.returncode == 2
     assert "things" in done.stdout

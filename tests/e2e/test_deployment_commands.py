@@ -31,6 +31,7 @@ def env(tmp_path: Path) -> dict[str, str]:
     """Return settings with a state folder, and a database that is away."""
     return {
         "LOOM_EXPORTER_DATABASE_URL": AWAY,
+        "LOOM_EXPORTER_DATABASE_NAME": "loom",
         "LOOM_EXPORTER_STATE_DIR": str(tmp_path / "state"),
     }
 

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.catalog import load_catalog
 from exporter.database.outcome import State
-from exporter.deployment.resolution import resolve
+from exporter.deployment.resolution import Resolved, resolve
 from tests.support.marks import only_18
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder
 from tests.support.watching import OWNER, deploy, roll_back, shipped
@@ -41,9 +41,9 @@ def shop(loom: LoomDatabase) -> LoomDatabase:
 
 def _resolve(
     loom: LoomDatabase, folder: Path, more: str, test_users: set[str] | None = None
-) -> list[tuple[str, State, str]]:
+) -> list[Resolved]:
     make_folder(folder, {"deployment.yaml": DEPLOYMENT + OBJECTS + more, "things.sql": QUERY})
-    return [tuple(each) for each in resolve(loom.dsn(OWNER), load_catalog(folder), test_users)]
+    return resolve(loom.dsn(OWNER), load_catalog(folder), test_users)
 
 
 @pytest.mark.parametrize("stage", ["before", "deployed", "rolled back"])
@@ -74,7 +74,7 @@ exposed_schemas: [public, Sales]
 """
     more = more.replace(", users]", "]")  # the schema of a bare name is the first exposed one
     (only,) = _resolve(shop, tmp_path / "pack", more)
-    assert only == ("deployment.yaml", State.OK, "9 names found in the database loom")
+    assert only == ("deployment.yaml", State.OK, "8 names found in the database loom")
 
 
 def test_each_name_that_is_not_there_is_told_with_what_was_meant(
@@ -84,7 +84,7 @@ def test_each_name_that_is_not_there_is_told_with_what_was_meant(
 tables: [sales.orders, users]
 classes:
   orders:
-    relations: [Sales.Event_Log, public.order_totals, public.userz, app.users]
+    relations: [Sales.Event_Log, public.order_totals, public.userz, app.tokens]
     functions: [public.Order_Count, public.total_of, public.nothing_like_it]
 replacements:
   - old: SELECT * FROM public.users
@@ -92,28 +92,99 @@ replacements:
 api_roles: [anon, Authenticated]
 exposed_schemas: [public, sales]
 """
-    told = _resolve(shop, tmp_path / "pack", more)
+    found = _resolve(shop, tmp_path / "pack", more)
     spelt = "Names are written as the catalog has them"
-    assert [(place.removeprefix("deployment.yaml:"), detail) for place, _, detail in told] == [
-        (
-            "13",
-            f"tables.0: there is no relation sales.orders; did you mean Sales.Orders? {spelt}",
+    brings = "if a phase brings it, name it among the `objects` of the phase"
+    there_is_no = {
+        "tables.0": ("relation sales.orders", f"did you mean Sales.Orders? {spelt}"),
+        "classes.orders.relations.0": (
+            "relation Sales.Event_Log",
+            f"did you mean Sales.Event Log? {spelt}",
         ),
-        (
-            "16",
-            "classes.orders.relations.0: there is no relation Sales.Event_Log;"
-            f" did you mean Sales.Event Log? {spelt}",
+        "classes.orders.relations.2": ("relation public.userz", "did you mean public.users?"),
+        "classes.orders.relations.3": ("relation app.tokens", brings),
+        "classes.orders.functions.0": (
+            "function public.Order_Count",
+            f"did you mean public.order_count? {spelt}",
         ),
-        (
-            "16",
-            "classes.orders.relations.1: public.order_totals is not there yet: phase one brings it",
-        ),
-        (
-            "16",
-            "classes.orders.relations.2: there is no relation public.userz; did you mean public.users?",
-        ),
-        (
-            "16",
-            f"classes.orders.relations.3: there is no relation app.users; did you mean auth.users? {spelt}",
-        ),
+        "classes.orders.functions.2": ("function public.nothing_like_it", brings),
+        "replacements.0.new": ("relation Sales.orders", f"did you mean Sales.Orders? {spelt}"),
+        "api_roles.1": ("role Authenticated", f"did you mean authenticated? {spelt}"),
+        "exposed_schemas.1": ("schema sales", f"did you mean Sales? {spelt}"),
+    }
+    faults = {
+        key: f"{key}: there is no {name}; {remedy}" for key, (name, remedy) in there_is_no.items()
+    }
+    told = [each for each in found if each.state is State.ERROR]
+    assert {each.detail for each in told} >= set(faults.values())
+    assert [each.detail for each in told if each.detail not in faults.values()] == [
+        "replacements.0.new: there is no function public.nothing; " + brings
     ]
+    # In the order of the file, with its lines.
+    assert [each.place for each in told] == sorted(each.place for each in told)
+    assert told[0].place == "deployment.yaml:13"
+    assert [each.detail for each in found if each.state is State.ABSENT] == [
+        f"{place}: {name} is not there yet: phase one brings it"
+        for place, name in (
+            ("classes.orders.relations.1", "public.order_totals"),
+            ("classes.orders.functions.1", "public.total_of"),
+            ("replacements.0.new", "public.total_of"),
+        )
+    ]
+
+
+def test_pack_of_another_database_is_told_so_and_nothing_else(
+    shop: LoomDatabase, tmp_path: Path
+) -> None:
+    more = """\
+tables: [shipments]
+classes:
+  shipments: {relations: [app.shipments, app.parcels, public.order_totals]}
+"""
+    (only,) = _resolve(shop, tmp_path / "pack", more)
+    assert only.state is State.ERROR
+    assert only.detail.startswith(
+        "tables.0: THIS PACK IS FOR ANOTHER DATABASE: none of its 3 relations, such as"
+        " public.shipments, is in loom; "
+    )
+
+
+def test_what_a_query_requires_may_be_missing_but_not_be_misspelt(
+    shop: LoomDatabase, tmp_path: Path
+) -> None:
+    required = QUERY.replace("interval: 1m", "interval: 1m\nrequires: {relations: [%s]}")
+    found = {
+        name: resolve(
+            shop.dsn(OWNER),
+            load_catalog(
+                make_folder(
+                    tmp_path / str(number),
+                    {"deployment.yaml": DEPLOYMENT, "a.sql": required % f"public.users, {name}"},
+                )
+            ),
+            None,
+        )
+        for number, name in enumerate(("public.later", "sales.orders", "Sales.Event Log"))
+    }
+    assert [each.state for each in found["public.later"]] == [State.OK]
+    assert found["sales.orders"][0] == Resolved(
+        "a.sql:5",
+        State.ERROR,
+        "requires.relations.1: there is no relation sales.orders; did you mean Sales.Orders?"
+        " Names are written as the catalog has them",
+    )
+    assert [each.state for each in found["Sales.Event Log"]] == [State.OK]
+
+
+def test_test_user_of_a_probe_must_be_in_the_settings_where_probes_are_asked(
+    loom: LoomDatabase,
+) -> None:
+    def users_missing(test_users: set[str] | None) -> set[str]:
+        found = resolve(loom.dsn(OWNER), shipped(), test_users)
+        return {each.detail for each in found if each.state is State.ERROR}
+
+    assert users_missing(None) == set()
+    assert users_missing({"coach", "other_coach", "client"}) == set()
+    assert users_missing({"coach", "other_coach"}) == {
+        "as.subject: there is no test user client in the settings (`probe_subjects`)"
+    }

@@ -157,16 +157,17 @@ class Watch:
 async def watching(
     dsn: str,
     *queries: Query,
+    catalog: Catalog | None = None,
     state: Path = Path("/nonexistent/state.sqlite3"),
     show_texts: bool = True,
     hour: float = 3600.0,
 ) -> AsyncIterator[Watch]:
-    """Watch a database with these queries, or with the shipped ones.
+    """Watch a database with these queries, with those of a catalog, or with the shipped ones.
 
     What must outlive a restart is kept in memory, unless `state` names a file; `hour` is how many
     seconds an hour has.
     """
-    catalog = catalog_of(*queries) if queries else shipped()
+    catalog = catalog or (catalog_of(*queries) if queries else shipped())
     database = Database("loom", lambda: dsn)
     store = StateStore(state, read_only=not state.parent.exists())
     for name, metric in catalog.metrics().items():

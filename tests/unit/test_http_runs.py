@@ -19,6 +19,7 @@ from tests.support.commands import run
 from tests.support.components import assemble
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.queries import (
+    DEPLOYMENT,
     QUERY,
     http_query_text,
     make_folder,
@@ -188,6 +189,7 @@ def _configure(
         "things.sql": QUERY,
         "asked.http.yaml": http_query_text(**query),
         "other.http.yaml": http_query_text(source="other"),
+        "deployment.yaml": DEPLOYMENT + "history: {kind: rails}\n",
     }
     monkeypatch.setenv("LOOM_EXPORTER_QUERIES", str(make_folder(folder / "queries", files)))
     sources = {"things": source.settings(token_file=str(token_file))}

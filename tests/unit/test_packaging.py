@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> None:
     (wheel,) = built.glob(f"loom_exporter-{exporter.__version__}-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    queries = {path.relative_to(ROOT) for path in (ROOT / "queries").iterdir()}
+    queries = {path.relative_to(ROOT) for path in (ROOT / "queries").rglob("*.*")}
     demo = {path.relative_to(ROOT) for path in (ROOT / "exporter" / "demo").rglob("*.sql")}
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
@@ -42,7 +42,15 @@ def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> N
         assert shipped <= names
     assert {"exporter/py.typed", "exporter/cli.py"} <= names
     templates = {path.relative_to(ROOT) for path in (ROOT / "exporter").glob("*/templates/*")}
-    assert {path.suffix for path in templates} == {".css", ".html", ".js", ".md", ".txt"}
+    assert {path.suffix for path in templates} == {
+        ".css",
+        ".html",
+        ".js",
+        ".md",
+        ".sql",
+        ".txt",
+        ".yaml",
+    }
     assert {str(path) for path in templates} <= names
     assert not {name for name in names if not name.startswith(("exporter/", "loom_exporter-"))}
 

@@ -1,4 +1,4 @@
-"""The published JSON Schemas of headers are current, and say what the code says."""
+"""The published JSON Schemas are current, and say what the code says; so does the page of keys."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from exporter import catalog
-from exporter.catalog import HttpQuery, Probe
+from exporter.catalog import Deployment, HttpQuery, Probe
+from exporter.catalog.deployment_page import deployment_page
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
 from exporter.settings import packaged_queries
-from exporter.yaml_source import parse_document
+from exporter.yaml_source import parse_document, read_document
 from tests.support.queries import QUERY
 
 FILES = {
     "sql": packaged_queries() / "header.schema.json",
     "http": packaged_queries() / "http.schema.json",
     "as": packaged_queries() / "as.schema.json",
+    "deployment": packaged_queries() / "deployment.schema.json",
 }
 SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).all_queries}
+
+ROOT = packaged_queries().parent
 
 each_kind = pytest.mark.parametrize("kind", FILES)
 
@@ -55,6 +59,64 @@ def test_every_key_is_explained(kind: str) -> None:
     for model in (schema, *schema["$defs"].values()):
         for key, content in model["properties"].items():
             assert content.get("description"), key
+
+
+def test_page_of_deployment_yaml_is_current() -> None:
+    page = (ROOT / "docs" / "deployment-yaml.md").read_text(encoding="utf-8")
+    assert page == deployment_page(), "run `make docs`"
+
+
+def test_page_has_every_key_of_deployment_yaml() -> None:
+    schema = _validator("deployment").schema
+    assert isinstance(schema, dict)
+    page = deployment_page()
+    for model in (schema, *schema["$defs"].values()):
+        for key in model["properties"]:
+            assert f"`{key}`" in page
+
+
+def test_shipped_deployment_is_valid() -> None:
+    data = read_document(packaged_queries() / "deployment.yaml").data
+    _validator("deployment").validate(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["fase"], "all"),
+        (["name"], None),
+        (["name"], "Loom"),
+        (["warmup"], 1800),
+        (["slow_statement"], "fast"),
+        (["history"], {"kind": "knex"}),
+        (["history"], {"kind": "flyway", "schema": "Ops Schema"}),
+        (["tables"], "users"),
+        (["tables"], ["a.b.c"]),
+        (["phases", "RLS"], {}),
+        (["phases", "rls", "rollback", "risk"], "none"),
+        (["phases", "rls", "migrations", 0, "version"], 20251021000002),
+        (["phases", "mfa", "objects", 0, "kind"], "cube"),
+        (["classes", "audit_log", "identities"], ["abc"]),
+        (["criteria", "data_kept", "conditions", 0, "by"], 5),
+        (["criteria", "data_kept", "conditions", 0, "labels"], {"kind": []}),
+        (["suites", "rls", "planned"], 0),
+    ],
+    ids=str,
+)
+def test_broken_deployment_is_refused_by_schema_and_code_alike(
+    path: list[str | int], value: object
+) -> None:
+    data = read_document(packaged_queries() / "deployment.yaml").data
+    inside = data
+    for step in path[:-1]:
+        inside = inside[step]
+    if value is None:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = value
+    assert not _validator("deployment").is_valid(data)
+    with pytest.raises(ValidationError):
+        Deployment.model_validate(data)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

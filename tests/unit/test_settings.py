@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.database.conninfo import conninfo_reader
+from exporter.errors import UsageError
 from exporter.settings import Settings, libpq_service_file, load_settings, packaged_queries
 
 SECRET = "correct-horse-battery"
@@ -22,7 +24,7 @@ def config(tmp_path: Path) -> Path:
 def test_nothing_is_required_to_load_and_the_defaults_are_as_documented() -> None:
     settings = load_settings()
     assert settings.database_url is None
-    assert settings.database_name == "loom"
+    assert settings.database_name == "", "no URL says it"
     assert settings.listen == ":10187"
     assert settings.queries == packaged_queries()
     assert (settings.queries / "deployment.yaml").is_file()
@@ -43,6 +45,39 @@ def test_command_line_beats_environment_beats_file_beats_default(
     assert load_settings(config, {"listen": ":3"}).listen == ":3"
     assert load_settings(config, {"listen": None}).listen == ":2"
     assert load_settings(config).database_name == "from_file"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (URL, "postgres"),
+        ("postgresql://shop_app@db.example.org/My%20Shop?sslmode=require", "My Shop"),
+        ("postgresql://shop_app@db.example.org", "shop_app"),
+        ("host=db.example.org dbname=shop user=monitor", "shop"),
+        ("service=orders", "orders"),
+        ("host=db.example.org", "postgres"),
+    ],
+)
+def test_label_is_the_name_in_the_url(
+    url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings(None, {"database_url": url}).database_name == name
+    (tmp_path / "url").write_text(f"\ufeff{url}\n")
+    assert load_settings(None, {"database_url_file": tmp_path / "url"}).database_name == name
+    monkeypatch.setenv("LOOM_EXPORTER_DATABASE_NAME", "set")
+    assert load_settings(None, {"database_url": url}).database_name == "set"
+
+
+def test_name_that_is_no_label_must_be_set() -> None:
+    with pytest.raises(UsageError, match="set database_name"):
+        load_settings(None, {"database_url": "postgresql://a@b/line%0Afeed"})
+
+
+def test_url_that_cannot_be_read_is_told_when_it_is_used(tmp_path: Path) -> None:
+    settings = load_settings(None, {"database_url_file": tmp_path / "none"})
+    assert settings.database_name == ""
+    with pytest.raises(UsageError, match="cannot be read"):
+        conninfo_reader(settings)()
 
 
 @pytest.mark.parametrize("variable", ["loom_exporter_listen", "Loom_Exporter_Listen"])

@@ -102,4 +102,6 @@ def test_labels_of_conditions_are_values_that_the_queries_write() -> None:
         )
         for values in condition.labels.values():
             for value in values:
-                assert f"'{value}'" in feeders, (place, value)
+                # The names of phases come to the queries as parameters.
+                known = value in DEPLOYMENT.phases or f"'{value}'" in feeders
+                assert known, (place, value)

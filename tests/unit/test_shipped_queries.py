@@ -140,23 +140,6 @@ def test_every_phase_is_watched() -> None:
     assert {query.header.phase for query in CATALOG.queries} == {*DEPLOYMENT.phases, "all"}
 
 
-def test_migrations_are_those_of_the_deployment() -> None:
-    expected = {
-        (migration.version, migration.name, name)
-        for name, phase in DEPLOYMENT.phases.items()
-        for migration in phase.migrations
-    }
-    assert _values("migrations", "expected") == expected
-
-
-def test_objects_are_those_of_the_deployment() -> None:
-    assert _values("deployment_objects", "expected") == {
-        (name, each.kind, each.object)
-        for name, phase in DEPLOYMENT.phases.items()
-        for each in phase.objects
-    }
-
-
 def test_policies_are_those_of_the_deployment() -> None:
     assert _values("rls_policies_present", "expected") == {
         (policy.table, policy.command, policy.policy)

@@ -284,7 +284,18 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOOM_EXPORTER_QUERIES", str(make_folder(tmp_path / "queries", files)))
     monkeypatch.setenv("LOOM_EXPORTER_STATE_DIR", str(tmp_path / "state"))
     StateStore(tmp_path / "state" / "state.sqlite3", owner=True).close()
+    monkeypatch.setenv("LOOM_EXPORTER_DATABASE_NAME", "loom")
     return tmp_path
+
+
+def test_record_must_know_of_which_database(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOOM_EXPORTER_DATABASE_NAME")
+    _write(recording / "out", "NOTICE:  pass one\n")
+    done = run("record", "table", str(recording / "out"), "--notices", "(?P<outcome>pass)")
+    assert done.exit_code == 2
+    assert "not known which database is meant; set LOOM_EXPORTER_DATABASE_URL" in done.stderr
 
 
 def _of_command(folder: Path) -> list[SuiteResult]:
