@@ -95,7 +95,11 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
             "",
             "`labels` and `sum` belong to a `metric`",
         ),
-        ("{metric: loom_number, equals: 1, by: 1%}", "", "`by` belongs to not_below and not_above"),
+        (
+            "{metric: loom_number, equals: 1, by: 1%}",
+            "",
+            "`by` belongs to not_below, not_above and present",
+        ),
         ("{metric: loom_things, not_below: baseline, by: 0.01}", "by", "such as 1% or 2.5%"),
         ("{metric: loom_things, not_below: baseline, by: 101%}", "by", "of at most 100%"),
         ("{metric: loom_fresh_timestamp_seconds, newer_than: 26}", "newer_than", "and a unit"),
@@ -189,8 +193,9 @@ def test_every_unknown_name_has_a_line_of_its_own(tmp_path: Path) -> None:
 
 
 def test_broken_query_does_not_make_its_metrics_unknown(tmp_path: Path) -> None:
-    files = {"deployment.yaml": RIGHT, "things.sql": "SELECT 1"}
+    broken = "/*\nmetrics: {loom_things: 1}\n*/\nSELECT 1"
+    files = {"deployment.yaml": RIGHT, "things.sql": broken}
     with pytest.raises(CatalogError) as raised:
         load_catalog(make_folder(tmp_path / "queries", files))
-    (problem,) = raised.value.problems
-    assert "things.sql:1" in problem
+    assert raised.value.problems
+    assert all("things.sql:" in problem for problem in raised.value.problems)
