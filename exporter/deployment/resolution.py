@@ -86,7 +86,10 @@ def _findings(
         and each.name.schema not in _SYSTEM
         and not _phase_of(each, coming)
     ]
-    if relations and all(each in missing for each in relations):
+    known_relations = known["relation"]
+    if relations and not any(
+        _same_but_for_spelling(each.name, known_relations) for each in relations
+    ):
         count, names = len({each.name for each in relations}), str(relations[0].name)
         yield _at(
             relations[0],
@@ -139,7 +142,7 @@ def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
     if kind == "test user":
         return f"there is no test user {name} in the settings (`probe_subjects`)"
     same = _same_but_for_spelling(name, known)
-    if same is None and not mention.is_required:
+    if not mention.is_required and (same is None or not _are_in_one_schema(name, same)):
         return None
     told = f"there is no {kind} {name}"
     if same:
@@ -157,6 +160,10 @@ def _same_but_for_spelling(name: RelationName, known: Set[RelationName]) -> Rela
     found = [each for each in known if _folded(each.name) == wanted.name]
     found.sort(key=lambda each: (_folded(each.schema or "") != wanted.schema, str(each)))
     return found[0] if found and found[0].schema not in _SYSTEM else None
+
+
+def _are_in_one_schema(one: RelationName, other: RelationName) -> bool:
+    return _folded(one.schema or "") == _folded(other.schema or "")
 
 
 def _folded(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from exporter.catalog import load_catalog
 from exporter.database.outcome import State
 from exporter.deployment.resolution import Resolved, resolve
+from tests.support.daemon import command
 from tests.support.marks import only_18
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder
 from tests.support.watching import OWNER, deploy, roll_back, shipped
@@ -188,3 +190,30 @@ def test_test_user_of_a_probe_must_be_in_the_settings_where_probes_are_asked(
     assert users_missing({"coach", "other_coach"}) == {
         "as.subject: there is no test user client in the settings (`probe_subjects`)"
     }
+
+
+def test_check_ends_with_the_code_of_a_fault_and_tells_a_machine_the_same(
+    shop: LoomDatabase, tmp_path: Path
+) -> None:
+    pack = tmp_path / "pack"
+    rest = "history: {kind: rails}\nclasses:\n  users: {relations: [public.%s]}\n"
+    wrong, right = (DEPLOYMENT + OBJECTS + rest % name for name in ("Users", "users"))
+    env = {"LOOM_EXPORTER_DATABASE_URL": shop.dsn(OWNER)}
+    arguments = ("check", "--database", "--queries", str(pack))
+    make_folder(pack, {"deployment.yaml": wrong, "things.sql": QUERY})
+    done = command(*arguments, env=env)
+    assert done.returncode == 2
+    told = (
+        "classes.users.relations.0: there is no relation public.Users; did you mean public.users?"
+    )
+    (line,) = [line for line in done.stdout.splitlines() if "public.Users" in line]
+    assert line.split(maxsplit=2)[:2] == ["error", "deployment.yaml:15"]
+    assert told in line
+    (name, rest_of_them) = json.loads(command(*arguments, "--format", "json", env=env).stdout)[
+        "names"
+    ]
+    assert name["place"] == "deployment.yaml:15"
+    assert told in name["detail"]
+    assert rest_of_them["state"] == "ok"
+    make_folder(pack, {"deployment.yaml": right, "things.sql": QUERY})
+    assert command(*arguments, env=env).returncode == 0
