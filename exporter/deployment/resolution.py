@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +11,15 @@ import psycopg
 
 from exporter.catalog import Catalog
 from exporter.catalog.relation_name import RelationName
-from exporter.database.connection import CONNECTION_PARAMETERS
-from exporter.database.outcome import RunError, State, describe_error
+from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
+from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
 from exporter.deployment.mentions import Brought, Kind, Mention, brought, mentions
 
 _TIMEOUT_SECONDS = 5.0
+
+_DEADLINE_SECONDS = 20.0
+"""A server that is silent for this long is taken for dead."""
 
 _MOST_COMPARED = 5_000
 """Names among which a misspelt one is looked for; more of them take seconds."""
@@ -57,20 +61,30 @@ def resolve(conninfo: str, catalog: Catalog, test_users: Set[str] | None) -> lis
     """
     try:
         with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
-            connection.execute(BEGIN)
-            connection.execute(SEARCH_PATH)
-            connection.execute(GUARD, guard_parameters(_TIMEOUT_SECONDS))
-            known: dict[Kind, set[RelationName]] = {
-                kind: {RelationName(*row) for row in connection.execute(query.encode())}
-                for kind, query in _NAMES.items()
-            }
-            connection.rollback()
-            name = connection.info.dbname
+            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
+            deadline.start()
+            try:
+                known = _known(connection)
+            finally:
+                deadline.cancel()
+            database = connection.info.dbname
     except psycopg.Error as error:
-        raise RunError(State.UNREACHABLE, describe_error(error)) from None
+        raise RunError(state_of(error), describe_error(error)) from None
     if test_users is not None:
         known["test user"] = {RelationName(None, each) for each in test_users}
-    return list(_findings(catalog, known, name))
+    return list(_findings(catalog, known, database))
+
+
+def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
+    connection.execute(BEGIN)
+    connection.execute(SEARCH_PATH)
+    connection.execute(GUARD, guard_parameters(_TIMEOUT_SECONDS))
+    known: dict[Kind, set[RelationName]] = {
+        kind: {RelationName(*row) for row in connection.execute(query.encode())}
+        for kind, query in _NAMES.items()
+    }
+    connection.rollback()
+    return known
 
 
 def _findings(
