@@ -7,7 +7,6 @@ the two.
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
@@ -33,7 +31,7 @@ from exporter.catalog.expected import DeployedObject, History, Migration, Object
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
-from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
+from exporter.yaml_source import rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _IDENTITY = r"^[0-9a-f]{16}$"
@@ -247,73 +245,16 @@ class Deployment(Model):
         }
         return conditions_with_places(sections, self.plan)
 
-    @model_validator(mode="after")
-    def _versions_are_unique(self) -> "Deployment":
-        versions = [
-            migration.version for phase in self.phases.values() for migration in phase.migrations
-        ]
-        for version in versions:
-            if versions.count(version) > 1:
-                raise ValueError(f"migration {version} stands in two phases")
-        if self.history and self.history.kind in ("probe", "none") and versions:
-            raise ValueError(
-                f"`history: {{kind: {self.history.kind}}}` looks for no migration; leave "
-                f"{versions[0]} out, or name the tool that keeps the history"
-            )
-        if ALL in self.phases:
-            raise ValueError(f"`{ALL}` stands for every phase; give the phase another name")
-        return self
 
-    @model_validator(mode="after")
-    def _classes_can_be_told_apart(self) -> "Deployment":
-        if OTHER in self.classes or OTHER in self.statement_roles:
-            raise ValueError(f"`{OTHER}` stands for what is in none; leave it out")
-        seen: dict[str, str] = {}
-        for name, claims in self.classes.items():
-            for claim in {*claims.relations, *claims.functions, *claims.identities}:
-                if first := seen.get(claim):
-                    raise ValueError(f"{claim} stands in two classes, {first} and {name}")
-                seen[claim] = name
-        return self
-
-    @model_validator(mode="after")
-    def _what_is_judged_has_one_name(self) -> "Deployment":
-        judged = [name for name, _ in (*self.all_criteria(), *self.checks())]
-        names = [*judged, *self.sign_offs]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name} stands twice among criteria, checks and sign_offs")
-        for name, criterion in self.rolled_back.items():
-            if criterion.phase == ALL:
-                raise ValueError(f"rolled_back.{name} must name the `phase` that was rolled back")
-        return self
-
-
-def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
-    """Read `deployment.yaml`; the document is for errors that are found later.
-
-    Raises:
-        YamlError: it is missing, unreadable or malformed.
-    """
-    document = read_document(path)
-    if not isinstance(document.data, dict):
-        raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
-    try:
-        deployment = Deployment.model_validate(document.data)
-        return deployment.model_copy(update={"phases": _seen_phases(deployment)}), document
-    except ValidationError as invalid:
-        raise document.errors(invalid) from None
-
-
-def _seen_phases(deployment: Deployment) -> dict[str, Phase]:
-    """Return the phases with the migrations by which the history shows them.
+def with_seen_phases(deployment: Deployment) -> Deployment:
+    """Return it with the migrations by which the history shows its phases.
 
     Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
     """
     kind = deployment.history.kind if deployment.history else None
     if kind not in ("probe", "none"):
-        return deployment.phases
-    return {
+        return deployment
+    phases = {
         name: phase.model_copy(
             update={
                 "migrations": (
@@ -323,3 +264,4 @@ def _seen_phases(deployment: Deployment) -> dict[str, Phase]:
         )
         for name, phase in deployment.phases.items()
     }
+    return deployment.model_copy(update={"phases": phases})

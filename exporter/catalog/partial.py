@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.catalog.deployment import Deployment
+from exporter.catalog.consistency import inconsistencies
+from exporter.catalog.deployment import Deployment, with_seen_phases
 from exporter.yaml_source import KeyPath, YamlDocument, YamlError
 
 _STAND_INS: dict[str, Any] = {"name": "x", "title": "x", "warmup": "1m", "phases": {}}
@@ -60,13 +61,16 @@ def right_part(document: YamlDocument) -> Partial:
         raise YamlError(document.place, 1, (), reason)
     for number in range(_MOST_PASSES):
         try:
-            found.deployment = Deployment.model_validate(data)
+            deployment = Deployment.model_validate(data)
         except ValidationError as invalid:
             complaints = replace(document, data=data).complaints(invalid)
             _record(found, complaints, is_first=number == 0)
             if not _leave_out(found, data, complaints):
                 break
         else:
+            faults = inconsistencies(deployment)
+            found.faults.update({found.place(path): reason for path, reason in faults})
+            found.deployment = with_seen_phases(deployment)
             break
     return found
 

@@ -102,7 +102,7 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
     if not deployed.has_begun:
         if deployed.has_begun is None:
             return "it is not known whether the deployment has begun"
-        return "the deployment has not begun"
+        return evidence.not_begun
     # A deployment that was begun and left unfinished is judged as it is, after the warm-up.
     if not deployed.is_warming_up(evidence.now):
         return None

@@ -1,0 +1,192 @@
+"""Whether what a pack names is in the database: `loom-exporter check --database`."""
+
+import difflib
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Set
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+from exporter.catalog import Catalog
+from exporter.catalog.relation_name import RelationName
+from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
+from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.deployment.mentions import Brought, Kind, Mention, brought, mentions
+
+_TIMEOUT_SECONDS = 5.0
+
+_DEADLINE_SECONDS = 20.0
+"""A server that is silent for this long is taken for dead."""
+
+_MOST_COMPARED = 5_000
+"""Names among which a misspelt one is looked for; more of them take seconds."""
+
+_NAMES: Mapping[Kind, str] = {
+    "relation": "SELECT n.nspname, c.relname FROM pg_class AS c"
+    " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'",
+    "function": "SELECT DISTINCT n.nspname, p.proname FROM pg_proc AS p"
+    " JOIN pg_namespace AS n ON n.oid = p.pronamespace",
+    "role": "SELECT NULL, rolname FROM pg_roles",
+    "schema": "SELECT NULL, nspname FROM pg_namespace",
+}
+
+_SYSTEM = ("pg_catalog", "information_schema")
+
+
+class Resolved(NamedTuple):
+    """What was found about one name, or about all: `ok`, `absent` (not yet) or `error`.
+
+    `place` is the file with its line.
+    """
+
+    place: str
+    state: State
+    detail: str
+
+
+def resolve(conninfo: str, catalog: Catalog, test_users: Set[str] | None) -> list[Resolved]:
+    """Look up in the catalogs what a pack names.
+
+    Args:
+        conninfo: of the database.
+        catalog: the pack.
+        test_users: names of those in the settings; None where no probes are asked.
+
+    Raises:
+        RunError: the database cannot be asked.
+    """
+    try:
+        with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
+            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
+            deadline.start()
+            try:
+                known = _known(connection)
+            finally:
+                deadline.cancel()
+            database = connection.info.dbname
+    except psycopg.Error as error:
+        raise RunError(state_of(error), describe_error(error)) from None
+    if test_users is not None:
+        known["test user"] = {RelationName(None, each) for each in test_users}
+    return list(_findings(catalog, known, database))
+
+
+def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
+    connection.execute(BEGIN)
+    connection.execute(SEARCH_PATH)
+    connection.execute(GUARD, guard_parameters(_TIMEOUT_SECONDS))
+    known: dict[Kind, set[RelationName]] = {
+        kind: {RelationName(*row) for row in connection.execute(query.encode())}
+        for kind, query in _NAMES.items()
+    }
+    connection.rollback()
+    return known
+
+
+def _findings(
+    catalog: Catalog, known: Mapping[Kind, Set[RelationName]], database: str
+) -> Iterator[Resolved]:
+    coming = list(brought(catalog.deployment))
+    named = [each for each in mentions(catalog) if each.kind in known]
+    missing = [each for each in named if not _is_among(each.name, known[each.kind])]
+    relations = [
+        each
+        for each in named
+        if each.kind == "relation"
+        and each.name.schema not in _SYSTEM
+        and not _phase_of(each, coming)
+    ]
+    known_relations = known["relation"]
+    if relations and not any(
+        _same_but_for_spelling(each.name, known_relations) for each in relations
+    ):
+        count, names = len({each.name for each in relations}), str(relations[0].name)
+        yield _at(
+            relations[0],
+            State.ERROR,
+            f"THIS PACK IS FOR ANOTHER DATABASE: none of its {count} relations, such as {names},"
+            f" is in {database}; name the pack of this database with --queries, or the database"
+            " of this pack in the settings",
+        )
+        return
+    for each in sorted(missing, key=_place_of):
+        if phase := _phase_of(each, coming):
+            yield _at(each, State.ABSENT, f"{each.name} is not there yet: phase {phase} brings it")
+        elif fault := _fault(each, known[each.kind]):
+            yield _at(each, State.ERROR, fault)
+    found = {(each.kind, each.name) for each in named if each not in missing}
+    place = Path(catalog.document.place).name if catalog.document else ""
+    told = "1 name" if len(found) == 1 else f"{len(found)} names"
+    yield Resolved(place, State.OK, f"{told} found in the database {database}")
+
+
+def _place_of(mention: Mention) -> tuple[str, int]:
+    error = mention.document.error(mention.path, "")
+    return mention.document.place, error.line_number
+
+
+def _at(mention: Mention, state: State, detail: str) -> Resolved:
+    """Return a finding with the place of a name."""
+    place, _, told = str(mention.document.error(mention.path, detail)).partition(": ")
+    return Resolved(Path(place).name, state, told)
+
+
+def _is_among(name: RelationName, known: Set[RelationName]) -> bool:
+    if name.schema is not None:
+        return name in known
+    return name in known or any(each.name == name.name for each in known)
+
+
+def _phase_of(mention: Mention, coming: Iterable[Brought]) -> str | None:
+    """Return the phase that brings what is named."""
+    for each in coming:
+        schemas = {each.name.schema, mention.name.schema} - {None}
+        if each.kind == mention.kind and each.name.name == mention.name.name and len(schemas) < 2:
+            return each.phase
+    return None
+
+
+def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
+    """Return what is wrong with a name that is not there; None where it may be missing."""
+    kind, name = mention.kind, mention.name
+    if kind == "test user":
+        return f"there is no test user {name} in the settings (`probe_subjects`)"
+    same = _same_but_for_spelling(name, known)
+    if not mention.is_required and (same is None or not _are_in_one_schema(name, same)):
+        return None
+    told = f"there is no {kind} {name}"
+    if same:
+        return f"{told}; did you mean {same}? Names are written as the catalog has them"
+    if similar := _similar(name, known):
+        return f"{told}; did you mean {similar}?"
+    if kind in ("relation", "function"):
+        return f"{told}; if a phase brings it, name it among the `objects` of the phase"
+    return told
+
+
+def _same_but_for_spelling(name: RelationName, known: Set[RelationName]) -> RelationName | None:
+    """Return the known name that differs in case, spaces, quotation marks or schema alone."""
+    wanted = RelationName(name.schema and _folded(name.schema), _folded(name.name))
+    found = [each for each in known if _folded(each.name) == wanted.name]
+    found.sort(key=lambda each: (_folded(each.schema or "") != wanted.schema, str(each)))
+    return found[0] if found and found[0].schema not in _SYSTEM else None
+
+
+def _are_in_one_schema(one: RelationName, other: RelationName) -> bool:
+    return _folded(one.schema or "") == _folded(other.schema or "")
+
+
+def _folded(text: str) -> str:
+    return re.sub(r'[\s"_]+', "", text).lower()
+
+
+def _similar(name: RelationName, known: Set[RelationName]) -> str | None:
+    among = [str(each) for each in known if name.schema in (None, each.schema)]
+    if len(among) > _MOST_COMPARED:
+        return None
+    near = difflib.get_close_matches(str(name), among, n=1, cutoff=0.8)
+    return near[0] if near else None
