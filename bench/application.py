@@ -12,7 +12,8 @@ from psycopg import sql
 
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader
-from exporter.database.grants import ROLE, grants_sql
+from exporter.database.grants import grants_sql
+from exporter.database.roles import ROLE
 from exporter.demo.database import OWNER, DemoDatabase
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.programs import embedded_bin_dir
@@ -102,7 +103,7 @@ def loom_database(folder: Path, catalog: Catalog) -> Iterator[DemoDatabase]:
         embedded_bin_dir(), folder / "postgres", settings=SETTINGS, superuser=SUPERUSER
     ) as server:
         loom = DemoDatabase.create(server)
-        loom.install_grants(grants_sql(catalog.queries))
+        loom.install_grants(grants_sql(catalog))
         loom.run("SELECT extensions.pg_stat_statements_reset()")
         yield loom
 

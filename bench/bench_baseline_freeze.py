@@ -31,7 +31,7 @@ from exporter.catalog.deployment import OTHER
 from exporter.clock import Clock
 from exporter.database.database import Database
 from exporter.database.facts import read_facts
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import migrations
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port

@@ -24,7 +24,7 @@ from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader, read_facts
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.deployment.progress import DeploymentProgress
 from exporter.learning.capture import capture
 from exporter.learning.document import KEY, TOPIC

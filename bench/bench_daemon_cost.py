@@ -23,7 +23,7 @@ from bench.application import SUPERUSER, application, call, calling, connect, lo
 from bench.exporting import shown, wait
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.settings import packaged_queries

@@ -18,7 +18,8 @@ import psutil
 import psycopg
 
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE, grants_sql
+from exporter.database.grants import grants_sql
+from exporter.database.roles import ROLE
 from exporter.demo.database import FILES, OWNER, DemoDatabase, migrations
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
@@ -55,7 +56,7 @@ async def main() -> int:
         settings = {"shared_preload_libraries": "pg_stat_statements"}
         with PostgresServer(embedded_bin_dir(), folder / "postgres", settings=settings) as server:
             database = DemoDatabase.create(server)
-            database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
+            database.install_grants(grants_sql(load_catalog(packaged_queries())))
             for path in migrations("healthy"):
                 database.run_file(path)
             with psycopg.connect(database.dsn(OWNER)) as connection:

@@ -35,7 +35,7 @@ from bench.memory import resident_mib
 from bench.peers import PROGRAMS, postgres_exporter, programs, sql_exporter, sql_exporter_config
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import migrations
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port

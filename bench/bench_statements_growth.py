@@ -27,7 +27,7 @@ from exporter.app.components import Components, assemble
 from exporter.catalog import load_catalog
 from exporter.catalog.history import APPLIED
 from exporter.database.database import Database
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import migrations
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries

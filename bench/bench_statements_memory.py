@@ -15,7 +15,7 @@ from bench.application import application, call, calling, connect, learn, loom_d
 from bench.exporting import memory, wait, wait_for_polls
 from bench.telling import claim, progress
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import migrations
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port

@@ -6,9 +6,10 @@ a key named "null"), and there are neither tags nor anchors, so that no document
 read.
 """
 
+import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,33 @@ KeyPath = tuple[str | int, ...]
 
 _REMEDY = "indent with spaces, and put text that begins with a sign or holds a colon in quotes"
 
+_UNKNOWN = "unknown key; check its spelling and its place"
+_MISSING = "this key is required"
+
 _DEEPEST = 50
 """Levels of nesting; more of them is a mistake or an attack on the stack."""
 
 
 class YamlError(UsageError):
-    """A document that cannot be used; `str()` is one line: `place:line: key: what is wrong`."""
+    """A document that cannot be used; `str()` has a line for each of its `faults`.
+
+    A line is `place:line: key: what is wrong`.
+    """
 
     def __init__(self, place: str, line: int | None, path: KeyPath, reason: str) -> None:
         where = f"{place}:{line}" if line else place
         key = ".".join(one_line(str(part)) for part in path)
-        super().__init__(": ".join(part for part in (where, key, reason) if part))
+        self.line_number = line or 0
+        self.faults: tuple[str, ...] = (": ".join(part for part in (where, key, reason) if part),)
+        super().__init__(self.faults[0])
+
+    def and_also(self, others: Iterable["YamlError"]) -> "YamlError":
+        """Return one error with the faults of this one and of others."""
+        every = (self, *others)
+        self.faults = tuple(dict.fromkeys(fault for error in every for fault in error.faults))
+        self.message = "\n".join(self.faults)
+        self.args = (self.message,)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +82,30 @@ class YamlDocument:
         return YamlError(self.place, None, path, reason)
 
     def errors(self, invalid: ValidationError) -> YamlError:
-        """Return the most useful of pydantic's errors about this document as one line."""
-        complaints = invalid.errors(include_url=False, include_input=False)
-        # A misspelt key is reported as unknown and as missing; the first leads to the mistake.
-        first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
-        return self.error(
-            _own_path(self.data, first["loc"]), plain_reason(first["type"], first["msg"])
+        """Return pydantic's errors about this document, a line for each place that has one."""
+        first, *others = sorted(
+            (self.error(path, reason) for path, reason in self.complaints(invalid).items()),
+            key=lambda error: error.line_number,
         )
+        return first.and_also(others)
+
+    def complaints(self, invalid: ValidationError) -> dict[KeyPath, str]:
+        """Return pydantic's errors by their places; a place that has several keeps the first."""
+        found: dict[KeyPath, str] = {}
+        for complaint in invalid.errors(include_url=False, include_input=False):
+            path = _own_path(self.data, complaint["loc"])
+            found.setdefault(path, plain_reason(complaint["type"], complaint["msg"]))
+        # A misspelt key is reported as unknown and as missing; one fault is enough.
+        for path in [each for each, reason in found.items() if reason == _UNKNOWN]:
+            missing = {
+                str(other[-1]): other
+                for other, reason in found.items()
+                if reason == _MISSING and other[:-1] == path[:-1]
+            }
+            for near in difflib.get_close_matches(str(path[-1]), missing, n=1):
+                found[path] = f"unknown key; check its spelling: did you mean {near}?"
+                del found[missing[near]]
+        return found
 
 
 def read_text(path: Path) -> str:
@@ -130,9 +164,9 @@ def parse_document(text: str, place: str, *, first_line: int = 1) -> YamlDocumen
 def plain_reason(kind: str, message: str) -> str:
     """Return pydantic's error in the words of somebody who writes YAML."""
     if kind == "extra_forbidden":
-        return "unknown key; check its spelling and its place"
+        return _UNKNOWN
     if kind == "missing":
-        return "this key is required"
+        return _MISSING
     if kind == "tuple_type":
         return "must be a list, such as [a, b]"
     if kind in ("dict_type", "model_type"):

@@ -8,6 +8,7 @@ metrics:
     help: Rows of the table as the planner estimates them; absent until it is first analysed.
     labels: [table]
     value: rows_estimate
+    baseline: true
   loom_table_sequential_scans_total:
     type: counter
     help: Sequential scans of the table.

@@ -1,23 +1,24 @@
 """What is watched: a folder of queries and a deployment, as validated, frozen data."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.catalog.deployment import Deployment, load_deployment
+from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
 from exporter.catalog.history import APPLIED, HISTORY_QUERY, history_queries, unseen_phases
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
 from exporter.catalog.parameters import parameters
+from exporter.catalog.partial import Partial, right_part
 from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
 from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
-from exporter.yaml_source import YamlDocument, YamlError, read_text
+from exporter.yaml_source import YamlError, read_document, read_text
 
 __all__ = [
     "AnyQuery",
@@ -41,7 +42,7 @@ _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
 
 class CatalogError(UsageError):
-    """A folder that cannot be used; `problems` has one line for each faulty file."""
+    """A folder that cannot be used; `problems` has one line for each fault."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -87,58 +88,83 @@ def load_catalog(folder: Path) -> Catalog:
     """Load a folder of queries.
 
     Raises:
-        CatalogError: with a fault of each file that has any, so that one look shows all of them.
+        CatalogError: with every fault of every file, so that one look shows all of them.
     """
     if not folder.is_dir():
         raise CatalogError([f"{folder}: not a folder; {_REMEDY}"])
     problems: list[str] = []
-    deployment: Deployment | None = None
-    document: YamlDocument | None = None
-    try:
-        deployment, document = load_deployment(folder / "deployment.yaml")
-    except YamlError as error:
-        problems.append(str(error))
+    part = _deployment_of(folder / "deployment.yaml", problems)
+    deployment = part.deployment if part else None
     probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
     paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
     if deployment and HISTORY_QUERY not in {path.stem for path in paths}:
         queries = sorted([*queries, *history_queries(deployment)], key=lambda query: query.name)
-    http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
+    http_paths = sorted(folder.glob(f"*{HTTP_SUFFIX}"))
+    http_queries = _parsed(http_paths, parse_http_query, problems)
     probes = _parsed(probe_paths, parse_probe, problems)
     if not queries and not paths:
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries, *probes]
-    if deployment:
-        problems.extend(_unknown_phases(every, deployment))
-        problems.extend(faults_of_probes(probes, deployment))
+    read = {query.path for query in every}
+    unread = [path for path in (*paths, *http_paths, *probe_paths) if path not in read]
+    if part and deployment:
+        problems.extend(_unknown_phases(every, part))
+        problems.extend(faults_of_probes(probes, deployment, is_complete=not unread))
+        metrics = {name: metric for each in every for name, metric in each.metrics.items()}
+        broken = broken_references(part, metrics, "\n".join(map(_text_of, unread)))
+        problems.extend(str(error) for error in broken)
     problems.extend(_same_names(every))
     problems.extend(_disagreements(every))
     problems.extend(_clashes(every))
-    if problems or deployment is None or document is None:
-        raise CatalogError(problems)
-    queries = [query.with_parameters(parameters(deployment)) for query in queries]
+    if problems or part is None or deployment is None:
+        raise CatalogError(sorted(problems, key=_by_place))
+    known = parameters(deployment)
+    queries = [replace(each, pack=deployment.name).with_parameters(known) for each in queries]
     applied = [query.metrics[APPLIED] for query in every if APPLIED in query.metrics]
-    catalog = Catalog(
+    return Catalog(
         deployment,
         tuple(queries),
         tuple(http_queries),
         tuple(probes),
-        tuple(str(document.error(*fault)) for fault in unseen_phases(deployment, applied)),
+        tuple(str(part.document.error(*fault)) for fault in unseen_phases(deployment, applied)),
     )
-    if broken := list(broken_references(deployment, document, catalog.metrics())):
-        raise CatalogError(broken)
-    return catalog
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path)
+    except YamlError:
+        return ""
+
+
+def _by_place(problem: str) -> tuple[str, int]:
+    """Return the key that puts the faults of a file together, in the order of its lines."""
+    place, _, _ = problem.partition(": ")
+    path, _, line = place.rpartition(":")
+    return (path, int(line)) if line.isdigit() else (place, 0)
+
+
+def _deployment_of(path: Path, problems: list[str]) -> Partial | None:
+    """Return what is right in deployment.yaml, and add its faults to `problems`."""
+    try:
+        part = right_part(read_document(path))
+    except YamlError as error:
+        problems.extend(error.faults)
+        return None
+    problems.extend(str(error) for error in part.errors())
+    return part
 
 
 def _parsed(paths: Iterable[Path], parse: Callable[[Path, str], T], problems: list[str]) -> list[T]:
-    """Return what could be parsed, and add a line to `problems` for each other file."""
+    """Return what could be parsed, and add a line to `problems` for each fault of other files."""
     parsed: list[T] = []
     for path in paths:
         try:
             parsed.append(parse(path, read_text(path)))
         except YamlError as error:
-            problems.append(str(error))
+            problems.extend(error.faults)
     return parsed
 
 
@@ -149,15 +175,15 @@ def _same_names(queries: list[AnyQuery]) -> Iterator[str]:
             yield f"{query.path}: has the name of {other.path.name}; rename one of them"
 
 
-def _unknown_phases(queries: list[AnyQuery], deployment: Deployment) -> Iterator[str]:
-    known = [*deployment.phases, "all"]
+def _unknown_phases(queries: list[AnyQuery], part: Partial) -> Iterator[str]:
+    known = [*(part.deployment.phases if part.deployment else ()), "all"]
     for query in queries:
-        if query.header.phase not in known:
+        phase = query.header.phase
+        if phase not in known and not part.may_mean(phase):
             yield str(
                 query.document.error(
                     ("phase",),
-                    f"`{query.header.phase}` is not in deployment.yaml; "
-                    f"known are {', '.join(known)}",
+                    f"`{phase}` is not in deployment.yaml; known are {', '.join(known)}",
                 )
             )
 

@@ -104,7 +104,7 @@ class Condition(Model):
     not_above: Identifier | None = None
     """`baseline`, or another metric, one without labels."""
     by: Share = 0.0
-    """How far, relatively, `not_below` and `not_above` may be missed."""
+    """How far, relatively, `not_below`, `not_above` and `present` may be missed."""
     newer_than: Duration | None = None
     """The value is a time. What is older proves nothing, so it is neither a pass nor a fail."""
     not_slower_than: Literal["baseline"] | None = None
@@ -113,8 +113,9 @@ class Condition(Model):
     """The least number of tests that must pass, if that of the suite is not enough."""
     present: Literal["baseline"] | None = None
     """Each series of the baseline is still there, and its value is not lower."""
-    unchanged_since: Literal["deployment"] | None = None
-    """Each token is the one that was kept after the last migration or acknowledgement."""
+    unchanged_since: Literal["deployment", "baseline"] | None = None
+    """Each token is the one that was kept after the last migration or acknowledgement; or that one
+    is the one from before the first migration, so that the deployment itself changed nothing."""
     ignore: tuple[Text, ...] = ()
     """Patterns (`*`, `?`) of objects that may change: `events_2025*`, `* on events_2025*`."""
     rate: Rate | None = None
@@ -172,8 +173,8 @@ class Condition(Model):
             raise ValueError("`ignore` belongs to present and unchanged_since")
         if self.sum and kind in ("present", "unchanged_since"):
             raise ValueError("each series is looked at; leave `sum` away")
-        if self.by and kind not in ("not_below", "not_above"):
-            raise ValueError("`by` belongs to not_below and not_above")
+        if self.by and kind not in ("not_below", "not_above", "present"):
+            raise ValueError("`by` belongs to not_below, not_above and present")
         if self.sum and kind == "newer_than":
             raise ValueError("times cannot be added up; leave `sum` away")
         return self

@@ -214,15 +214,21 @@ class Deployment(Model):
         return ALL
 
     def owner_of(self, name: str) -> str | None:
-        """Return the phase that owns an object, or the table behind ` on `; None if none does."""
+        """Return the phase that owns an object, or the table behind ` on `; None if none does.
+
+        A phase that lists the object owns it; else the longest pattern that matches decides.
+        """
         table = name.rpartition(" on ")[2]
         for phase, each in self.phases.items():
             if name in {known.object for known in each.objects}:
                 return phase
-        for phase, each in self.phases.items():
-            if any(fnmatchcase(one, pattern) for pattern in each.owns for one in (name, table)):
-                return phase
-        return None
+        matching = [
+            (len(pattern), phase)
+            for phase, each in self.phases.items()
+            for pattern in each.owns
+            if fnmatchcase(name, pattern) or fnmatchcase(table, pattern)
+        ]
+        return max(matching, key=lambda each: each[0])[1] if matching else None
 
     def all_criteria(self) -> list[tuple[str, Criterion]]:
         """Return the criteria of all stages, with their names."""

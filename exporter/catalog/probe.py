@@ -174,8 +174,16 @@ def chain(probe: Probe, probes: Mapping[str, Probe]) -> list[Probe]:
     return found
 
 
-def faults_of_probes(probes: Iterable[Probe], deployment: Deployment) -> Iterator[str]:
-    """Yield a line for each role and control that a probe names and that does not fit."""
+def faults_of_probes(
+    probes: Iterable[Probe], deployment: Deployment, *, is_complete: bool = True
+) -> Iterator[str]:
+    """Yield a line for each role and control that a probe names and that does not fit.
+
+    Args:
+        probes: those of the pack.
+        deployment: what deployment.yaml says.
+        is_complete: whether these are all; if not, a control that is missing is no fault.
+    """
     by_name = {probe.name: probe for probe in probes}
     for probe in by_name.values():
         role, control = probe.header.caller.role, probe.header.control
@@ -192,6 +200,8 @@ def faults_of_probes(probes: Iterable[Probe], deployment: Deployment) -> Iterato
         try:
             chain(probe, by_name)
         except KeyError:
+            if not is_complete:
+                continue
             problem = f"there is no probe {control}{SUFFIX} here, or its own control is missing"
         except ValueError:
             problem = "the controls go in a circle"

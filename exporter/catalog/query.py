@@ -36,6 +36,8 @@ class Query:
     document: YamlDocument
     header: Header
     text: str
+    pack: str = ""
+    """The name of the deployment that it belongs to, once that is known."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What deployment.yaml tells it: settings of the transaction, by name, as JSON."""
 
@@ -111,15 +113,18 @@ def parse_sql_file(path: Path, text: str, kind: type[T]) -> tuple[T, YamlDocumen
             (),
             "the header must hold `key: value` pairs, beginning with description",
         )
+    faults: list[YamlError] = []
     try:
         header = kind.model_validate(document.data)
     except ValidationError as invalid:
-        raise document.errors(invalid) from None
+        faults.append(document.errors(invalid))
     try:
         body = single_select(match["sql"])
     except SelectError as error:
         line = text.count("\n", 0, match.start("sql") + error.position) + 1
-        raise YamlError(place, line, (), str(error)) from None
+        faults.append(YamlError(place, line, (), str(error)))
+    if faults:
+        raise faults[0].and_also(faults[1:])
     return header, document, body
 
 

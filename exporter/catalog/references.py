@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from exporter.catalog.criteria import (
     ALL,
@@ -12,23 +13,34 @@ from exporter.catalog.criteria import (
 )
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.catalog.header import QueryMetric
-from exporter.yaml_source import KeyPath, YamlDocument
+from exporter.catalog.partial import Partial
+from exporter.yaml_source import KeyPath, YamlError
 
-_Fault = tuple[KeyPath, str]
+
+class _Fault(NamedTuple):
+    path: KeyPath
+    reason: str
+    name: str | None = None
+    """A name that is not among the `known` ones."""
+    known: Collection[str] = ()
 
 
 def broken_references(
-    deployment: Deployment, document: YamlDocument, metrics: Mapping[str, QueryMetric]
-) -> Iterator[str]:
-    """Yield a line for each thing that is named and is not there, or is not of the right kind.
+    part: Partial, metrics: Mapping[str, QueryMetric], unread: str = ""
+) -> Iterator[YamlError]:
+    """Yield an error for each thing that is named and is not there, or is not of the right kind.
 
     Args:
-        deployment: what deployment.yaml says.
-        document: the same as it stands in the file.
+        part: what deployment.yaml says, without the entries that have faults.
         metrics: what the queries feed.
+        unread: texts of the queries that have faults; a metric may be one of theirs.
     """
-    for path, reason in _faults(deployment, metrics):
-        yield str(document.error(path, reason))
+    if part.deployment is None:
+        return
+    for fault in _faults(part.deployment, metrics):
+        if part.may_mean(fault.name) or (fault.known is metrics and (fault.name or "") in unread):
+            continue
+        yield part.document.error(part.place(fault.path), fault.reason)
 
 
 def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Iterator[_Fault]:
@@ -56,7 +68,9 @@ def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Itera
             for index, each in enumerate(check.criteria):
                 yield from _unknown((*place, index), each, deployment.criteria)
                 if each in deployment.criteria and deployment.criteria[each].manual:
-                    yield (*place, index), f"{each} is manual; make the check manual instead"
+                    yield _Fault(
+                        (*place, index), f"{each} is manual; make the check manual instead"
+                    )
     for index, tracked in enumerate(deployment.tracked):
         yield from _of_source(("tracked", index), tracked, deployment, metrics)
 
@@ -82,7 +96,9 @@ def _of_source(
         return
     if metrics[name].type not in ("gauge", "change_timestamp"):
         kind = metrics[name].type
-        yield (*path, "metric"), f"{name} is a {kind}; only what is now can be judged, a gauge"
+        yield _Fault(
+            (*path, "metric"), f"{name} is a {kind}; only what is now can be judged, a gauge"
+        )
     for label in source.labels:
         yield from _unknown((*path, "labels", label), label, metrics[name].labels)
 
@@ -93,7 +109,7 @@ def _of_rate(path: KeyPath, series: Series, metrics: Mapping[str, QueryMetric]) 
         return
     metric = metrics[series.metric]
     if metric.type != "counter" and "window" not in series.labels:
-        yield (
+        yield _Fault(
             (*path, "metric"),
             f"{series.metric} must be a counter, or a gauge of one `window` of an hour",
         )
@@ -110,23 +126,23 @@ def _of_comparison(
     is_time = name.endswith("_timestamp_seconds")
     if kind == "unchanged_since":
         if metrics[name].type != "change_timestamp":
-            yield place, f"{name} must be a change_timestamp, for its tokens are compared"
+            yield _Fault(place, f"{name} must be a change_timestamp, for its tokens are compared")
         return
     if is_time != (kind == "newer_than"):
-        yield place, "a metric that is a time must be `newer_than` or `unchanged_since`"
+        yield _Fault(place, "a metric that is a time must be `newer_than` or `unchanged_since`")
     if kind not in ("not_below", "not_above", "present"):
         return
     if against == BASELINE:
         if not metrics[name].baseline:
-            yield place, f"{name} is not remembered; write `baseline: true` in its query"
+            yield _Fault(place, f"{name} is not remembered; write `baseline: true` in its query")
         return
     yield from _unknown(place, str(against), metrics)
     if (other := metrics.get(str(against))) and (other.labels or other.type != "gauge"):
-        yield place, f"{against} must be a gauge without labels, to be one number"
+        yield _Fault(place, f"{against} must be a gauge without labels, to be one number")
 
 
 def _unknown(path: KeyPath, name: str, known: Collection[str]) -> Iterator[_Fault]:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        yield path, f"`{name}` is unknown; {hint}"
+        yield _Fault(path, f"`{name}` is unknown; {hint}", name, known)

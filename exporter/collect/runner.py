@@ -28,13 +28,20 @@ LONGEST_BACKOFF_SECONDS = 300.0
 _log = structlog.get_logger(__name__)
 
 _REMEDIES: Mapping[State, str] = {
-    State.DENIED: "run `loom-exporter grants` and have its SQL run by the owner of the database; "
-    "for an HTTP source, check its token; for a probe, run `loom-exporter grants --probes`",
     State.OUTDATED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
     State.TIMEOUT: "if it stays so, raise its timeout or its interval",
     State.LIMITED: "if it stays so, ask the source less often",
     State.ERROR: "see `loom-exporter check --database --sources`",
 }
+
+
+def _remedy(query: MetricSource, state: State) -> str | None:
+    """Return what to do about a failure; None where its detail says it."""
+    if state is State.DENIED and isinstance(query, HttpQuery):
+        return "check the token of its source"
+    if state is State.DENIED and isinstance(query, Probe):
+        return "have the owner of the database run what `loom-exporter grants --probes` prints"
+    return _REMEDIES.get(state)
 
 
 class Runner:
@@ -223,7 +230,7 @@ class Runner:
                 query=query.name,
                 state=state,
                 detail=detail,
-                remedy=_REMEDIES.get(state),
+                remedy=_remedy(query, state),
             )
         elif before is not None or state is State.ABSENT:
             _log.info(

@@ -96,4 +96,4 @@ def grants(
 ) -> None:
     """Print the SQL that installs the monitoring role, for a DBA to read and run."""
     _, known = load_settings_and_catalog(config, queries)
-    print(probe_grants_sql(known) if probes else grants_sql(known.queries), end="")
+    print(probe_grants_sql(known) if probes else grants_sql(known), end="")

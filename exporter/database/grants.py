@@ -3,59 +3,63 @@
 The role that runs it owns the functions and so lends them its right to see all rows: it needs
 CREATEROLE and BYPASSRLS, which Supabase's `postgres` has. An owner without BYPASSRLS makes the
 functions fail, not lie, because they run with row_security = off.
+
+Each pack has a schema of its own for its functions, so that several watch one database, installed
+by one owner or by several, and the functions of one are never replaced with those of another.
 """
 
+import hashlib
+import re
 from collections.abc import Iterator
 
+from exporter.catalog import Catalog
 from exporter.catalog.query import Query
+from exporter.database.roles import ROLE, SCHEMA_PREFIX, limit_sql, session_sql
 
-ROLE = "loom_monitor"
-FUNCTION_SCHEMA = "loom_monitor"
+_LONGEST_IDENTIFIER = 63
 
-CONNECTION_LIMIT = 6
-"""Two for the daemon, two for commands beside it (a person, a Job that captures or verifies), and
-two for sessions that the network has lost and the server has not ended yet."""
+CONNECTIONS_EACH = 2
+CONNECTIONS_SPARE = 4
+"""Two for commands beside the daemons (a person, a Job that captures or verifies), and two for
+sessions that the network has lost and the server has not ended yet."""
+
+CONNECTION_LIMIT = CONNECTIONS_EACH + CONNECTIONS_SPARE
+"""The limit of a role that serves one daemon."""
 
 FUNCTION_SETTINGS = ("search_path=pg_catalog, pg_temp", "row_security=off")
 """What each function pins, as pg_proc.proconfig has it."""
 
 
-def session_sql(role: str, statement_timeout: str) -> str:
-    """Return the SQL that lets a role connect, with limits for its sessions."""
-    return f"""\
-ALTER ROLE {role} SET default_transaction_read_only = on;
-ALTER ROLE {role} SET statement_timeout = '{statement_timeout}';
-ALTER ROLE {role} SET lock_timeout = '1s';
-ALTER ROLE {role} SET idle_in_transaction_session_timeout = '15s';
--- A session whose client is lost in the network ends in half a minute, and not in two hours.
-ALTER ROLE {role} SET tcp_keepalives_idle = 10;
-ALTER ROLE {role} SET tcp_keepalives_interval = 5;
-ALTER ROLE {role} SET tcp_keepalives_count = 3;
-ALTER ROLE {role} SET tcp_user_timeout = '15s';
-
-DO $$
-BEGIN
-    IF NOT has_database_privilege('{role}', current_database(), 'CONNECT') THEN
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO {role}', current_database());
-    END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'the owner of the database must grant CONNECT on it to {role}';
-END
-$$;
-"""
+def function_schema(pack: str) -> str:
+    """Return the schema of a pack's functions, as `loom_monitor_shop`; it needs no quotes."""
+    name = SCHEMA_PREFIX + re.sub(r"[^a-z0-9]", "_", pack)
+    if len(name) <= _LONGEST_IDENTIFIER:
+        return name
+    return f"{name[: _LONGEST_IDENTIFIER - 9]}_{hashlib.sha256(pack.encode()).hexdigest()[:8]}"
 
 
-_PREAMBLE = f"""\
--- Installs the role {ROLE} and its functions. Read it, then run it as the owner of the
--- database (on Supabase: postgres), in psql or in the SQL editor. It can be run again at any
--- time, and must be after an upgrade of loom-exporter that changes a query.
+def function_name(query: Query) -> str:
+    """Return the query's function with its schema, as `loom_monitor_shop.orders()`."""
+    return f"{function_schema(query.pack)}.{query.name}()"
+
+
+_PREAMBLE = """\
+-- Installs the role {role}, and in schema {schema} the functions of the pack
+-- {pack}. Read it, then run it as the owner of the database (on Supabase: postgres), in
+-- psql or in the SQL editor. It can be run again at any time, and must be after an upgrade of
+-- loom-exporter that changes a query. What other packs have installed is left alone.
 --
--- It takes CREATEROLE to make the role and BYPASSRLS to own functions that see all rows.
+-- It takes CREATEROLE to make and change the role, and BYPASSRLS to own functions that see all
+-- rows; a superuser has both. Where you have no CREATEROLE, somebody who has it runs this first,
+-- and then what the warnings of your run name:
+--     CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit};
+-- Without BYPASSRLS, a function that reads a table with row-level security fails; it counts nothing
+-- wrong. Have a role with BYPASSRLS run this, where there is one.
 --
 -- The role can log in, read statistics of the server, and call the functions below, which return
 -- counts. It has no right to any table and does not bypass row-level security. With its password,
 -- one can also do what PUBLIC may: see docs/operations.md. Give it a password:
---     \\password {ROLE}
+--     \\password {role}
 BEGIN;
 SET LOCAL search_path = pg_catalog;
 SET LOCAL lock_timeout = '5s';
@@ -68,63 +72,63 @@ DECLARE
     owner name;
     other name;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
         IF NOT (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-            RAISE EXCEPTION 'role % may not create {ROLE}', current_user
-                USING HINT = 'Run this as a role with CREATEROLE.';
+            RAISE EXCEPTION 'role % may not create {role}', current_user
+                USING HINT = 'Run this as a role with CREATEROLE, or let one run: '
+                'CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit};';
         END IF;
-        CREATE ROLE {ROLE} LOGIN CONNECTION LIMIT {CONNECTION_LIMIT};
-    ELSIF EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}'
+        CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit};
+    ELSIF EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}'
                   AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication))
     THEN
-        RAISE EXCEPTION 'role {ROLE} exists, with more rights than a monitor may have'
+        RAISE EXCEPTION 'role {role} exists, with more rights than a monitor may have'
             USING HINT = 'Rename it, or take its attributes away, and run this again.';
     ELSIF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
-                  AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = '{ROLE}')
+                  AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = '{role}')
                   AND deptype = 'o') THEN
-        RAISE EXCEPTION 'role {ROLE} exists and owns objects, so it is not ours'
+        RAISE EXCEPTION 'role {role} exists and owns objects, so it is not ours'
             USING HINT = 'Rename it, or give its objects to another role (REASSIGN OWNED).';
     END IF;
-    -- A higher limit, or none, is an administrator's decision. Each further database of this server
-    -- that the role watches needs two more.
-    IF (SELECT rolconnlimit BETWEEN 0 AND {CONNECTION_LIMIT - 1}
-        FROM pg_roles WHERE rolname = '{ROLE}') THEN
-        ALTER ROLE {ROLE} CONNECTION LIMIT {CONNECTION_LIMIT};
-    END IF;
     SELECT pg_get_userbyid(nspowner) INTO owner FROM pg_namespace
-    WHERE nspname = '{FUNCTION_SCHEMA}';
+    WHERE nspname = '{schema}';
     IF NOT FOUND THEN
-        CREATE SCHEMA {FUNCTION_SCHEMA};
+        CREATE SCHEMA {schema};
     ELSIF owner <> current_user
         AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = owner) THEN
-        RAISE EXCEPTION 'schema {FUNCTION_SCHEMA} belongs to %, which could change it',
+        RAISE EXCEPTION 'schema {schema} belongs to %, which could change it',
             owner USING HINT = format('Run this as %I, or drop the schema.', owner);
+    ELSIF obj_description('{schema}'::regnamespace, 'pg_namespace') <> '{tag}' THEN
+        RAISE EXCEPTION 'schema {schema} is not of the pack {pack}: %',
+            obj_description('{schema}'::regnamespace, 'pg_namespace')
+            USING HINT = 'Change `name` in one of the two deployment.yaml, or drop the schema.';
     END IF;
     FOR other IN SELECT DISTINCT pg_get_userbyid(acl.grantee)
         FROM pg_namespace AS n, aclexplode(n.nspacl) AS acl
-        WHERE n.nspname = '{FUNCTION_SCHEMA}' AND acl.grantee NOT IN (0, n.nspowner) LOOP
-        EXECUTE format('REVOKE ALL ON SCHEMA {FUNCTION_SCHEMA} FROM %I', other);
+        WHERE n.nspname = '{schema}' AND acl.grantee NOT IN (0, n.nspowner) LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA {schema} FROM %I', other);
     END LOOP;
 END
 $$;
-REVOKE ALL ON SCHEMA {FUNCTION_SCHEMA} FROM PUBLIC;
-GRANT USAGE ON SCHEMA {FUNCTION_SCHEMA} TO {ROLE};
+COMMENT ON SCHEMA {schema} IS '{tag}';
+REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
+GRANT USAGE ON SCHEMA {schema} TO {role};
 
--- A net below the limits that the exporter sets in each transaction.
-{session_sql(ROLE, "60s")}
+{connections}
+{session}
 -- To see the sessions and statements of others. Who may grant only the wider pg_monitor, which
 -- contains it, grants that one.
 DO $$
 BEGIN
-    IF NOT pg_has_role('{ROLE}', 'pg_read_all_stats', 'USAGE') THEN
+    IF NOT pg_has_role('{role}', 'pg_read_all_stats', 'USAGE') THEN
         BEGIN
-            GRANT pg_read_all_stats TO {ROLE};
+            GRANT pg_read_all_stats TO {role};
         EXCEPTION WHEN insufficient_privilege THEN
-            GRANT pg_monitor TO {ROLE};
+            GRANT pg_monitor TO {role};
         END;
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'somebody with ADMIN OPTION must run: GRANT pg_read_all_stats TO {ROLE};';
+    RAISE WARNING 'somebody with ADMIN OPTION must run: GRANT pg_read_all_stats TO {role};';
 END
 $$;
 
@@ -137,11 +141,11 @@ BEGIN
     SELECT n.nspname INTO extensions
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
     WHERE e.extname = 'pg_stat_statements';
-    IF FOUND AND NOT has_schema_privilege('{ROLE}', extensions, 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO {ROLE}', extensions);
+    IF FOUND AND NOT has_schema_privilege('{role}', extensions, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO {role}', extensions);
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE WARNING 'ask the owner of schema % to run: GRANT USAGE ON SCHEMA % TO {ROLE};',
+    RAISE WARNING 'ask the owner of schema % to run: GRANT USAGE ON SCHEMA % TO {role};',
         extensions, quote_ident(extensions);
 END
 $$;
@@ -155,33 +159,39 @@ BEGIN
     SELECT count(*), string_agg(f.name, ', ') FILTER (WHERE f.place <= 3) INTO many, listed
     FROM (SELECT p.oid::regproc::text AS name, row_number() OVER (ORDER BY p.oid) AS place
           FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-          WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', '{FUNCTION_SCHEMA}')
+          WHERE p.prosecdef AND n.nspname <> 'pg_catalog'
             AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-            AND has_schema_privilege('{ROLE}', n.oid, 'USAGE')
-            AND has_function_privilege('{ROLE}', p.oid, 'EXECUTE')) AS f;
+            AND has_schema_privilege('{role}', n.oid, 'USAGE')
+            AND has_function_privilege('public', p.oid, 'EXECUTE')) AS f;
     IF many > 0 THEN
-        RAISE WARNING '{ROLE} may execute % SECURITY DEFINER functions, as everybody may: %',
+        RAISE WARNING '{role} may execute % SECURITY DEFINER functions, as everybody may: %',
             many, listed || CASE WHEN many > 3 THEN ', …' ELSE '' END
             USING HINT = 'REVOKE EXECUTE … FROM PUBLIC, and grant it to the roles that call it.';
     END IF;
     SELECT string_agg(m.roleid::regrole::text, ', ') INTO listed
     FROM pg_auth_members AS m
-    WHERE m.member = '{ROLE}'::regrole
+    WHERE m.member = '{role}'::regrole
       AND m.roleid::regrole::text NOT IN ('pg_read_all_stats', 'pg_monitor');
     IF listed IS NOT NULL THEN
-        RAISE WARNING '{ROLE} is a member of %, and may do what that role may', listed;
+        RAISE WARNING '{role} is a member of %, and may do what that role may', listed;
     END IF;
 END
 $$;
 
--- Functions of queries that are no more, or that return other columns now.
+-- The pack's functions are made again: a query may be gone, or return other columns now.
 DO $$
 DECLARE
     installed regprocedure;
+    other record;
 BEGIN
-    FOR installed IN SELECT oid FROM pg_proc
-        WHERE pronamespace = '{FUNCTION_SCHEMA}'::regnamespace LOOP
+    FOR installed IN SELECT oid FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace LOOP
         EXECUTE format('DROP ROUTINE %s', installed);
+    END LOOP;
+    FOR other IN SELECT nspname, obj_description(oid, 'pg_namespace') AS tag FROM pg_namespace
+        WHERE starts_with(nspname, '{role}') AND nspname <> '{schema}' LOOP
+        RAISE NOTICE 'left alone: schema % (%)', other.nspname, coalesce(other.tag, 'of no pack')
+            USING HINT = format('If nothing uses it any more: DROP SCHEMA %I CASCADE;',
+                                other.nspname);
     END LOOP;
 END
 $$;
@@ -193,17 +203,27 @@ def function_body(query: Query) -> str:
     return f"\n{query.select}\n"
 
 
-def grants_sql(queries: tuple[Query, ...]) -> str:
+def grants_sql(catalog: Catalog) -> str:
     """Return the SQL that installs the role, and a function for each query that reads tables."""
-    functions = (_function(query) for query in queries if query.header.access == "definer")
-    return "\n".join([_PREAMBLE, *functions, "COMMIT;"]) + "\n"
+    pack = catalog.deployment.name
+    preamble = _PREAMBLE.format(
+        role=ROLE,
+        schema=function_schema(pack),
+        pack=pack,
+        tag=f"loom-exporter pack {pack}",
+        limit=CONNECTION_LIMIT,
+        connections=limit_sql(ROLE, each=CONNECTIONS_EACH, spare=CONNECTIONS_SPARE),
+        session=session_sql(ROLE, "60s"),
+    )
+    functions = (_function(query) for query in catalog.queries if query.header.access == "definer")
+    return "\n".join([preamble, *functions, "COMMIT;"]) + "\n"
 
 
 def _function(query: Query) -> str:
     # pg_temp stands last, because where it is not named it is searched first, and there the caller
     # may create what the owner would then read.
     # row_security = off makes an owner without BYPASSRLS fail, also when somebody calls by hand.
-    name = f"{FUNCTION_SCHEMA}.{query.name}()"
+    name = function_name(query)
     columns = ", ".join(f'"{column}" {sql_type}' for column, sql_type in query.columns.items())
     settings = "\n".join(f"SET {setting.replace('=', ' = ')}" for setting in FUNCTION_SETTINGS)
     tag = _dollar_tag(query.text)
@@ -213,7 +233,7 @@ RETURNS TABLE ({columns})
 LANGUAGE sql STABLE SECURITY DEFINER
 {settings}
 AS {tag}{function_body(query)}{tag};
-COMMENT ON FUNCTION {name} IS {_literal(query.header.description)};
+COMMENT ON FUNCTION {name} IS {_literal(f"Pack {query.pack}: {query.header.description}")};
 REVOKE ALL ON FUNCTION {name} FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION {name} TO {ROLE};
 """

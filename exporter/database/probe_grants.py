@@ -1,13 +1,14 @@
 """The SQL that installs the role of the probes, for a database administrator to read and run."""
 
 from exporter.catalog import Catalog
-from exporter.database.grants import session_sql
+from exporter.database.roles import limit_sql, session_sql
 
 PROBE_ROLE = "loom_probe"
 
-CONNECTION_LIMIT = 4
-"""One for the daemon, one for a command beside it, and two for sessions that the network has lost
-and the server has not ended yet."""
+CONNECTIONS_EACH = 1
+CONNECTIONS_SPARE = 3
+"""One for a command beside the daemons, and two for sessions that the network has lost and the
+server has not ended yet."""
 
 _SQL = """\
 -- Installs the role {role}, which asks what a user of the API sees. Read it, then run it as the
@@ -42,8 +43,8 @@ BEGIN
 END
 $$;
 
--- A net below the limits that the exporter sets in each transaction. One who has the password can
--- undo them.
+{connections}
+-- One who has the password can undo these.
 {session}
 -- Member of the roles of the API, and of no other one.
 DO $$
@@ -81,8 +82,9 @@ def probe_grants_sql(catalog: Catalog) -> str:
     literals = ", ".join("'" + role.replace("'", "''") + "'" for role in roles)
     return _SQL.format(
         role=PROBE_ROLE,
+        connections=limit_sql(PROBE_ROLE, each=CONNECTIONS_EACH, spare=CONNECTIONS_SPARE),
         session=session_sql(PROBE_ROLE, "10s"),
-        limit=CONNECTION_LIMIT,
+        limit=CONNECTIONS_EACH + CONNECTIONS_SPARE,
         roles=" and ".join(roles) or "no role",
         literals=literals,
     )

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import psycopg
 
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE, grants_sql
+from exporter.database.grants import grants_sql
 from exporter.database.probe_grants import PROBE_ROLE, probe_grants_sql
+from exporter.database.roles import ROLE
 from exporter.demo.database import FILES, OWNER, DemoDatabase, migrations
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
@@ -119,7 +120,7 @@ class _Stage:
                 self._tell(f"PostgreSQL {server.version} is up; making the database")
                 database = DemoDatabase.create(server)
                 catalog = load_catalog(packaged_queries())
-                database.install_grants(grants_sql(catalog.queries))
+                database.install_grants(grants_sql(catalog))
                 users = await asyncio.to_thread(_users, database)
                 workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
                 config = None

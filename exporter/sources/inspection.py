@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import pq, sql
@@ -12,8 +12,9 @@ from psycopg.rows import dict_row
 
 from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
-from exporter.database.grants import FUNCTION_SCHEMA, ROLE
+from exporter.database.grants import function_name, function_schema
 from exporter.database.outcome import RunError, State, describe_error, state_of
+from exporter.database.roles import ROLE
 from exporter.database.transaction import (
     BEGIN,
     GUARD,
@@ -21,7 +22,13 @@ from exporter.database.transaction import (
     SET_PARAMETERS,
     guard_parameters,
 )
-from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
+from exporter.parser import SqlError, parse_sql
+from exporter.sources.preflight import (
+    PREFLIGHT,
+    decide,
+    preflight_parameters,
+    remedy_of_denial,
+)
 from exporter.sources.sql import statement
 
 _CONVERTED = {
@@ -47,6 +54,19 @@ WHERE c.relname = ANY (%(words)s) AND a.attname = ANY (%(words)s)
 GROUP BY a.attname, a.atttypid
 """
 
+
+# Functions in SQL or a procedural language whose own names depend on the search_path of the caller,
+# which is pg_catalog alone. Planning finds no fault in them.
+_OPEN_FUNCTIONS = """
+SELECT DISTINCT quote_ident(n.nspname) || '.' || quote_ident(p.proname)
+FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS called (schema, name)
+JOIN pg_namespace AS n ON n.nspname = called.schema AND n.nspname <> 'pg_catalog'
+JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = called.name
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname NOT IN ('c', 'internal')
+WHERE p.prosqlbody IS NULL
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS s WHERE starts_with(s, 'search_path='))
+ORDER BY 1
+"""
 
 _DEADLINE_SECONDS = 10.0
 """A server that is silent for this long is taken for dead."""
@@ -87,7 +107,10 @@ def _inspect_in_time(connection: psycopg.Connection, query: Query) -> Inspection
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Inspection(query.name, state_of(error), describe_error(error))
+        told = describe_error(error)
+        if state_of(error) is State.DENIED:
+            told = f"{told}; {remedy_of_denial(query)}"
+        return Inspection(query.name, state_of(error), told)
     finally:
         deadline.cancel()
 
@@ -107,7 +130,7 @@ def _inspect(connection: psycopg.Connection, query: Query) -> str:
             _compare(query, columns)
             # Planned as a run is planned, with its casts and its rights, and not executed.
             connection.execute(sql.SQL("EXPLAIN {}").format(statement(query, call=False)))
-            notes = [*_doubts(query, columns), *_foreign_operands(connection, query)]
+            notes = [*_doubts(query, columns), *_foreign_names(connection, query)]
             if query.header.access == "definer":
                 notes.append("no function installed; the text runs with the rights of this role")
     finally:
@@ -127,18 +150,18 @@ def _inspect_body(connection: psycopg.Connection, query: Query) -> list[str]:
         _result_columns(connection.pgconn, query.select)
     except psycopg.errors.InsufficientPrivilege:
         return []  # the rights of the function's owner are wider than ours
-    return [*_doubts(query, columns), *_foreign_operands(connection, query)]
+    return [*_doubts(query, columns), *_foreign_names(connection, query)]
 
 
 def _inspect_function(connection: psycopg.Connection, query: Query) -> str:
-    name = f"{FUNCTION_SCHEMA}.{query.name}()"
+    name = function_name(query)
     # By oid: to look a function up by its name takes USAGE on the schema, and fails without.
     row = connection.execute(
         "SELECT bool_or(has_schema_privilege(n.oid, 'USAGE')"
         " AND has_function_privilege(p.oid, 'EXECUTE'))"
         " FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
         " WHERE n.nspname = %s AND p.proname = %s AND p.pronargs = 0",
-        [FUNCTION_SCHEMA, query.name],
+        [function_schema(query.pack), query.name],
     ).fetchone()
     if row is None or not row[0]:
         raise RunError(State.DENIED, f"{name} may be executed by {ROLE} only; connect as {ROLE}")
@@ -173,6 +196,40 @@ def _doubts(query: Query, columns: dict[str, int]) -> list[str]:
         for column, sql_type in query.columns.items()
         if sql_type == "double precision" and columns[column] in _CONVERTED
     ]
+
+
+def _foreign_names(connection: psycopg.Connection, query: Query) -> list[str]:
+    """Return a warning for each thing outside pg_catalog on which the answer depends."""
+    called = sorted(_qualified_calls(query.text))
+    parameters = {"schemas": [each[0] for each in called], "names": [each[1] for each in called]}
+    found = connection.execute(_OPEN_FUNCTIONS, parameters).fetchall() if called else ()
+    return [
+        *_foreign_operands(connection, query),
+        *(
+            f"calls {function}, which looks up its own names in pg_catalog alone here;"
+            " give it a search_path (ALTER FUNCTION … SET search_path)"
+            for (function,) in found
+        ),
+    ]
+
+
+def _qualified_calls(text: str) -> set[tuple[str, str]]:
+    """Return schema and name of each function that a text calls with its schema."""
+    found: set[tuple[str, str]] = set()
+    try:
+        stack: list[Any] = list(parse_sql(text))
+    except SqlError:
+        return found
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            stack.extend(node.values())
+            parts = [part["String"]["sval"] for part in node.get("funcname", ())]
+            if len(parts) > 1:
+                found.add((parts[-2], parts[-1]))
+    return found
 
 
 def _foreign_operands(connection: psycopg.Connection, query: Query) -> list[str]:

@@ -9,8 +9,14 @@ from typing import Any
 
 from exporter.catalog.query import Query
 from exporter.catalog.requirement import parse_version
-from exporter.database.grants import FUNCTION_SCHEMA, FUNCTION_SETTINGS, ROLE, function_body
+from exporter.database.grants import (
+    FUNCTION_SETTINGS,
+    function_body,
+    function_name,
+    function_schema,
+)
 from exporter.database.outcome import RunError, State
+from exporter.database.roles import ROLE
 
 PREFLIGHT = f"""
 SELECT current_setting('server_version_num')::integer / 10000 AS server,
@@ -37,7 +43,7 @@ LEFT JOIN (
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     JOIN pg_language AS l ON l.oid = p.prolang
     JOIN pg_roles AS r ON r.oid = p.proowner
-    WHERE n.nspname = '{FUNCTION_SCHEMA}' AND p.proname = %(function)s AND p.pronargs = 0
+    WHERE n.nspname = %(schema)s AND p.proname = %(function)s AND p.pronargs = 0
 ) AS f ON true
 """
 """`is_ours`: the same text says something else with another search_path, or another's rights."""
@@ -54,12 +60,23 @@ def needs_preflight(query: Query) -> bool:
     )
 
 
+def remedy_of_denial(query: Query) -> str:
+    """Return what to do where the role may not read what the query reads."""
+    if query.header.access == "definer":
+        return "have the owner of the database run what `loom-exporter grants` prints"
+    return (
+        f"{ROLE} has no right to tables; write `access: definer` in the header of the query, and"
+        " have the owner of the database run what `loom-exporter grants` prints"
+    )
+
+
 def preflight_parameters(query: Query) -> dict[str, Any]:
     """Return the parameters of `PREFLIGHT` for this query."""
     requires = query.header.requires
     return {
         "relations": list(requires.relations),
         "extensions": [extension.name for extension in requires.extensions],
+        "schema": function_schema(query.pack),
         "function": query.name if query.header.access == "definer" else "",
         "settings": list(FUNCTION_SETTINGS),
     }
@@ -95,13 +112,12 @@ def decide(query: Query, found: Mapping[str, Any]) -> bool:
     if found["body"] != function_body(query):
         raise RunError(
             State.OUTDATED,
-            f"{FUNCTION_SCHEMA}.{query.name}() was made from another text; "
-            "run `loom-exporter grants` again",
+            f"{function_name(query)} was made from another text; run `loom-exporter grants` again",
         )
     if not found["is_ours"]:
         raise RunError(
             State.OUTDATED,
-            f"{FUNCTION_SCHEMA}.{query.name}() has another owner, search_path or right than"
+            f"{function_name(query)} has another owner, search_path or right than"
             " `loom-exporter grants` gives it; find out who changed it, and run grants again",
         )
     return True

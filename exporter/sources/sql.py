@@ -9,11 +9,17 @@ from psycopg.rows import dict_row
 from exporter.catalog.query import Query
 from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
-from exporter.database.grants import FUNCTION_SCHEMA
-from exporter.database.outcome import is_undefined
+from exporter.database.grants import function_name
+from exporter.database.outcome import RunError, State, is_undefined
 from exporter.database.transaction import SEARCH_PATH, Question, begin, end, transact
 from exporter.sources import Rows
-from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
+from exporter.sources.preflight import (
+    PREFLIGHT,
+    decide,
+    needs_preflight,
+    preflight_parameters,
+    remedy_of_denial,
+)
 
 LONGEST_LABEL = 1024
 """A longer value is no label but a document; Prometheus may refuse the whole page for it."""
@@ -36,7 +42,12 @@ async def fetch(database: Database, query: Query) -> Rows:
         RunError: with the state in which the run ended.
     """
     # The preflight and the query may each use up statement_timeout.
-    return await database.run(partial(_run, query=query), 2 * query.header.timeout)
+    try:
+        return await database.run(partial(_run, query=query), 2 * query.header.timeout)
+    except RunError as error:
+        if error.state is not State.DENIED:
+            raise
+        raise RunError(State.DENIED, f"{error}; {remedy_of_denial(query)}") from None
 
 
 async def _run(connection: MonitorConnection, query: Query) -> Rows:
@@ -71,7 +82,7 @@ def statement(query: Query, *, call: bool) -> sql.Composed:
     are cut on the server: a label that is too long is an error whatever its length, and of a long
     token only whether it changes matters.
     """
-    source = f"{FUNCTION_SCHEMA}.{query.name}()" if call else f"({query.select})"
+    source = function_name(query) if call else f"({query.select})"
     labels = {label for metric in query.metrics.values() for label in metric.labels}
     columns = ", ".join(
         _LABEL_TEXT.format(column)

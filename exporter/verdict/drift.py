@@ -1,4 +1,4 @@
-"""Drift: what changed in the schema since the deployment, by tokens that were kept then.
+"""Drift: what changed in the schema with the deployment and since, by tokens that were kept then.
 
 A token may be an object of JSON, with a hash for each object of the schema; then each object that
 was added, changed or dropped is named.
@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from exporter.catalog import Deployment
-from exporter.catalog.criteria import Condition
+from exporter.catalog.criteria import BASELINE, Condition
 from exporter.collect.store import SnapshotStore
 from exporter.deployment.people import Acknowledgement
 from exporter.deployment.progress import DeploymentProgress
@@ -21,6 +21,7 @@ from exporter.verdict.evidence import (
     Evidence,
     KeptTokens,
     Labels,
+    matching,
     trusted_tokens,
 )
 from exporter.wording import listed, moment
@@ -36,6 +37,7 @@ class _Written(NamedTuple):
 
 _KEPT: Topic[_Written] = Topic("schema", _Written)
 _KEY = "deployed"
+_KEY_BEFORE = "before"
 
 
 class Drift(NamedTuple):
@@ -66,11 +68,7 @@ def keep_tokens(
     """
     if not progress.has_begun:
         return None
-    metrics = {
-        condition.metric
-        for _, condition in deployment.conditions()
-        if condition.unchanged_since and condition.metric
-    }
+    metrics = _compared(deployment)
     events = [each.at for each in progress.phases.values()]
     events += [each.at for each in progress.rolled_back.values()]
     since = max((at for at in events if at is not None), default=0.0)
@@ -84,7 +82,60 @@ def keep_tokens(
         kept = taken and taken._replace(accepted=accepted)
         if kept is None or not _KEPT.save(scope, {_KEY: kept}):
             return None
-    return KeptTokens(kept.at, kept.tokens, kept.accepted)
+    before = _KEPT.read(scope, _KEY_BEFORE)
+    return KeptTokens(
+        kept.at,
+        kept.tokens,
+        kept.accepted,
+        KeptTokens(before.at, before.tokens)
+        if before and metrics <= before.tokens.keys()
+        else None,
+    )
+
+
+def keep_tokens_before(
+    scope: Scope,
+    deployment: Deployment,
+    pending: KeptTokens | None,
+    not_begun_at: float,
+    snapshots: SnapshotStore,
+) -> KeptTokens | None:
+    """Write the tokens from before the first migration, and return those that still have to wait.
+
+    What is read now may already be of the deployment, which nobody has seen yet. So it waits until
+    the history of migrations was read later, and still had none.
+
+    Args:
+        scope: of one database.
+        deployment: whose conditions compare tokens.
+        pending: what the last call returned.
+        not_begun_at: Unix time at which the history was read, in which there was no migration.
+        snapshots: what the queries said last.
+    """
+    if pending and not_begun_at < pending.at + SETTLE_SECONDS:
+        return pending
+    if pending:
+        written = _KEPT.read(scope, _KEY_BEFORE)
+        if written is None or written.tokens != pending.tokens:
+            _KEPT.save(
+                scope,
+                {
+                    _KEY_BEFORE: _Written(
+                        pending.at, {k: {**each} for k, each in pending.tokens.items()}, ""
+                    )
+                },
+            )
+    taken = _taken(_compared(deployment), 0.0, snapshots)
+    return KeptTokens(taken.at, taken.tokens) if taken else None
+
+
+def _compared(deployment: Deployment) -> set[str]:
+    """Return the metrics whose tokens are compared."""
+    return {
+        condition.metric
+        for _, condition in deployment.conditions()
+        if condition.unchanged_since and condition.metric
+    }
 
 
 def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> Drift:
@@ -100,24 +151,12 @@ def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> D
         return Drift(Outcome.INCONCLUSIVE, f"{metric}: no query feeds it")
     if kept is None or metric not in kept.tokens:
         return Drift(Outcome.INCONCLUSIVE, f"{metric}: nothing is kept yet to compare with")
+    if condition.unchanged_since == BASELINE:
+        return _changed_by_deployment(condition, kept, evidence)
     now, doubts = trusted_tokens(metric, condition.labels, since, evidence)
     if doubts:
         return Drift(Outcome.INCONCLUSIVE, listed(doubts))
-    then = {labels: kept.tokens[metric][labels] for labels in kept.tokens[metric]}
-    known = {
-        labels
-        for labels in {**then, **now}
-        if all(
-            label in condition.labels.get(name, (label,))
-            for name, label in zip(evidence.snapshots.metrics[metric].labels, labels, strict=True)
-        )
-    }
-    changes = [
-        change
-        for labels in sorted(known)
-        for change in _changes(labels, then.get(labels, ""), now.get(labels, ""))
-        if not any(fnmatchcase(change.name, pattern) for pattern in condition.ignore)
-    ]
+    changes = _unexpected(condition, kept.tokens[metric], now, evidence)
     accepted = f", {kept.accepted}" if kept.accepted else ""
     if changes:
         names = tuple(change.name for change in changes)
@@ -126,6 +165,45 @@ def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> D
     objects = sum(len(_objects(token)) for token in now.values())
     title = condition.title or "objects"
     return Drift(Outcome.PASS, f"{objects} {title} as at {moment(kept.at)}{accepted}")
+
+
+def _changed_by_deployment(condition: Condition, kept: KeptTokens, evidence: Evidence) -> Drift:
+    """Compare the tokens after the deployment with those before it, unless somebody accepted them.
+
+    What changed later is not meant here: it is drift since the deployment.
+    """
+    metric, before = condition.metric or "", kept.before
+    title = condition.title or "objects"
+    if kept.accepted:
+        return Drift(Outcome.PASS, f"{title} at {moment(kept.at)} {kept.accepted}")
+    if before is None:
+        told = "nobody looked before the deployment; if all is as it should be: "
+        told += "loom-exporter deploy acknowledge --by NAME --reason TEXT"
+        return Drift(Outcome.INCONCLUSIVE, f"{metric}: {told}")
+    span = f"between {moment(before.at)} and {moment(kept.at)}"
+    changes = _unexpected(condition, before.tokens[metric], kept.tokens[metric], evidence)
+    if changes:
+        names = tuple(change.name for change in changes)
+        text = listed([change.text for change in changes])
+        return Drift(Outcome.FAIL, f"{text}; with the deployment, {span}", names)
+    return Drift(Outcome.PASS, f"{title} changed as expected {span}")
+
+
+def _unexpected(
+    condition: Condition,
+    then: Mapping[Labels, str],
+    now: Mapping[Labels, str],
+    evidence: Evidence,
+) -> list[_Change]:
+    """Return the changes between two sets of tokens, without those that the condition ignores."""
+    names = evidence.snapshots.metrics[condition.metric or ""].labels
+    tokens = matching(names, {**then, **now}, condition.labels)
+    return [
+        change
+        for labels in sorted(tokens)
+        for change in _changes(labels, then.get(labels, ""), now.get(labels, ""))
+        if not any(fnmatchcase(change.name, pattern) for pattern in condition.ignore)
+    ]
 
 
 def _taken(metrics: set[str], since: float, snapshots: SnapshotStore) -> _Written | None:

@@ -50,6 +50,8 @@ class KeptTokens:
     """By metric and labels."""
     accepted: str = ""
     """Who accepted them, and why, if that was not the deployment."""
+    before: "KeptTokens | None" = None
+    """Those from before the first migration; None if nobody had looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.state import DamagedError, Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess
-from exporter.verdict.drift import keep_tokens
-from exporter.verdict.evidence import Before, Evidence
+from exporter.verdict.drift import keep_tokens, keep_tokens_before
+from exporter.verdict.evidence import Before, Evidence, KeptTokens
 from exporter.verdict.plan import new_records
 from exporter.verdict.trend import Trend
 
@@ -69,6 +69,8 @@ class VerdictJob:
         self._clock = clock
         self._history = MigrationHistory(people, catalog.deployment, clock)
         self._counted = CountedHours(catalog, clock)
+        self._pending: KeptTokens | None = None
+        """Of the schema before the deployment, as long as it is not sure that they are."""
         self.assessment: Assessment | None = None
         """The latest; None before the first."""
         self.trend = Trend(catalog.deployment.tracked, clock)
@@ -149,6 +151,10 @@ class VerdictJob:
             read_mark(self._people),
         )
         deployment = self._catalog.deployment
+        if seen.has_begun is False:
+            self._pending = keep_tokens_before(
+                scope, deployment, self._pending, migrations.read_at, snapshots
+            )
         warmup_seconds = self._clock.scaled(deployment.warmup)
         seen = follow_rollbacks(seen, deployment, traces, warmup_seconds)
         return seen, self._lifecycle.on_progress(facts, seen, snapshots, migrations.read_at)

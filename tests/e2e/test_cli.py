@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import COMMAND, Daemon, command, environment
 from tests.support.queries import DEPLOYMENT, make_folder, query_text
-from tests.support.watching import OWNER
+from tests.support.watching import FUNCTION_SCHEMA, OWNER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,7 +188,9 @@ def test_run_of_a_query_whose_object_is_absent_is_3(monitored: LoomDatabase) -> 
 
 def test_run_of_a_query_that_is_denied_is_1(monitored: LoomDatabase) -> None:
     with monitored.connect(OWNER) as connection:
-        connection.execute("REVOKE EXECUTE ON FUNCTION loom_monitor.mfa_users() FROM loom_monitor")
+        connection.execute(
+            f"REVOKE EXECUTE ON FUNCTION {FUNCTION_SCHEMA}.mfa_users() FROM {ROLE}".encode()
+        )
     done = command("run", "mfa_users", env=_database(monitored))
     _assert_one_line(done, 1, "mfa_users: denied", "42501")
     done = command("run", "mfa_users", "--format", "json", env=_database(monitored))

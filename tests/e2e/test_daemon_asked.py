@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon, command
 from tests.support.observers import eventually

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import exporter
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.processes import free_port
 from tests.support.daemon import Page
 from tests.support.dockerfile import read_dockerfile

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, Page
 from tests.support.observers import HANG_SECONDS
 

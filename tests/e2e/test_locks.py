@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.catalog import load_catalog
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
 from tests.support.daemon import Daemon, Page
 from tests.support.observers import HANG_SECONDS, Sampler, Scraper, eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, Page
 from tests.support.observers import Scraper, eventually
 from tests.support.queries import DEPLOYMENT, make_folder, query_text

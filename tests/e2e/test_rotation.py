@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, Page
 from tests.support.observers import eventually
 from tests.support.passwords import OTHER_PASSWORD, PASSWORD, fragments_in, set_password, until_up

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.alert_rules import RULE_FILES
 from tests.support.daemon import Daemon
 from tests.support.tools import require_tool

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, command
 from tests.support.observers import eventually
 from tests.support.passwords import OTHER_PASSWORD, PASSWORD, fragments_in, set_password, until_up

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, Page
 from tests.support.observers import HANG_SECONDS, eventually
 from tests.support.queries import make_folder, query_text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.daemon import COMMAND, Daemon, command, environment
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.observers import FAST_SECONDS, Scraper, eventually

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.certificates import Authority
 from tests.support.daemon import Daemon, Page, command
 from tests.support.observers import HANG_SECONDS

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import State
+from exporter.sources.inspection import inspect
 from tests.support.probes import LABELLED, USERS
 from tests.support.shipped_queries import shipped_query
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query
+from tests.support.watching import (
+    FUNCTION_SCHEMA,
+    MONITOR,
+    OWNER,
+    catalog_of,
+    install_grants,
+    look,
+    one_query,
+)
 
 if TYPE_CHECKING:
     from tests.support.loom_database import LoomDatabase
@@ -95,3 +103,19 @@ def test_without_its_function_a_query_runs_with_the_rights_of_the_role_itself(
 def test_role_that_may_not_execute_the_function_is_denied(installed: LoomDatabase) -> None:
     seen = look(installed, shipped_query("mfa_users"), user="authenticator")["mfa_users"]
     assert (seen.state, dict(seen.samples)) == (State.DENIED, {})
+
+
+def test_query_that_may_not_read_a_table_is_told_of_access_definer(installed: LoomDatabase) -> None:
+    direct = one_query(USERS)
+    definer = one_query(USERS, "access: definer")
+    said = {
+        access: look(installed, query)["probe"].detail
+        for access, query in (("direct", direct), ("definer", definer))
+    }
+    assert "write `access: definer` in the header of the query" in said["direct"]
+    assert "access: definer" not in said["definer"]
+    for query, told in ((direct, said["direct"]), (definer, said["definer"])):
+        assert "(42501); " in told
+        assert "run what `loom-exporter grants` prints" in told
+        (finding,) = inspect(installed.dsn(MONITOR), [query])
+        assert finding.detail == told

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from exporter.catalog.criteria import Condition
 from exporter.catalog.deployment import OTHER
@@ -15,8 +17,9 @@ from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
-from exporter.verdict.drift import judge_unchanged, keep_tokens
+from exporter.verdict.drift import judge_unchanged, keep_tokens, keep_tokens_before
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
+from tests.support.faults import BEFORE, FAULTS
 from tests.support.judging import make_class, quiet_hours
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT
@@ -35,203 +38,6 @@ AS_FAST = make_class(1.0)
 CHANGED = "loom_schema_changed_timestamp_seconds"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What somebody does, how it is undone, and what has to be named."""
-
-    does: str
-    undoes: str
-    criterion: str
-    told: str
-    phase: str
-
-
-FAULTS = {
-    "insert is revoked": Fault(
-        "REVOKE INSERT ON public.resource_collections, public.resource_collection_items"
-        " FROM authenticated",
-        "GRANT INSERT ON public.resource_collections, public.resource_collection_items"
-        " TO authenticated",
-        "no_drift",
-        "relation resource_collection_items was changed; relation resource_collections was changed",
-        "rls",
-    ),
-    "select is revoked": Fault(
-        "REVOKE SELECT ON public.resource_client_progress FROM authenticated",
-        "GRANT SELECT ON public.resource_client_progress TO authenticated",
-        "no_drift",
-        "relation resource_client_progress was changed",
-        "rls",
-    ),
-    "policy is opened": Fault(
-        'ALTER POLICY "Clients can view shared collection items"'
-        " ON public.resource_collection_items USING (true)",
-        "",
-        "no_drift",
-        "policy Clients can view shared collection items on resource_collection_items was changed",
-        "rls",
-    ),
-    "policy compares the wrong column": Fault(
-        'ALTER POLICY "Clients can view their own progress"'
-        " ON public.resource_client_progress USING (id = auth.uid())",
-        "",
-        "no_drift",
-        "policy Clients can view their own progress on resource_client_progress was changed",
-        "rls",
-    ),
-    "rows are deleted": Fault(
-        "DELETE FROM public.resource_client_progress",
-        "",
-        "data_kept",
-        "0 records of progress (expected at least",
-        "rls",
-    ),
-    "index is lost": Fault(
-        "DROP INDEX public.{index}",
-        "",
-        "schema_kept",
-        "index {index} on resource_collection_items was 1 before and is gone",
-        "rls",
-    ),
-    "foreign key is lost": Fault(
-        "ALTER TABLE public.resource_collection_items DROP CONSTRAINT {key}",
-        "",
-        "schema_kept",
-        "constraint {key} on resource_collection_items was 1 before and is gone",
-        "rls",
-    ),
-    "foreign keys are switched off": Fault(
-        "ALTER TABLE public.resource_collection_items DISABLE TRIGGER ALL",
-        "ALTER TABLE public.resource_collection_items ENABLE TRIGGER ALL",
-        "no_drift",
-        "relation resource_collection_items was changed",
-        "rls",
-    ),
-    "default is changed": Fault(
-        "ALTER TABLE public.users ALTER mfa_enabled SET DEFAULT true",
-        "",
-        "no_drift",
-        "column mfa_enabled on users was changed",
-        "mfa",
-    ),
-    "not null is dropped": Fault(
-        "ALTER TABLE public.resource_collections ALTER name DROP NOT NULL",
-        "",
-        "no_drift",
-        "column name on resource_collections was changed",
-        "rls",
-    ),
-    "column is added": Fault(
-        "ALTER TABLE public.resource_collections ADD COLUMN by_hand text",
-        "",
-        "no_drift",
-        "column by_hand on resource_collections was added",
-        "rls",
-    ),
-    "function is replaced": Fault(
-        "CREATE OR REPLACE FUNCTION public.get_user_mfa_status(p_user_id uuid) RETURNS jsonb"
-        " LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public"
-        " AS $$ SELECT '{{}}'::jsonb $$",
-        "",
-        "no_drift",
-        "function get_user_mfa_status(uuid) was changed",
-        "mfa",
-    ),
-    "execute is revoked": Fault(
-        "REVOKE EXECUTE ON FUNCTION public.refresh_user_mfa_status_unified() FROM service_role",
-        "GRANT EXECUTE ON FUNCTION public.refresh_user_mfa_status_unified() TO service_role",
-        "no_drift",
-        "function refresh_user_mfa_status_unified() was changed",
-        "mfa",
-    ),
-    "row-level security is switched off": Fault(
-        "ALTER TABLE public.resource_collections DISABLE ROW LEVEL SECURITY",
-        "ALTER TABLE public.resource_collections ENABLE ROW LEVEL SECURITY",
-        "rls_tests",
-        "resource_collections: 0 tables with row-level security",
-        "rls",
-    ),
-    "schema is closed": Fault(
-        "REVOKE USAGE ON SCHEMA public FROM anon",
-        "GRANT USAGE ON SCHEMA public TO anon",
-        "no_drift",
-        "schema public was changed",
-        "",
-    ),
-    "role gets a timeout": Fault(
-        "ALTER ROLE authenticated SET lock_timeout = '1s'",
-        "ALTER ROLE authenticated RESET lock_timeout",
-        "no_drift",
-        "role authenticated was changed",
-        "",
-    ),
-    "trigger is disabled": Fault(
-        "ALTER TABLE public.user_mfa_methods DISABLE TRIGGER trg_sync_mfa_enabled_on_method_change",
-        "ALTER TABLE public.user_mfa_methods ENABLE TRIGGER trg_sync_mfa_enabled_on_method_change",
-        "no_drift",
-        "trigger trg_sync_mfa_enabled_on_method_change on user_mfa_methods was changed",
-        "mfa",
-    ),
-    "trigger is dropped": Fault(
-        "DROP TRIGGER trg_sync_mfa_enabled_on_method_change ON public.user_mfa_methods",
-        "",
-        "no_drift",
-        "trigger trg_sync_mfa_enabled_on_method_change on user_mfa_methods was dropped",
-        "mfa",
-    ),
-    "column is dropped": Fault(
-        "ALTER TABLE public.resource_collections DROP COLUMN icon",
-        "",
-        "no_drift",
-        "column icon on resource_collections was dropped",
-        "rls",
-    ),
-    "table is opened to anybody": Fault(
-        "GRANT SELECT ON public.resource_client_progress TO PUBLIC",
-        "REVOKE SELECT ON public.resource_client_progress FROM PUBLIC",
-        "no_drift",
-        "relation resource_client_progress was changed",
-        "rls",
-    ),
-    "view loses security_invoker": Fault(
-        "ALTER VIEW public.users_with_active_mfa SET (security_invoker = false)",
-        "",
-        "no_drift",
-        "relation users_with_active_mfa was changed",
-        "mfa",
-    ),
-    "constraint holds for new rows only": Fault(
-        "ALTER TABLE public.resource_client_progress"
-        " ADD CONSTRAINT by_hand CHECK (created_at IS NOT NULL) NOT VALID",
-        "ALTER TABLE public.resource_client_progress DROP CONSTRAINT by_hand",
-        "no_drift",
-        "constraint by_hand on resource_client_progress was added",
-        "rls",
-    ),
-    "statistics target is changed": Fault(
-        "ALTER TABLE public.users ALTER COLUMN email SET STATISTICS 1",
-        "ALTER TABLE public.users ALTER COLUMN email SET STATISTICS -1",
-        "no_drift",
-        "column email on users was changed",
-        "mfa",
-    ),
-    "table is published": Fault(
-        "CREATE PUBLICATION by_hand FOR TABLE public.users",
-        "DROP PUBLICATION by_hand",
-        "no_drift",
-        "publication by_hand was added",
-        "",
-    ),
-    "enum grows": Fault(
-        "ALTER TYPE public.user_role ADD VALUE 'guest'",
-        "",
-        "no_drift",
-        "enum user_role was changed",
-        "",
-    ),
-}
-
-
 async def _before(watch: Watch) -> Before:
     await watch.look()
     return _gauges(watch)
@@ -245,7 +51,7 @@ def _gauges(watch: Watch) -> Before:
     return Before(gauges, time.time() - 86400, time.time())
 
 
-def _evidence(watch: Watch, before: Before) -> Evidence:
+def _evidence(watch: Watch, before: Before, tokens: KeptTokens | None = None) -> Evidence:
     at = time.time() - SETTLE_SECONDS - 60
     deployed = DeploymentProgress(
         {phase: PhaseProgress(True, at) for phase in DEPLOYMENT.phases},
@@ -267,7 +73,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         signed,
         owner_of=DEPLOYMENT.owner_of,
         counted=quiet_hours(at),
-        kept=watch.kept(),
+        kept=replace(watch.kept(), before=tokens or watch.kept()),
     )
 
 
@@ -293,6 +99,7 @@ async def test_every_fault_after_a_healthy_deployment_is_named_and_none_is_a_go(
     watched: LoomDatabase,
 ) -> None:
     names = _names(watched)
+    _run(watched, BEFORE)
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)
         deploy(watched, "healthy")
@@ -315,7 +122,132 @@ async def test_every_fault_after_a_healthy_deployment_is_named_and_none_is_a_go(
                 undone = _judge(watch, evidence)
                 assert fault.criterion not in _failed(undone), name
             else:  # the next fault is looked for beside this one
-                evidence = replace(evidence, before=_gauges(watch), kept=watch.kept())
+                kept = replace(watch.kept(), before=watch.kept())
+                evidence = replace(evidence, before=_gauges(watch), kept=kept)
+
+
+@only_18
+async def test_what_a_deployment_leaves_open_is_named(watched: LoomDatabase) -> None:
+    async with watching(watched.dsn(MONITOR)) as watch:
+        before = await _before(watch)
+        deploy(watched, "healthy")
+        for does, undoes, told in (
+            (
+                "CREATE TABLE public.users_then AS SELECT * FROM public.users;"
+                " GRANT SELECT ON public.users_then TO anon",
+                "DROP TABLE public.users_then",
+                "table anon: 1 relations",
+            ),
+            (
+                "ALTER TABLE public.sessions DISABLE ROW LEVEL SECURITY",
+                "ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY",
+                "table authenticated: 1 relations",
+            ),
+            (
+                "ALTER ROLE authenticated BYPASSRLS",
+                "ALTER ROLE authenticated NOBYPASSRLS",
+                "table authenticated: 13 relations",
+            ),
+        ):
+            _run(watched, does)
+            await watch.look()
+            _run(watched, undoes)
+            assessment = _judge(watch, _evidence(watch, before))
+            assert _failed(assessment) == {"regression_tests"}, does
+            (failed,) = [each for each in assessment.criteria if each.outcome is Outcome.FAIL]
+            assert told in failed.worst_first()[0].evidence
+
+
+CHANGES_BESIDES = {
+    "policy": (
+        'ALTER POLICY "Users can view their own profile" ON public.users USING (true)',
+        "policy Users can view their own profile on users was changed",
+        ("mfa",),
+    ),
+    "grant": (
+        "REVOKE ALL ON public.file_shares FROM authenticated",
+        "relation file_shares was changed",
+        ("rls",),
+    ),
+    "not null": (
+        "ALTER TABLE public.sessions ALTER client_id DROP NOT NULL",
+        "column client_id on sessions was changed",
+        (),
+    ),
+    "trigger": (
+        "DROP TRIGGER on_auth_user_created ON auth.users",
+        "trigger on_auth_user_created on auth.users was dropped",
+        (),
+    ),
+    "index": (
+        "DROP INDEX public.idx_user_mfa_methods_user_status;"
+        " CREATE INDEX idx_user_mfa_methods_user_status ON public.user_mfa_methods (method_name)",
+        "index idx_user_mfa_methods_user_status on user_mfa_methods was changed",
+        ("mfa",),
+    ),
+    "foreign key": (
+        "ALTER TABLE public.sessions DROP CONSTRAINT sessions_client_id_fkey;"
+        " ALTER TABLE public.sessions ADD CONSTRAINT sessions_client_id_fkey"
+        " FOREIGN KEY (client_id) REFERENCES public.users NOT VALID",
+        "constraint sessions_client_id_fkey on sessions was changed",
+        (),
+    ),
+}
+
+
+@only_18
+@pytest.mark.parametrize("name", CHANGES_BESIDES)
+async def test_what_a_deployment_changes_besides_is_named(watched: LoomDatabase, name: str) -> None:
+    does, told, phases = CHANGES_BESIDES[name]
+    async with watching(watched.dsn(MONITOR)) as watch:
+        before = await _before(watch)
+        tokens = watch.kept()
+        deploy(watched, "healthy")
+        _run(watched, does)
+        await watch.look()
+        evidence = _evidence(watch, before, tokens)
+        assessment = _judge(watch, evidence)
+        assert "planned_changes" in _failed(assessment)
+        (criterion,) = [each for each in assessment.criteria if each.name == "planned_changes"]
+        (failing,) = [each for each in criterion.findings if each.outcome is Outcome.FAIL]
+        assert failing.evidence.startswith(f"{told}; with the deployment, between ")
+        assert failing.phases == phases
+        kept = replace(watch.kept(), before=tokens, accepted="accepted by Ada: meant")
+        accepted = _judge(watch, replace(evidence, kept=kept))
+        assert "planned_changes" not in _failed(accepted)
+
+
+@only_18
+async def test_schema_before_is_that_of_a_time_at_which_nothing_had_begun(
+    watched: LoomDatabase, tmp_path: Path
+) -> None:
+    async with watching(watched.dsn(MONITOR), state=tmp_path / "state.sqlite3") as watch:
+        scope = watch.parts.store.scope("loom", DEPLOYMENT.name)
+        scope = scope.of(DatabaseIdentity("1", 2, "loom"))
+        progress = _evidence(watch, Before({}, 0.0, 0.0)).deployed
+        progress = replace(progress, phases={}, ended_at=None)
+
+        def kept_before() -> KeptTokens | None:
+            kept = keep_tokens(scope, DEPLOYMENT, progress, None, watch.board)
+            assert kept
+            return kept.before
+
+        await watch.look("schema_objects")
+        first = watch.kept().tokens[CHANGED]
+        assert kept_before() is None, "nobody had looked before"
+        waiting = keep_tokens_before(scope, DEPLOYMENT, None, time.time(), watch.board)
+        assert waiting
+        assert waiting.tokens[CHANGED] == first
+        _run(watched, "CREATE TABLE public.migrated (id int)")
+        await watch.look("schema_objects")
+        still = keep_tokens_before(scope, DEPLOYMENT, waiting, waiting.at, watch.board)
+        assert still == waiting, "a migration may have been applied before it was read"
+        assert kept_before() is None
+        later = waiting.at + SETTLE_SECONDS
+        keep_tokens_before(scope, DEPLOYMENT, waiting, later, watch.board)
+        before = kept_before()
+        assert before
+        assert before.tokens[CHANGED] == first
 
 
 async def test_what_changes_by_itself_is_no_drift(watched: LoomDatabase) -> None:

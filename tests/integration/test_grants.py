@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from exporter.database.grants import FUNCTION_SCHEMA, grants_sql
+from exporter.database.grants import grants_sql
 from exporter.database.outcome import State
 from tests.support.shipped_queries import shipped_query
 from tests.support.truth import ask
 from tests.support.watching import (
+    FUNCTION_SCHEMA,
     MONITOR,
     OWNER,
     catalog_of,
@@ -132,7 +133,7 @@ def test_grants_by_an_owner_who_may_not_give_statistics_away_say_so_and_install_
             connection.add_notice_handler(
                 lambda notice: notices.append(f"{notice.severity}: {notice.message_primary}")
             )
-            connection.execute(grants_sql(shipped().queries).encode())
+            connection.execute(grants_sql(shipped()).encode())
         functions = ask(
             superuser, "SELECT FROM pg_proc WHERE pronamespace = %s::regnamespace", FUNCTION_SCHEMA
         )
@@ -161,7 +162,7 @@ def test_who_may_give_away_only_the_wider_role_gives_that_one(bare: LoomDatabase
         )
         bare.allow_login("lesser")
         with bare.connect("lesser") as connection:
-            connection.execute(grants_sql(shipped().queries).encode())
+            connection.execute(grants_sql(shipped()).encode())
         (sees,) = ask(superuser, "SELECT pg_has_role(%s, 'pg_read_all_stats', 'USAGE')", MONITOR)
         superuser.execute(
             f"DROP OWNED BY {MONITOR}, lesser; DROP ROLE {MONITOR}; DROP ROLE lesser".encode()

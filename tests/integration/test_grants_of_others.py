@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from exporter.database.grants import CONNECTION_LIMIT, FUNCTION_SCHEMA, grants_sql
+from exporter.database.grants import CONNECTION_LIMIT, grants_sql
 from exporter.database.outcome import State
 from tests.support.marks import only_18
 from tests.support.probes import USERS
 from tests.support.truth import ask
 from tests.support.watching import (
+    FUNCTION_SCHEMA,
     MONITOR,
     OWNER,
     catalog_of,
@@ -41,7 +42,7 @@ def superuser(bare: LoomDatabase) -> Iterator[psycopg.Connection[Any]]:
 
 def _refusal(loom: LoomDatabase) -> str:
     with loom.connect(OWNER) as connection, pytest.raises(psycopg.errors.RaiseException) as refused:
-        connection.execute(grants_sql(shipped().queries).encode())
+        connection.execute(grants_sql(shipped()).encode())
     return str(refused.value)
 
 
@@ -140,7 +141,7 @@ def test_higher_limit_of_an_administrator_is_left(
 def test_lack_of_createrole_is_told(bare: LoomDatabase, superuser: psycopg.Connection[Any]) -> None:
     bare.allow_login("eve")
     with bare.connect("eve") as connection, pytest.raises(psycopg.Error) as refused:
-        connection.execute(grants_sql(shipped().queries).encode())
+        connection.execute(grants_sql(shipped()).encode())
     assert "role eve may not create loom_monitor" in str(refused.value)
     assert "CREATEROLE" in (refused.value.diag.message_hint or "")
 
@@ -154,7 +155,7 @@ def test_what_everybody_may_execute_is_told(
         told.clear()
         with bare.connect(OWNER) as connection:
             connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
-            connection.execute(grants_sql(shipped().queries).encode())
+            connection.execute(grants_sql(shipped()).encode())
         return " ".join(told)
 
     assert "SECURITY DEFINER functions, as everybody may" in install()

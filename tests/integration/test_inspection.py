@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import RunError, State
 from exporter.sources.inspection import Inspection, inspect
 from tests.support.marks import only_18
 from tests.support.probes import USERS
 from tests.support.watching import (
+    FUNCTION_SCHEMA,
     MONITOR,
     OWNER,
     catalog_of,
     deploy,
     install_grants,
+    look,
     one_query,
     shipped,
 )
@@ -177,3 +178,27 @@ def test_unreachable_database_is_an_error_and_no_finding(loom: LoomDatabase) -> 
     with pytest.raises(RunError) as error:
         list(inspect(loom.dsn(OWNER, "wrong"), shipped().queries))
     assert error.value.state is State.UNREACHABLE
+
+
+@only_18
+def test_function_whose_names_depend_on_the_search_path_is_told(loom: LoomDatabase) -> None:
+    with loom.connect(OWNER) as connection:
+        for name, settings in (("plain", ""), ("pinned", "SET search_path = public")):
+            connection.execute(
+                f"CREATE FUNCTION public.{name}() RETURNS bigint LANGUAGE plpgsql {settings}"
+                " AS 'BEGIN RETURN (SELECT count(*) FROM users); END'".encode()
+            )
+    plain, pinned, standard = (
+        one_query(f"SELECT {call} AS value", name=name)
+        for name, call in (
+            ("plain", "public.plain()"),
+            ("pinned", "public.pinned()"),
+            ("standard", "pg_catalog.pg_backend_pid()"),
+        )
+    )
+    found = {each.query: each for each in _inspect(loom, plain, pinned, standard)}
+    assert {each.state for each in found.values()} == {State.OK}
+    assert found["plain"].detail.startswith("calls public.plain, which looks up its own names")
+    assert found["pinned"].detail == found["standard"].detail == ""
+    assert look(loom, plain, user=OWNER)["plain"].state is State.ERROR
+    assert look(loom, pinned, user=OWNER)["pinned"].state is State.OK

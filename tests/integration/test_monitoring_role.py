@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from exporter.database.grants import CONNECTION_LIMIT, FUNCTION_SCHEMA
+from exporter.database.grants import CONNECTION_LIMIT
 from exporter.database.outcome import State
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, deploy, install_grants, look
+from tests.support.watching import FUNCTION_SCHEMA, MONITOR, deploy, install_grants, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

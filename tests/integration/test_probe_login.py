@@ -11,7 +11,7 @@ import pytest
 
 from exporter.database.database import MAX_CONNECTIONS, Database
 from exporter.database.outcome import RunError, State
-from exporter.database.probe_grants import CONNECTION_LIMIT, PROBE_ROLE
+from exporter.database.probe_grants import CONNECTIONS_EACH, CONNECTIONS_SPARE, PROBE_ROLE
 from exporter.database.transaction import Question
 from tests.support.daemon import Daemon, command
 from tests.support.impersonation import SUBJECTS, impersonating, install_probe_role, user
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.support.loom_database import LoomDatabase
 
+LIMIT = CONNECTIONS_EACH + CONNECTIONS_SPARE
 SESSIONS = (
     "SELECT count(*), count(*) FILTER (WHERE usename = 'loom_probe') FROM pg_stat_activity"
     " WHERE usename IN ('loom_monitor', 'loom_probe')"
@@ -51,7 +52,7 @@ def test_role_is_a_member_of_the_api_roles_and_nothing_else(probed: LoomDatabase
         )
         members = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = %s::regrole"
         memberships = ask(superuser, members, PROBE_ROLE)
-    assert attributes == (True, False, False, False, False, False, CONNECTION_LIMIT)
+    assert attributes == (True, False, False, False, False, False, LIMIT)
     assert set(memberships) == {("anon",), ("authenticated",)}
 
 
@@ -230,7 +231,7 @@ def test_password_of_the_probes_is_told_nowhere(probed: LoomDatabase, tmp_path: 
         assert fragments_in(done.stdout, done.stderr) == set()
     install_probe_role(probed)
     with probed.connect() as superuser:
-        superuser.execute(f"ALTER ROLE loom_probe CONNECTION LIMIT {CONNECTION_LIMIT}")
+        superuser.execute(f"ALTER ROLE loom_probe CONNECTION LIMIT {LIMIT}")
 
 
 def _settings(loom: LoomDatabase) -> dict[str, str]:

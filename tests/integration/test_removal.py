@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.database import OWNER
 from tests.support.watching import install_grants
 

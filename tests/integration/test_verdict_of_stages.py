@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from exporter.collect.snapshot import Samples
     from exporter.comparison.class_verdict import ClassResult
+    from exporter.verdict.evidence import KeptTokens
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
 
@@ -42,7 +43,9 @@ async def _before(watch: Watch) -> Before:
     return Before(gauges, time.time() - 86400, time.time())
 
 
-async def _after(watch: Watch, before: Before, result: ClassResult = AS_FAST) -> Evidence:
+async def _after(
+    watch: Watch, before: Before, tokens: KeptTokens, result: ClassResult = AS_FAST
+) -> Evidence:
     """Look after the deployment, which settled before that."""
     at = time.time() - SETTLE_SECONDS - 1
     await watch.look()
@@ -59,7 +62,7 @@ async def _after(watch: Watch, before: Before, result: ClassResult = AS_FAST) ->
         classes,
         owner_of=DEPLOYMENT.owner_of,
         counted=quiet_hours(at),
-        kept=watch.kept(),
+        kept=replace(watch.kept(), before=tokens),
     )
 
 
@@ -69,9 +72,10 @@ async def _seen(
     """Look before and after these steps."""
     async with watching(loom.dsn(MONITOR)) as watch:
         before = await _before(watch)
+        tokens = watch.kept()
         for step in steps:
             step(loom)
-        return await _after(watch, before, result)
+        return await _after(watch, before, tokens, result)
 
 
 def _assess(evidence: Evidence) -> Assessment:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.database.connection import CONNECT_SECONDS
 from exporter.database.database import MAX_CONNECTIONS
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.demo.postgres import PostgresServer
 from tests.support.daemon import Daemon
 from tests.support.loom_database import LoomDatabase, make_database, make_template

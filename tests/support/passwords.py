@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from tests.support.observers import eventually
 
 if TYPE_CHECKING:

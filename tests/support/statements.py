@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int4
 
-from exporter.database.grants import ROLE, grants_sql
+from exporter.database.grants import grants_sql
+from exporter.database.roles import ROLE
 from exporter.statements.counters import Advance, Delta, Key, Poll, advance, combine
 from exporter.statements.reading import (
     EXTENSION,
@@ -27,6 +28,7 @@ from exporter.statements.reading import (
 from exporter.statements.text import identity
 from tests.support.loom_database import make_database, make_template
 from tests.support.observers import eventually, follow
+from tests.support.queries import make_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,7 +92,7 @@ def find_extension(connection: psycopg.Connection[Any]) -> StatementsExtension:
 def watching(loom: LoomDatabase, *, may_read_all: bool = True) -> Iterator[Watcher]:
     """Poll with the rights of the exporter's role, as `grants` gives them."""
     with loom.connect("postgres") as owner:
-        owner.execute(grants_sql(()).encode())
+        owner.execute(grants_sql(make_catalog()).encode())
         if not may_read_all:
             owner.execute(f"REVOKE pg_read_all_stats FROM {ROLE}")
     loom.allow_login(ROLE)

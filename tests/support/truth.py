@@ -133,11 +133,12 @@ def ask(
 
 
 def _readable(connection: psycopg.Connection[Any]) -> Series:
-    """Read every view as each API role, and count those that let it."""
-    kinds = {"v": "view", "m": "materialized_view"}
+    """Read all that row-level security does not filter as each API role; count what lets it."""
+    kinds = {"v": "view", "m": "materialized_view", "r": "table", "f": "foreign_table"}
     views = connection.execute(
         "SELECT relkind::text, relname FROM pg_class"
-        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')"
+        " WHERE relnamespace = 'public'::regnamespace AND NOT relrowsecurity"
+        "   AND relkind IN ('v', 'm', 'r', 'f')"
     ).fetchall()
     counts: Series = {(kind, role): 0.0 for kind in kinds.values() for role in DEPLOYMENT.api_roles}
     for role, (kind, view) in itertools.product(DEPLOYMENT.api_roles, views):

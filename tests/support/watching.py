@@ -15,7 +15,8 @@ from exporter.catalog import Catalog, Query, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.collect.runner import Runner
 from exporter.database.database import Database
-from exporter.database.grants import ROLE, grants_sql
+from exporter.database.grants import function_schema, grants_sql
+from exporter.database.roles import ROLE
 from exporter.demo.database import FILES, migrations
 from exporter.durations import format_duration
 from exporter.settings import load_settings, packaged_queries
@@ -46,6 +47,9 @@ def shipped() -> Catalog:
     return load_catalog(packaged_queries())
 
 
+FUNCTION_SCHEMA = function_schema(shipped().deployment.name)
+
+
 def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
     """Return a query whose column `value` is the gauge `probe`, unless `header` says otherwise."""
     given = {line.split(":")[0] for line in header.splitlines()}
@@ -56,9 +60,10 @@ def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
         "metrics": "\n  probe:\n    type: gauge\n    help: A probe.\n    value: value",
     }
     lines = [f"{key}: {value}" for key, value in defaults.items() if key not in given]
-    return parse_query(
+    query = parse_query(
         Path(f"{name}.sql"), "/*\n" + "\n".join([*lines, header]) + "\n*/\n" + sql + "\n"
     )
+    return replace(query, pack=shipped().deployment.name)
 
 
 def catalog_of(*queries: Query) -> Catalog:
@@ -68,7 +73,7 @@ def catalog_of(*queries: Query) -> Catalog:
 
 def install_grants(loom: LoomDatabase, catalog: Catalog | None = None) -> None:
     """Install the monitoring role as its owner would, and give it a password."""
-    loom.install_grants(grants_sql((catalog or shipped()).queries))
+    loom.install_grants(grants_sql(catalog or shipped()))
 
 
 def deploy(loom: LoomDatabase, edition: str) -> None:

@@ -128,3 +128,63 @@ def test_a_machine_gets_the_same_lines_as_json(tmp_path: Path) -> None:
     assert json.loads(out) == {
         "problems": [f"{folder / HERE}:1: must begin with a header: /* YAML */"]
     }
+
+
+def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    deployment = (
+        DEPLOYMENT.replace("warmup: 30m", "warmup: soon").replace("risk: low", "risk: tiny")
+        + """\
+  two:
+    title: The second phase
+    migrations: []
+    rollback: {risk: low, advice: Wait.}
+classes:
+  fast: {relations: [public.things]}
+  slow: {relations: [public.things.more]}
+  other_one: {}
+criteria:
+  first:
+    title: Refers to a faulty phase and a faulty class, which is no further fault
+    phase: one
+    conditions: [{class: slow, not_slower_than: baseline}]
+  second:
+    titel: Misspelt
+    conditions: [{metric: loom_thigns, equals: 1}]
+  third:
+    title: Refers to what is nowhere
+    phase: three
+    conditions: [{metric: loom_thigns, equals: 1}]
+tracked:
+  - {title: Wrong, unit: parsec, metric: loom_things}
+  - {title: Right, metric: loom_nothing}
+"""
+    )
+    folder = make_folder(
+        tmp_path / "queries",
+        {
+            "a.sql": QUERY.replace("gauge", "gouge").replace("interval: 1m", "interval: never")
+            + "; DELETE FROM things",
+            HERE: QUERY.replace("loom_things:", "loom_things_now:").replace("one", "four"),
+            YAML: deployment,
+        },
+    )
+    code, _, err = _check(folder)
+    assert code == 2
+    told = [
+        line.removeprefix(f"loom-exporter: {folder}/").split(": ")[:2] for line in err.splitlines()
+    ]
+    assert told == [
+        ["a.sql:4", "interval"],
+        ["a.sql:7", "metrics.loom_things.type"],
+        ["a.sql:13", "must be one statement; remove what follows the first `;`"],
+        ["deployment.yaml:3", "warmup"],
+        ["deployment.yaml:9", "phases.one.rollback.risk"],
+        ["deployment.yaml:16", "classes.slow.relations.0"],
+        ["deployment.yaml:17", "classes.other_one"],
+        ["deployment.yaml:24", "criteria.second.titel"],
+        ["deployment.yaml:28", "criteria.third.phase"],
+        ["deployment.yaml:29", "criteria.third.conditions.0.metric"],
+        ["deployment.yaml:31", "tracked.0.unit"],
+        ["deployment.yaml:32", "tracked.1.metric"],
+        ["things.sql:3", "phase"],
+    ]

@@ -95,7 +95,11 @@ def test_what_the_faults_are_made_from_is_right(tmp_path: Path) -> None:
             "",
             "`labels` and `sum` belong to a `metric`",
         ),
-        ("{metric: loom_number, equals: 1, by: 1%}", "", "`by` belongs to not_below and not_above"),
+        (
+            "{metric: loom_number, equals: 1, by: 1%}",
+            "",
+            "`by` belongs to not_below, not_above and present",
+        ),
         ("{metric: loom_things, not_below: baseline, by: 0.01}", "by", "such as 1% or 2.5%"),
         ("{metric: loom_things, not_below: baseline, by: 101%}", "by", "of at most 100%"),
         ("{metric: loom_fresh_timestamp_seconds, newer_than: 26}", "newer_than", "and a unit"),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import catalog
-from exporter.database.grants import function_body, grants_sql
+from exporter.database.grants import function_body, function_name, function_schema, grants_sql
 from exporter.settings import packaged_queries
-from tests.support.queries import make_query
+from tests.support.queries import make_catalog, make_query
 
 if TYPE_CHECKING:
     import pytest
 
+    from exporter.catalog import Query
+
 METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}
-SHIPPED = catalog.load_catalog(packaged_queries()).queries
+SHIPPED = catalog.load_catalog(packaged_queries())
 
 _FUNCTION = re.compile(
     r"^CREATE FUNCTION (?P<name>\S+)\n"
@@ -32,6 +35,12 @@ _FUNCTION = re.compile(
 )
 
 
+def _grants_of(*queries: Query) -> str:
+    made = make_catalog()
+    pack = made.deployment.name
+    return grants_sql(replace(made, queries=tuple(replace(each, pack=pack) for each in queries)))
+
+
 def _functions(sql: str) -> list[re.Match[str]]:
     found = list(_FUNCTION.finditer(sql))
     assert len(found) == sql.count("CREATE FUNCTION ")
@@ -40,26 +49,26 @@ def _functions(sql: str) -> list[re.Match[str]]:
 
 def test_only_queries_that_read_tables_get_a_function() -> None:
     definer, direct = (make_query(a, METRICS, access=a) for a in ("definer", "direct"))
-    (function,) = _functions(grants_sql((direct, definer)))
-    assert (
-        function["name"] == function["revoked"] == function["granted"] == "loom_monitor.definer()"
-    )
+    (function,) = _functions(_grants_of(direct, definer))
+    name = "loom_monitor_test_deployment.definer()"
+    assert function["name"] == function["revoked"] == function["granted"] == name
     assert function["columns"] == '"kind" text, "things" double precision'
     assert function["body"] == function_body(definer)
 
 
 def test_every_shipped_function_has_the_text_of_its_file() -> None:
     functions = {function["name"]: function for function in _functions(grants_sql(SHIPPED))}
-    definers = [query for query in SHIPPED if query.header.access == "definer"]
-    assert functions.keys() == {f"loom_monitor.{query.name}()" for query in definers}
+    definers = [query for query in SHIPPED.queries if query.header.access == "definer"]
+    assert functions.keys() == {function_name(query) for query in definers}
     for query in definers:
-        function = functions[f"loom_monitor.{query.name}()"]
+        function = functions[function_name(query)]
         assert query.text in function["body"]
-        assert function["comment"] == "'" + query.header.description.replace("'", "''") + "'"
+        told = query.header.description.replace("'", "''")
+        assert function["comment"] == f"'Pack loom-database-refactoring: {told}'"
 
 
 def test_functions_look_nowhere_but_in_the_catalog_and_see_all_rows() -> None:
-    (function,) = _functions(grants_sql((make_query("a", METRICS, access="definer"),)))
+    (function,) = _functions(_grants_of(make_query("a", METRICS, access="definer")))
     path = re.search(r"SET search_path = (.*)", function["settings"])
     assert path is not None
     # pg_temp last: where it is not named it comes first, and anybody may create something there.
@@ -76,15 +85,15 @@ def test_functions_look_nowhere_but_in_the_catalog_and_see_all_rows() -> None:
 def test_text_cannot_end_its_quote(parts: list[str]) -> None:
     comment = "".join(parts).replace("\n", "\n--")
     query = make_query("a", METRICS, access="definer", sql=f"SELECT 1 --{comment}")
-    (function,) = _functions(grants_sql((query,)))
+    (function,) = _functions(_grants_of(query))
     assert function["body"] == function_body(query)
     assert function["tag"] not in query.text
 
 
 def test_description_is_quoted() -> None:
     query = make_query("a", METRICS, access="definer", description="It's a \\ and a $$ test.")
-    (function,) = _functions(grants_sql((query,)))
-    assert function["comment"] == r"E'It''s a \\ and a $$ test.'"
+    (function,) = _functions(_grants_of(query))
+    assert function["comment"] == r"E'Pack test-deployment: It''s a \\ and a $$ test.'"
 
 
 def test_everything_happens_in_one_transaction_or_not_at_all() -> None:
@@ -98,7 +107,7 @@ def test_role_can_log_in_and_little_else() -> None:
     sql = grants_sql(SHIPPED)
     assert "CREATE ROLE loom_monitor LOGIN CONNECTION LIMIT 6;" in sql
     assert "CONNECTION LIMIT" in sql
-    assert "REVOKE ALL ON SCHEMA loom_monitor FROM PUBLIC;" in sql
+    assert "REVOKE ALL ON SCHEMA loom_monitor_loom_database_refactoring FROM PUBLIC;" in sql
     granted = set(re.findall(r"GRANT (\w+(?: ON \w+)?)", sql))
     assert granted == {
         "CONNECT ON DATABASE",
@@ -118,3 +127,18 @@ def test_output_depends_on_nothing_but_the_files(monkeypatch: pytest.MonkeyPatch
     assert "correct-horse" not in first
     monkeypatch.undo()
     assert grants_sql(SHIPPED) == first
+
+
+def test_schema_of_a_pack_needs_no_quotes_and_is_not_cut_off_by_the_server() -> None:
+    assert function_schema("shop") == "loom_monitor_shop"
+    assert function_schema("3.shop-eu") == "loom_monitor_3_shop_eu"
+    long = [function_schema("a" * 60 + end) for end in "bc"]
+    assert [len(each) for each in long] == [63, 63]
+    assert long[0] != long[1]
+
+
+def test_what_it_takes_and_what_to_do_without_stands_before_the_first_statement() -> None:
+    comment = grants_sql(SHIPPED).partition("BEGIN;")[0]
+    assert all(line.startswith("--") for line in comment.splitlines())
+    for word in ("CREATEROLE", "BYPASSRLS", "superuser", "CREATE ROLE loom_monitor LOGIN"):
+        assert word in comment

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import exporter
-from exporter.database.grants import ROLE
+from exporter.database.roles import ROLE
 from exporter.verdict.assess import Verdict
 from tests.support.helm import render
 from tests.support.kustomize import ROOT, of_kind

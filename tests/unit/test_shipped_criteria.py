@@ -9,7 +9,7 @@ CATALOG = catalog.load_catalog(packaged_queries())
 DEPLOYMENT = CATALOG.deployment
 
 
-FAULTS = {"data_kept", "schema_kept", "no_drift"}
+FAULTS = {"data_kept", "schema_kept", "planned_changes", "no_drift"}
 """Criteria that the checklist does not have: it takes for granted what they look for."""
 
 

@@ -182,13 +182,19 @@ def test_columns_are_of_tables_of_the_deployment() -> None:
         "exposed_relations",
         "security_definer_executable",
         "security_definer_functions",
-        "schema_objects",
     ],
 )
 def test_api_roles_and_schema_are_those_of_the_deployment(name: str) -> None:
     assert _lists(name, "rolname IN") == [set(DEPLOYMENT.api_roles)]
     schemas = set(re.findall(r"'([a-z_]+)'::regnamespace", _code(QUERIES[name])))
     assert schemas == set(DEPLOYMENT.exposed_schemas)
+
+
+def test_drift_is_looked_for_in_the_roles_and_schemas_of_the_deployment() -> None:
+    assert _lists("schema_objects", "rolname IN") == [set(DEPLOYMENT.statement_roles)]
+    assert set(DEPLOYMENT.api_roles) < set(DEPLOYMENT.statement_roles)
+    schemas = re.findall(r"n.nspname = '([a-z_]+)'", _code(QUERIES["schema_objects"]))
+    assert set(schemas) == set(DEPLOYMENT.exposed_schemas)
 
 
 def test_commands_of_policies_are_those_that_are_counted() -> None:
