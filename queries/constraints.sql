@@ -12,15 +12,25 @@ metrics:
 */
 -- Why: a foreign key or a check that a migration drops lets wrong rows in, and no query gets slower.
 -- NOT NULL is a constraint from PostgreSQL 18 on only, so it is left to the drift question.
-SELECT t.relname              AS "table",
+-- Without deployment.tables, every table of the exposed schemas is watched.
+WITH watched (oid, "table") AS (
+    SELECT c.oid, w."table"
+      FROM jsonb_to_recordset(nullif(current_setting('deployment.tables', true), '')::jsonb)
+               AS w (schema text, name text, "table" text)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = n.oid
+     UNION ALL
+    SELECT c.oid, CASE e.place WHEN 1 THEN c.relname::text ELSE concat_ws('.', e.schema, c.relname) END
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY AS e (schema, place)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE coalesce(current_setting('deployment.tables', true), '') = ''
+)
+SELECT w."table",
        c.conname              AS "constraint",
        c.convalidated::int    AS valid
-  FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
-               ('file_uploads'), ('file_shares'), ('resource_collections'),
-               ('resource_collection_items'), ('resource_client_progress'),
-               ('security_audit_log')) AS watched (relation)
-  JOIN pg_catalog.pg_class AS t
-    ON t.relname = watched.relation AND t.relnamespace = 'public'::regnamespace
-  JOIN pg_catalog.pg_constraint AS c
-    ON c.conrelid = t.oid
+  FROM watched AS w
+  JOIN pg_catalog.pg_constraint AS c ON c.conrelid = w.oid
  WHERE c.contype <> 'n';

@@ -12,12 +12,21 @@ metrics:
 */
 -- Why: a materialized view has no policies, and a view reads with its owner's rights unless it is
 -- security_invoker; default privileges then hand every user's row to the API.
+WITH exposed (oid) AS (
+    SELECT n.oid
+      FROM pg_catalog.pg_namespace AS n
+     WHERE coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb ? n.nspname
+),
+api_role (rolname) AS (
+    SELECT jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.api_roles', true), ''), '[]')::jsonb)
+)
 SELECT k.kind, r.rolname AS role, count(c.oid) AS relations
   FROM (VALUES ('view', 'v'), ('materialized_view', 'm')) AS k (kind, relkind)
  CROSS JOIN pg_catalog.pg_roles AS r
   LEFT JOIN pg_catalog.pg_class AS c
     ON c.relkind = k.relkind
-   AND c.relnamespace = 'public'::regnamespace
+   AND c.relnamespace IN (SELECT oid FROM exposed)
    AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
    AND has_any_column_privilege(r.oid, c.oid, 'SELECT')
    AND NOT EXISTS (SELECT
@@ -28,5 +37,5 @@ SELECT k.kind, r.rolname AS role, count(c.oid) AS relations
                     WHERE d.classid = 'pg_catalog.pg_class'::regclass
                       AND d.objid   = c.oid
                       AND d.deptype = 'e')
- WHERE r.rolname IN ('anon', 'authenticated')
+ WHERE r.rolname IN (SELECT rolname FROM api_role)
  GROUP BY k.kind, r.rolname;

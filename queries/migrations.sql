@@ -29,10 +29,7 @@ SELECT expected.version,
        m.xmin                                                      AS written_by,
        CASE WHEN current_setting('track_commit_timestamp') = 'on'
             THEN extract(epoch FROM pg_xact_commit_timestamp(m.xmin)) END AS written_at
-  FROM (VALUES
-        ('20251021000001', 'security_definer_search_path_hardening',  'security'),
-        ('20251021000002', 'fix_resource_library_rls_policies',       'rls'),
-        ('20251021000003', 'mfa_unified_source_non_destructive',      'mfa')
-       ) AS expected (version, name, phase)
+  FROM jsonb_to_recordset(nullif(current_setting('deployment.migrations', true), '')::jsonb)
+           AS expected (version text, name text, phase text)
   LEFT JOIN supabase_migrations.schema_migrations AS m
     ON m.version = expected.version;

@@ -11,16 +11,28 @@ metrics:
     baseline: true
 */
 -- Why: DROP COLUMN ... CASCADE takes policies with it, without a word; the count falls.
-SELECT c.relname AS "table", k.command, count(p.oid) AS policies
-  FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
-               ('file_uploads'), ('file_shares'), ('resource_collections'),
-               ('resource_collection_items'), ('resource_client_progress'),
-               ('security_audit_log')) AS watched (relation)
-  JOIN pg_catalog.pg_class AS c
-    ON c.relname = watched.relation AND c.relnamespace = 'public'::regnamespace
+-- Without deployment.tables, every table of the exposed schemas is watched.
+WITH watched (oid, "table") AS (
+    SELECT c.oid, w."table"
+      FROM jsonb_to_recordset(nullif(current_setting('deployment.tables', true), '')::jsonb)
+               AS w (schema text, name text, "table" text)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = n.oid
+     UNION ALL
+    SELECT c.oid, CASE e.place WHEN 1 THEN c.relname::text ELSE concat_ws('.', e.schema, c.relname) END
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY AS e (schema, place)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE coalesce(current_setting('deployment.tables', true), '') = ''
+)
+SELECT w."table", k.command, count(p.oid) AS policies
+  FROM watched AS w
+  JOIN pg_catalog.pg_class AS c ON c.oid = w.oid
  CROSS JOIN (VALUES ('r', 'select'), ('a', 'insert'), ('w', 'update'),
                     ('d', 'delete'), ('*', 'all')) AS k (code, command)
   LEFT JOIN pg_catalog.pg_policy AS p
     ON p.polrelid = c.oid AND p.polcmd = k.code
  WHERE c.relkind IN ('r', 'p')
- GROUP BY c.relname, k.command;
+ GROUP BY w."table", k.command;

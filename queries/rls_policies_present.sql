@@ -14,16 +14,14 @@ metrics:
 SELECT expected."table",
        expected.policy,
        EXISTS (SELECT
-                 FROM pg_catalog.pg_policy AS p
-                 JOIN pg_catalog.pg_class  AS c ON c.oid = p.polrelid
-                WHERE c.relnamespace = 'public'::regnamespace
-                  AND c.relname      = expected."table"
-                  AND p.polname      = expected.policy
-                  AND p.polcmd       = CASE expected.command WHEN 'select' THEN 'r'
-                                                             WHEN 'insert' THEN 'a' END)::int AS present
-  FROM (VALUES
-        ('resource_collection_items', 'insert', 'Coaches can add items to their collections'),
-        ('resource_client_progress',  'select', 'Coaches can view progress for their resources'),
-        ('resource_collection_items', 'select', 'Clients can view shared collection items'),
-        ('resource_collections',      'select', 'Clients can view collections with shared items')
-       ) AS expected ("table", command, policy);
+                 FROM pg_catalog.pg_policy    AS p
+                 JOIN pg_catalog.pg_class     AS c ON c.oid = p.polrelid
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE n.nspname = expected.schema
+                  AND c.relname = expected.name
+                  AND p.polname = expected.policy
+                  AND p.polcmd  = CASE expected.command WHEN 'select' THEN 'r' WHEN 'insert' THEN 'a'
+                                                        WHEN 'update' THEN 'w' WHEN 'delete' THEN 'd'
+                                                        ELSE '*' END)::int AS present
+  FROM jsonb_to_recordset(nullif(current_setting('deployment.policies', true), '')::jsonb)
+           AS expected ("table" text, schema text, name text, command text, policy text);

@@ -22,11 +22,23 @@ metrics:
 -- sorted, because one that is revoked and given back stands at another place; no grants at all (NULL)
 -- are the default ones. What changes by itself is left out: partitions, objects of extensions,
 -- statistics, values of sequences, and the indexes that REINDEX CONCURRENTLY makes for a while.
-WITH relation AS (
-    SELECT c.oid, c.relname, c.relkind, c.relacl, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.reloptions
-      FROM pg_catalog.pg_class AS c
-     WHERE c.relnamespace = 'public'::regnamespace
-       AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+WITH exposed (oid, prefix) AS (
+    SELECT n.oid, CASE e.place WHEN 1 THEN '' ELSE concat(n.nspname, '.') END
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY AS e (schema, place)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema
+),
+api_role (rolname) AS (
+    SELECT jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.api_roles', true), ''), '[]')::jsonb)
+),
+relation AS (
+    SELECT c.oid, concat(exposed.prefix, c.relname) AS relname, c.relkind, c.relacl, c.relowner,
+           c.relrowsecurity, c.relforcerowsecurity, c.reloptions
+      FROM exposed
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = exposed.oid
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
        AND NOT c.relispartition
        AND NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
@@ -83,31 +95,31 @@ member (kind, object, state) AS (
       FROM relation AS r
       JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
      UNION ALL
-    SELECT 'function', format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)),
+    SELECT 'function', format('%s%s(%s)', exposed.prefix, p.proname, oidvectortypes(p.proargtypes)),
            concat_ws('|', p.prosrc, p.probin, p.prosqlbody::text, p.proconfig, p.prosecdef, p.proleakproof,
                      p.proisstrict, p.provolatile, p.prolang, p.prorettype, p.proallargtypes, p.proowner,
                      p.proacl IS NULL,
                      (SELECT string_agg(acl::text, ',' ORDER BY acl::text) FROM unnest(p.proacl) AS acl))
-      FROM pg_catalog.pg_proc AS p
-     WHERE p.pronamespace = 'public'::regnamespace
-       AND NOT EXISTS (SELECT
+      FROM exposed
+      JOIN pg_catalog.pg_proc AS p ON p.pronamespace = exposed.oid
+     WHERE NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
                         WHERE d.classid = 'pg_catalog.pg_proc'::regclass
                           AND d.objid   = p.oid
                           AND d.deptype = 'e')
      UNION ALL
-    SELECT 'enum', t.typname::text,
+    SELECT 'enum', concat(exposed.prefix, t.typname),
            (SELECT string_agg(quote_ident(e.enumlabel), ',' ORDER BY e.enumsortorder)
               FROM pg_catalog.pg_enum AS e
              WHERE e.enumtypid = t.oid)
-      FROM pg_catalog.pg_type AS t
-     WHERE t.typnamespace = 'public'::regnamespace
-       AND t.typtype = 'e'
+      FROM exposed
+      JOIN pg_catalog.pg_type AS t ON t.typnamespace = exposed.oid
+     WHERE t.typtype = 'e'
      UNION ALL
     SELECT 'schema', n.nspname::text, concat_ws('|', n.nspowner, n.nspacl IS NULL,
                      (SELECT string_agg(acl::text, ',' ORDER BY acl::text) FROM unnest(n.nspacl) AS acl))
-      FROM pg_catalog.pg_namespace AS n
-     WHERE n.oid = 'public'::regnamespace
+      FROM exposed
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = exposed.oid
      UNION ALL
     SELECT 'role', r.rolname::text,
            concat_ws('|', r.rolsuper, r.rolbypassrls, r.rolinherit, r.rolcanlogin, r.rolconfig,
@@ -115,7 +127,7 @@ member (kind, object, state) AS (
                         FROM pg_catalog.pg_auth_members AS m
                        WHERE m.member = r.oid))
       FROM pg_catalog.pg_roles AS r
-     WHERE r.rolname IN ('anon', 'authenticated')
+     WHERE r.rolname IN (SELECT rolname FROM api_role)
 )
 SELECT kind.kind,
        count(member.object) AS objects,

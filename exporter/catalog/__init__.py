@@ -10,6 +10,7 @@ from exporter.catalog.header import QueryMetric
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
+from exporter.catalog.parameters import parameters
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.errors import UsageError
@@ -98,6 +99,8 @@ def load_catalog(folder: Path) -> Catalog:
     problems.extend(_clashes(every))
     if problems or deployment is None or document is None:
         raise CatalogError(problems)
+    told = parameters(deployment)
+    queries = [query.with_parameters(told) for query in queries]
     catalog = Catalog(deployment, tuple(queries), tuple(http_queries))
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from exporter.catalog import relation_name
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
@@ -18,9 +19,10 @@ from exporter.parser import SqlError, parse_sql
 from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
-_VERSION = r"^\d+$"
-_OBJECT = r'^[^\s."]+(\.[^\s."]+)?$'
 _IDENTITY = r"^[0-9a-f]{16}$"
+
+OF_A_RELATION = ("trigger", "column", "constraint", "policy")
+"""Kinds of objects that are written as `name on relation`."""
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one without series of its own."""
@@ -38,8 +40,8 @@ def _notices(text: str) -> str:
 
 ObjectName = Annotated[
     str,
-    StringConstraints(pattern=_OBJECT),
-    rule_in_words(_OBJECT, "must be schema.name, or a name alone for any schema, without quotes"),
+    StringConstraints(pattern=relation_name.PATTERN),
+    rule_in_words(relation_name.PATTERN, relation_name.RULE),
 ]
 """A relation or a function, spelt as the catalog has it."""
 
@@ -47,23 +49,42 @@ ObjectName = Annotated[
 class Migration(Model):
     """A row that is expected in the history of migrations."""
 
-    version: Annotated[
-        str, StringConstraints(pattern=_VERSION), rule_in_words(_VERSION, "must be digits only")
-    ]
+    version: Text
+    """As the history has it: 20251021000001, accounts.0003_split_address, 2.1."""
     name: Text
 
 
 class DeployedObject(Model):
     """An object that a phase leaves behind, as the label values of its metric name it."""
 
-    kind: Text
+    kind: Literal[
+        "table",
+        "view",
+        "materialized_view",
+        "sequence",
+        "index",
+        "function",
+        "type",
+        "trigger",
+        "column",
+        "constraint",
+        "policy",
+    ]
     object: Text
+    """Name, or schema.name; of a function with or without its arguments, `f(uuid, text)`; of what a
+    relation has, `name on relation`."""
+
+    @model_validator(mode="after")
+    def _names_its_relation(self) -> "DeployedObject":
+        if self.kind in OF_A_RELATION and " on " not in self.object:
+            raise ValueError(f"a {self.kind} is written as `name on relation`")
+        return self
 
 
 class Policy(Model):
     """A row-level security policy that must be there after the phase."""
 
-    table: Text
+    table: ObjectName
     policy: Text
     command: Literal["select", "insert", "update", "delete", "all"]
 
@@ -158,7 +179,8 @@ class Deployment(Model):
     title: Text
     warmup: Duration
     phases: dict[Identifier, Phase]
-    tables: tuple[Text, ...] = ()
+    tables: tuple[ObjectName, ...] = ()
+    """Without them, those of the exposed schemas; a name alone is of the first of these."""
     api_roles: tuple[Text, ...] = ()
     exposed_schemas: tuple[Text, ...] = ()
     statement_roles: tuple[Text, ...] = ()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -33,6 +33,14 @@ class Query:
     document: YamlDocument
     header: Header
     text: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What deployment.yaml tells it: settings of the transaction, by name, as JSON."""
+
+    def with_parameters(self, known: Mapping[str, str]) -> "Query":
+        """Return the query with those of the `known` parameters that its text reads."""
+        return replace(
+            self, parameters={name: value for name, value in known.items() if name in self.text}
+        )
 
     @property
     def metrics(self) -> Mapping[str, QueryMetric]:

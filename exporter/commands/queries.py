@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from exporter.app.once import TRIAL, run_once
-from exporter.catalog import HttpQuery
+from exporter.catalog import HttpQuery, Query
 from exporter.commands.common import (
     Config,
     Format,
@@ -21,6 +21,7 @@ from exporter.database.outcome import State
 from exporter.errors import ExitCode, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
+from exporter.sources.sql import as_script
 
 app = typer.Typer()
 
@@ -33,6 +34,9 @@ def run(
     config: Config = None,
     queries: Queries = None,
     output: Format = "text",
+    as_sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL with its settings, for psql; run nothing.")
+    ] = False,
 ) -> None:
     """Run one query once, as the daemon would, and print its samples."""
     settings, known = load_settings_and_catalog(config, queries)
@@ -42,6 +46,11 @@ def run(
         raise UsageError(
             f"no query {query}; known are {', '.join(each.name for each in known.all_queries)}"
         )
+    if as_sql:
+        if not isinstance(wanted, Query):
+            raise UsageError(f"{query} is not answered by SQL alone; leave --sql away")
+        print(as_script(wanted), end="")
+        return
     if isinstance(wanted, HttpQuery) and wanted.is_about_deployment:
         note(TRIAL)
     answer = asyncio.run(run_once(settings, wanted))

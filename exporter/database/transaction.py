@@ -1,7 +1,8 @@
 """One question: a short, read-only, lock-shy transaction, in one round trip or two."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -60,14 +61,22 @@ SELECT set_config('statement_timeout', %(statement_timeout)s, true),
 """Sets limits for the transaction alone: a pooler gives the session to another client after it."""
 
 
+SET_PARAMETERS = """
+SELECT set_config(name, value, true) FROM json_each_text(%(settings)s::json) AS s (name, value)
+"""
+"""Sets what deployment.yaml tells a query, for the transaction alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """SQL that code makes, not a file. `binary` rows cost less where there are many."""
+    """SQL with what it needs. `binary` rows cost less where there are many."""
 
     text: str | sql.Composed
     timeout_seconds: float
     parameters: Mapping[str, Any] | None = None
     binary: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the transaction, by name."""
 
 
 async def ask(connection: MonitorConnection, question: Question) -> Sequence[tuple[Any, ...]]:
@@ -100,7 +109,7 @@ async def transact(
     """
     async with connection.pipeline():
         if not has_begun:
-            await begin(connection, question.timeout_seconds)
+            await begin(connection, question.timeout_seconds, settings=question.settings)
         cursor = await connection.execute(
             question.text, question.parameters, binary=question.binary
         )
@@ -109,11 +118,18 @@ async def transact(
     return rows
 
 
-async def begin(connection: MonitorConnection, timeout_seconds: float) -> None:
-    """Begin a read-only transaction under the guard."""
+async def begin(
+    connection: MonitorConnection,
+    timeout_seconds: float,
+    *,
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Begin a read-only transaction under the guard, with these settings."""
     await connection.execute(BEGIN)
     await connection.execute(SEARCH_PATH)
     await connection.execute(GUARD, guard_parameters(timeout_seconds))
+    if settings:
+        await connection.execute(SET_PARAMETERS, {"settings": json.dumps(settings)})
 
 
 async def end(connection: MonitorConnection) -> None:

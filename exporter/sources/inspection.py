@@ -1,5 +1,6 @@
 """What a server says of each query without running it: `loom-exporter check --database`."""
 
+import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,13 @@ from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import FUNCTION_SCHEMA, ROLE
 from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.database.transaction import (
+    BEGIN,
+    GUARD,
+    SEARCH_PATH,
+    SET_PARAMETERS,
+    guard_parameters,
+)
 from exporter.sources.preflight import PREFLIGHT, decide, preflight_parameters
 from exporter.sources.sql import statement
 
@@ -90,6 +97,7 @@ def _inspect(connection: psycopg.Connection, query: Query) -> str:
     try:
         connection.execute(SEARCH_PATH)
         connection.execute(GUARD, guard_parameters(query.header.timeout))
+        connection.execute(SET_PARAMETERS, {"settings": json.dumps(dict(query.parameters))})
         cursor = connection.cursor(row_factory=dict_row)
         (found,) = cursor.execute(PREFLIGHT, preflight_parameters(query))
         if decide(query, found):

@@ -11,7 +11,7 @@ from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
 from exporter.database.grants import FUNCTION_SCHEMA
 from exporter.database.outcome import is_undefined
-from exporter.database.transaction import Question, begin, end, transact
+from exporter.database.transaction import SEARCH_PATH, Question, begin, end, transact
 from exporter.sources import Rows
 from exporter.sources.preflight import PREFLIGHT, decide, needs_preflight, preflight_parameters
 
@@ -49,7 +49,9 @@ async def _run(connection: MonitorConnection, query: Query) -> Rows:
     try:
         asks_first = needs_preflight(query)
         call = await _preflight(connection, query) if asks_first else False
-        question = Question(statement(query, call=call), query.header.timeout)
+        question = Question(
+            statement(query, call=call), query.header.timeout, settings=query.parameters
+        )
         rows = await transact(connection, question, has_begun=asks_first)
     except psycopg.Error as error:
         if is_undefined(error) and needs_preflight(query):
@@ -83,10 +85,22 @@ def statement(query: Query, *, call: bool) -> sql.Composed:
     )
 
 
+def as_script(query: Query) -> str:
+    """Return what is sent for `query` as a script for psql, with the settings that it reads."""
+    settings = ",\n       ".join(
+        sql.SQL("set_config({}, {}, true)").format(name, value).as_string()
+        for name, value in query.parameters.items()
+    )
+    begin_with = f"BEGIN READ ONLY;\n{SEARCH_PATH};\n" + (
+        f"SELECT {settings};\n" if settings else ""
+    )
+    return f"{begin_with}{query.text.strip()};\nCOMMIT;\n"
+
+
 async def _preflight(connection: MonitorConnection, query: Query) -> bool:
     """Begin the transaction and look at the server; return whether to call the function."""
     async with connection.pipeline():
-        await begin(connection, query.header.timeout)
+        await begin(connection, query.header.timeout, settings=query.parameters)
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(PREFLIGHT, preflight_parameters(query))
         (found,) = await cursor.fetchall()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from exporter.catalog.deployment import OTHER, StatementClass
+from exporter.catalog.relation_name import RelationName
 from exporter.statements.text import ParsedStatement
 
 # Other statements (schema changes, settings, cursors) belong to no class, whatever they name.
@@ -117,7 +118,7 @@ def _function_name(parts: list[dict[str, Any]]) -> QualifiedName:
 
 def _claims(rules: tuple[str, ...], named: frozenset[QualifiedName]) -> bool:
     for rule in rules:
-        schema, _, name = rule.rpartition(".")
+        schema, name = RelationName.parse(rule)
         for named_schema, named_name in named:
             if name == named_name and (not schema or named_schema in (None, schema)):
                 return True

@@ -187,7 +187,6 @@ FAULTS = (
     _phase("  one:", "  One:", 5, "phases.One", "must be in lower case"),
     _phase("  one:", "  all:", 1, "", "`all` stands for every phase; give the phase another name"),
     _phase('version: "1"', "version: 1", 8, "phases.one.migrations.0.version", "put it in quotes"),
-    _phase('version: "1"', "version: v1", 8, "phases.one.migrations.0.version", "digits only"),
     _phase("risk: low", "risk: none", 9, "phases.one.rollback.risk", "'low', 'medium' or 'high'"),
     _phase(
         "name: first}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter import catalog
+from exporter.catalog.parameters import parameters
 from exporter.settings import packaged_queries
 
 if TYPE_CHECKING:
@@ -21,14 +22,12 @@ CATALOG = catalog.load_catalog(FOLDER)
 DEPLOYMENT = CATALOG.deployment
 QUERIES = {query.name: query for query in CATALOG.queries}
 
-# What the migrations leave that is watched like a table of the deployment.
-VIEWS = {
-    each.object
-    for phase in DEPLOYMENT.phases.values()
-    for each in phase.objects
-    if each.kind == "materialized_view"
-}
 TABLES = set(DEPLOYMENT.tables)
+ABOUT_LOOM = {
+    query.name
+    for query in CATALOG.queries
+    if query.name.startswith(("mfa_", "audit_", "resource_")) or query.name == "rls_policy_columns"
+}
 
 _LITERAL = r"'(?:[^']|'')*'"
 _ROW = re.compile(rf"\(\s*({_LITERAL}(?:\s*,\s*{_LITERAL})*)\s*\)")
@@ -140,29 +139,15 @@ def test_every_phase_is_watched() -> None:
     assert {query.header.phase for query in CATALOG.queries} == {*DEPLOYMENT.phases, "all"}
 
 
-def test_migrations_are_those_of_the_deployment() -> None:
-    expected = {
-        (migration.version, migration.name, name)
-        for name, phase in DEPLOYMENT.phases.items()
-        for migration in phase.migrations
-    }
-    assert _values("migrations", "expected") == expected
-
-
-def test_objects_are_those_of_the_deployment() -> None:
-    assert _values("deployment_objects", "expected") == {
-        (name, each.kind, each.object)
-        for name, phase in DEPLOYMENT.phases.items()
-        for each in phase.objects
-    }
-
-
-def test_policies_are_those_of_the_deployment() -> None:
-    assert _values("rls_policies_present", "expected") == {
-        (policy.table, policy.command, policy.policy)
-        for phase in DEPLOYMENT.phases.values()
-        for policy in phase.policies
-    }
+def test_what_stands_in_deployment_yaml_stands_nowhere_else() -> None:
+    told = parameters(DEPLOYMENT)
+    for query in CATALOG.queries:
+        assert set(query.parameters) == {name for name in told if name in query.text}, query.name
+        assert query.name in ABOUT_LOOM or not any(
+            name in query.text
+            for names in (DEPLOYMENT.tables, DEPLOYMENT.api_roles)
+            for name in names
+        )
 
 
 def test_audit_events_are_those_of_the_deployment() -> None:
@@ -174,38 +159,8 @@ def test_audit_events_are_those_of_the_deployment() -> None:
     assert _lists("audit_last_event", "IN") == [listed - {"other"}] * 2, "IN and NOT IN"
 
 
-@pytest.mark.parametrize("name", ["rls_enabled", "rls_policies", "rls_policies_changed"])
-def test_policies_are_watched_on_every_table_of_the_deployment(name: str) -> None:
-    assert {row[0] for row in _values(name, "watched")} == TABLES
-
-
-def test_constraints_are_those_of_every_table() -> None:
-    assert {row[0] for row in _values("constraints", "watched")} == TABLES
-
-
-@pytest.mark.parametrize("name", ["tables", "table_sizes", "indexes"])
-def test_statistics_are_those_of_every_table_and_of_the_view(name: str) -> None:
-    assert len(VIEWS) == 1
-    assert {row[0] for row in _values(name, "watched")} == TABLES | VIEWS
-
-
 def test_columns_are_of_tables_of_the_deployment() -> None:
     assert {row[0] for row in _values("rls_policy_columns", "expected")} <= TABLES
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "exposed_relations",
-        "security_definer_executable",
-        "security_definer_functions",
-        "schema_objects",
-    ],
-)
-def test_api_roles_and_schema_are_those_of_the_deployment(name: str) -> None:
-    assert _lists(name, "rolname IN") == [set(DEPLOYMENT.api_roles)]
-    schemas = set(re.findall(r"'([a-z_]+)'::regnamespace", _code(QUERIES[name])))
-    assert schemas == set(DEPLOYMENT.exposed_schemas)
 
 
 def test_commands_of_policies_are_those_that_are_counted() -> None:
