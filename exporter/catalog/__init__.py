@@ -13,6 +13,7 @@ from exporter.catalog.metric import Metric
 from exporter.catalog.parameters import parameters
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
+from exporter.catalog.standard import APPLIED, standard_queries, unseen_phases
 from exporter.errors import UsageError
 from exporter.yaml_source import YamlDocument, YamlError, read_text
 
@@ -59,6 +60,15 @@ class Catalog:
         """The queries of every kind, those of the database first."""
         return (*self.queries, *self.http_queries)
 
+    def unseen_phases(self) -> list[str]:
+        """Return a line for each phase that nothing could ever show to be applied."""
+        has_history = any(
+            "version" in query.metrics[APPLIED].labels
+            for query in self.all_queries
+            if APPLIED in query.metrics
+        )
+        return list(unseen_phases(self.deployment, has_history))
+
     def query(self, name: str) -> AnyQuery | None:
         """Return the query of that name."""
         return next((query for query in self.all_queries if query.name == name), None)
@@ -87,8 +97,13 @@ def load_catalog(folder: Path) -> Catalog:
         problems.append(str(error))
     paths = sorted(folder.glob("*.sql"))
     queries = _parsed(paths, parse_query, problems)
+    if deployment:
+        own = frozenset(path.stem for path in paths)
+        queries = sorted(
+            [*queries, *standard_queries(deployment, own)], key=lambda query: query.name
+        )
     http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
-    if not paths:
+    if not (paths or queries):
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries]

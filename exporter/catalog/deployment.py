@@ -100,7 +100,7 @@ class Phase(Model):
     """One phase of the deployment."""
 
     title: Text
-    migrations: tuple[Migration, ...]
+    migrations: tuple[Migration, ...] = ()
     rollback: Rollback
     objects: tuple[DeployedObject, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -168,6 +168,21 @@ class Suite(Model):
     It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
 
 
+class History(Model):
+    """What keeps the history of migrations, by which a phase is known to be applied."""
+
+    kind: Literal["supabase", "django", "rails", "alembic", "flyway", "liquibase", "probe", "none"]
+    """`probe`: a phase is applied when its objects are there; `none`: `loom-exporter deploy mark`."""
+    schema_name: Annotated[Identifier | None, Field(alias="schema")] = None
+    """Of the table of the history, if that is not the usual one."""
+
+    @model_validator(mode="after")
+    def _has_a_table(self) -> "History":
+        if self.schema_name and self.kind in ("supabase", "probe", "none"):
+            raise ValueError(f"`schema` does not belong to `kind: {self.kind}`")
+        return self
+
+
 class Deployment(Model):
     """The deployment that is watched. Durations are in seconds."""
 
@@ -177,6 +192,10 @@ class Deployment(Model):
         rule_in_words(_NAME, "must be in lower case, digits and . _ -"),
     ]
     title: Text
+    include: Literal["standard"] | None = None
+    """Whether the shipped questions that every PostgreSQL answers belong to the pack."""
+    history: History | None = None
+    """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
     phases: dict[Identifier, Phase]
     tables: tuple[ObjectName, ...] = ()
@@ -255,6 +274,27 @@ def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
     if not isinstance(document.data, dict):
         raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
     try:
-        return Deployment.model_validate(document.data), document
+        deployment = Deployment.model_validate(document.data)
+        return deployment.model_copy(update={"phases": _seen_phases(deployment)}), document
     except ValidationError as invalid:
         raise document.errors(invalid) from None
+
+
+def _seen_phases(deployment: Deployment) -> dict[str, Phase]:
+    """Return the phases with the migrations by which the history shows them.
+
+    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
+    """
+    kind = deployment.history.kind if deployment.history else None
+    if kind not in ("probe", "none"):
+        return deployment.phases
+    return {
+        name: phase.model_copy(
+            update={
+                "migrations": (Migration(version=name, name=phase.title),)
+                if kind == "probe"
+                else ()
+            }
+        )
+        for name, phase in deployment.phases.items()
+    }

@@ -23,9 +23,10 @@ def parameters(deployment: Deployment) -> Mapping[str, str]:
     phases = deployment.phases.items()
     lists: dict[str, list[Any]] = {
         "migrations": [
-            {"version": each.version, "name": each.name, "phase": phase}
-            for phase, about in phases
-            for each in about.migrations
+            {"version": each.version, "name": each.name, "phase": phase, "place": place}
+            for place, (phase, each) in enumerate(
+                (phase, each) for phase, about in phases for each in about.migrations
+            )
         ],
         "objects": [
             {"phase": phase, **_object(each, schemas)}

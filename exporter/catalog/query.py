@@ -69,14 +69,14 @@ class Query:
         return f"SELECT {columns} FROM (\n{self.text}\n) AS q"
 
 
-def parse_query(path: Path, text: str) -> Query:
-    """Parse the content of a query's file.
+def parse_query(path: Path, text: str, name: str | None = None) -> Query:
+    """Parse the content of a query's file; `name` is that of the query, if not the file's.
 
     Raises:
         YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
     place = str(path)
-    check_name(path, path.stem, "users.sql")
+    check_name(path, name or path.stem, "users.sql")
     match = _HEADER.fullmatch(text)
     if not match:
         raise YamlError(place, 1, (), "must begin with a header: /* YAML */")
@@ -107,7 +107,7 @@ def parse_query(path: Path, text: str) -> Query:
         line = text.count("\n", 0, match.start("sql") + error.position) + 1
         raise YamlError(place, line, (), str(error)) from None
     check_columns(document, header.metrics)
-    return Query(path.stem, path, document, header, body)
+    return Query(name or path.stem, path, document, header, body)
 
 
 def check_name(path: Path, name: str, example: str) -> None:

@@ -20,7 +20,7 @@ from exporter.commands.common import (
 from exporter.deployment.acknowledgements import acknowledgement, append
 from exporter.deployment.history import write_mark
 from exporter.deployment.sign_offs import SIGN_OFFS, sign
-from exporter.errors import ExitCode, ExporterError
+from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
 from exporter.render.junit import verify_junit
@@ -114,6 +114,9 @@ def mark(
     at: Annotated[
         str, typer.Option("--at", help="When it was done; `now`, or as ISO 8601 with a time zone.")
     ] = "now",
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Of a phase that no history shows, by its name.")
+    ] = None,
     config: Config = None,
     queries: Queries = None,
 ) -> None:
@@ -124,11 +127,15 @@ def mark(
     """
     settings, known = load_settings_and_catalog(config, queries)
     configure_logging(settings.log_format, "error")
+    if phase is not None and phase not in known.deployment.phases:
+        phases = ", ".join(known.deployment.phases)
+        raise UsageError(f"no phase {phase} in deployment.yaml; known are {phases}")
     moment = parse_moment(at)
     people = open_state(settings).scope(settings.database_name, known.deployment.name)
-    if not write_mark(people, moment.timestamp()):
+    if not write_mark(people, moment.timestamp(), phase):
         raise ExporterError(f"state: {people.store.problem}")
-    print(f"{known.deployment.name}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
+    what = known.deployment.name if phase is None else f"phase {phase}"
+    print(f"{what}: marked as rolled out at {moment:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @_deploy.command(epilog="Example: loom-exporter deploy acknowledge --by Ada --reason 'new index'")

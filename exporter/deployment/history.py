@@ -12,6 +12,7 @@ import structlog
 
 from exporter.catalog import Deployment
 from exporter.catalog.deployment import Phase
+from exporter.catalog.standard import APPLIED
 from exporter.clock import Clock
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
@@ -21,9 +22,8 @@ from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.sign_offs import UnixTime
 from exporter.state import Scope, Topic
 
-APPLIED = "loom_migration_applied"
 WRITTEN = "loom_migration_written_timestamp_seconds"
-"""The metrics of the query that reads the history; each has a label `version`."""
+"""The metric of the query that reads the history, with a label `version`."""
 
 _MARK: Topic[float] = Topic("rollout", UnixTime)
 _MARK_KEY = "marked_at"
@@ -98,23 +98,27 @@ class MigrationHistory:
             self._kept, self._version = seen, SEEN.version(self._scope)
 
     def _progress(self, seen: SeenMigrations | None, *, is_known: bool) -> DeploymentProgress:
-        marked_at = read_mark(self._people)
-        if seen is None and marked_at is None:
+        marks = _MARK.load(self._people)
+        if seen is None and not marks:
             return DeploymentProgress(dict.fromkeys(self._deployment.phases, PhaseProgress()))
         first_seen = seen.first_seen if seen else {}
         phases = {
-            name: _phase(phase, first_seen, is_known=is_known, marked_at=marked_at)
+            name: _phase(
+                phase,
+                first_seen,
+                is_known=is_known,
+                marked_at=marks.get(_mark_key(name), marks.get(_MARK_KEY)),
+            )
             for name, phase in self._deployment.phases.items()
         }
         times = [at for at in first_seen.values() if at is not None]
-        marks = [] if marked_at is None else [marked_at]
         has_begun = bool(first_seen or marks) or (False if is_known else None)
-        last = max([*times, *marks], default=None)
+        last = max([*times, *marks.values()], default=None)
         is_over = all(phase.is_applied for phase in phases.values())
         return DeploymentProgress(
             phases,
             has_begun,
-            min([*times, *marks], default=None),
+            min([*times, *marks.values()], default=None),
             last if is_over else None,
             None if last is None else last + self._clock.scaled(self._deployment.warmup),
             seen.rewritten_at if seen else None,
@@ -126,9 +130,16 @@ def read_mark(people: Scope) -> float | None:
     return _MARK.read(people, _MARK_KEY)
 
 
-def write_mark(people: Scope, at: float) -> bool:
-    """Remember that the application was rolled out at a Unix time; return whether that worked."""
-    return _MARK.save(people, {_MARK_KEY: at})
+def write_mark(people: Scope, at: float, phase: str | None = None) -> bool:
+    """Remember that the application was rolled out at a Unix time; return whether that worked.
+
+    With `phase`, that this phase was applied, where no history shows it.
+    """
+    return _MARK.save(people, {_MARK_KEY if phase is None else _mark_key(phase): at})
+
+
+def _mark_key(phase: str) -> str:
+    return f"{_MARK_KEY}:{phase}"
 
 
 def applied_migrations(snapshots: SnapshotStore, clock: Clock) -> AppliedMigrations:

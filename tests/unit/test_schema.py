@@ -13,13 +13,13 @@ from exporter import catalog
 from exporter.catalog import HttpQuery
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
-from exporter.settings import packaged_queries
+from exporter.settings import packaged
 from exporter.yaml_source import parse_document
 from tests.support.queries import QUERY
 
 FILES = {
-    "sql": packaged_queries() / "header.schema.json",
-    "http": packaged_queries() / "http.schema.json",
+    "sql": packaged("queries") / "header.schema.json",
+    "http": packaged("queries") / "http.schema.json",
 }
 SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).all_queries}
 

@@ -135,10 +135,6 @@ def test_query_of_a_phase_is_of_a_phase_of_the_deployment(query: Query) -> None:
     assert query.header.phase in {*DEPLOYMENT.phases, "all"}
 
 
-def test_every_phase_is_watched() -> None:
-    assert {query.header.phase for query in CATALOG.queries} == {*DEPLOYMENT.phases, "all"}
-
-
 def test_what_stands_in_deployment_yaml_stands_nowhere_else() -> None:
     told = parameters(DEPLOYMENT)
     for query in CATALOG.queries:

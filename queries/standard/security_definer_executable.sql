@@ -1,6 +1,6 @@
 /*
 description: SECURITY DEFINER functions and procedures that an API role, or everybody, may call.
-phase: security
+phase: all
 interval: 1m
 metrics:
   loom_security_definer_executable_functions:

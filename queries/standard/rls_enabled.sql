@@ -1,16 +1,15 @@
 /*
-description: When the policies of each of the deployment's tables last changed.
-phase: rls
+description: Whether row-level security is enabled on the deployment's tables.
+phase: all
 interval: 30s
 metrics:
-  loom_rls_policies_changed_timestamp_seconds:
-    type: change_timestamp
-    help: Unix time at which a policy of the table was last seen to change.
+  loom_rls_enabled:
+    type: gauge
+    help: Whether row-level security is enabled on the table (1) or not (0).
     labels: [table]
-    value: fingerprint
+    value: enabled
 */
--- Why: a policy that is replaced by one of the same name changes no count. The expressions are
--- taken as stored, because pg_get_expr waits for the table's lock.
+-- Why: pg_policies lists policies also where row-level security is off and they do nothing.
 -- Without deployment.tables, every table of the exposed schemas is watched.
 WITH watched (oid, "table") AS (
     SELECT c.oid, w."table"
@@ -28,12 +27,7 @@ WITH watched (oid, "table") AS (
      WHERE coalesce(current_setting('deployment.tables', true), '') = ''
 )
 SELECT w."table",
-       md5(coalesce(string_agg(concat_ws('|', p.polname, p.polcmd, p.polpermissive, p.polroles,
-                                         md5(p.polqual::text), 'check', md5(p.polwithcheck::text)),
-                               E'\n' ORDER BY p.polname), '')) AS fingerprint
+       c.relrowsecurity::int AS enabled
   FROM watched AS w
   JOIN pg_catalog.pg_class AS c ON c.oid = w.oid
-  LEFT JOIN pg_catalog.pg_policy AS p
-    ON p.polrelid = c.oid
- WHERE c.relkind IN ('r', 'p')
- GROUP BY w."table";
+ WHERE c.relkind IN ('r', 'p');

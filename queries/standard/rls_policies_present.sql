@@ -1,6 +1,6 @@
 /*
 description: Whether the policies that the deployment fixes or adds are there, for the right command.
-phase: rls
+phase: all
 interval: 30s
 metrics:
   loom_rls_policy_present:

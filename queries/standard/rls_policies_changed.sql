@@ -1,16 +1,16 @@
 /*
-description: Policies of the deployment's tables by command.
-phase: rls
+description: When the policies of each of the deployment's tables last changed.
+phase: all
 interval: 30s
 metrics:
-  loom_rls_policies:
-    type: gauge
-    help: Row-level security policies of the table by the command they are for.
-    labels: [table, command]
-    value: policies
-    baseline: true
+  loom_rls_policies_changed_timestamp_seconds:
+    type: change_timestamp
+    help: Unix time at which a policy of the table was last seen to change.
+    labels: [table]
+    value: fingerprint
 */
--- Why: DROP COLUMN ... CASCADE takes policies with it, without a word; the count falls.
+-- Why: a policy that is replaced by one of the same name changes no count. The expressions are
+-- taken as stored, because pg_get_expr waits for the table's lock.
 -- Without deployment.tables, every table of the exposed schemas is watched.
 WITH watched (oid, "table") AS (
     SELECT c.oid, w."table"
@@ -27,12 +27,13 @@ WITH watched (oid, "table") AS (
       JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
      WHERE coalesce(current_setting('deployment.tables', true), '') = ''
 )
-SELECT w."table", k.command, count(p.oid) AS policies
+SELECT w."table",
+       md5(coalesce(string_agg(concat_ws('|', p.polname, p.polcmd, p.polpermissive, p.polroles,
+                                         md5(p.polqual::text), 'check', md5(p.polwithcheck::text)),
+                               E'\n' ORDER BY p.polname), '')) AS fingerprint
   FROM watched AS w
   JOIN pg_catalog.pg_class AS c ON c.oid = w.oid
- CROSS JOIN (VALUES ('r', 'select'), ('a', 'insert'), ('w', 'update'),
-                    ('d', 'delete'), ('*', 'all')) AS k (code, command)
   LEFT JOIN pg_catalog.pg_policy AS p
-    ON p.polrelid = c.oid AND p.polcmd = k.code
+    ON p.polrelid = c.oid
  WHERE c.relkind IN ('r', 'p')
- GROUP BY w."table", k.command;
+ GROUP BY w."table";

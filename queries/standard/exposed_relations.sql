@@ -1,6 +1,6 @@
 /*
 description: Views and materialized views of the exposed schema that an API role reads past row-level security.
-phase: security
+phase: all
 interval: 1m
 metrics:
   loom_exposed_relations:

@@ -1,15 +1,16 @@
 /*
-description: Whether row-level security is enabled on the deployment's tables.
-phase: rls
+description: Policies of the deployment's tables by command.
+phase: all
 interval: 30s
 metrics:
-  loom_rls_enabled:
+  loom_rls_policies:
     type: gauge
-    help: Whether row-level security is enabled on the table (1) or not (0).
-    labels: [table]
-    value: enabled
+    help: Row-level security policies of the table by the command they are for.
+    labels: [table, command]
+    value: policies
+    baseline: true
 */
--- Why: pg_policies lists policies also where row-level security is off and they do nothing.
+-- Why: DROP COLUMN ... CASCADE takes policies with it, without a word; the count falls.
 -- Without deployment.tables, every table of the exposed schemas is watched.
 WITH watched (oid, "table") AS (
     SELECT c.oid, w."table"
@@ -26,8 +27,12 @@ WITH watched (oid, "table") AS (
       JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
      WHERE coalesce(current_setting('deployment.tables', true), '') = ''
 )
-SELECT w."table",
-       c.relrowsecurity::int AS enabled
+SELECT w."table", k.command, count(p.oid) AS policies
   FROM watched AS w
   JOIN pg_catalog.pg_class AS c ON c.oid = w.oid
- WHERE c.relkind IN ('r', 'p');
+ CROSS JOIN (VALUES ('r', 'select'), ('a', 'insert'), ('w', 'update'),
+                    ('d', 'delete'), ('*', 'all')) AS k (code, command)
+  LEFT JOIN pg_catalog.pg_policy AS p
+    ON p.polrelid = c.oid AND p.polcmd = k.code
+ WHERE c.relkind IN ('r', 'p')
+ GROUP BY w."table", k.command;

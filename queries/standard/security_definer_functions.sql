@@ -1,6 +1,6 @@
 /*
 description: SECURITY DEFINER functions and procedures of the exposed schema, graded by their search_path.
-phase: security
+phase: all
 interval: 1m
 metrics:
   loom_security_definer_functions:
