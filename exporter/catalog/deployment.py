@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from exporter.catalog import relation_name
 from exporter.catalog.criteria import ALL, Criterion, Day, SignOffItem, Tracked
+from exporter.catalog.expected import DeployedObject, History, Migration, ObjectName, Policy
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
@@ -20,9 +20,6 @@ from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _IDENTITY = r"^[0-9a-f]{16}$"
-
-OF_A_RELATION = ("trigger", "column", "constraint", "policy")
-"""Kinds of objects that are written as `name on relation`."""
 
 OTHER = "other"
 """The class of a statement that no class claims, and the role of one without series of its own."""
@@ -36,57 +33,6 @@ def _notices(text: str) -> str:
     if "outcome" not in groups:
         raise ValueError(r"needs the group outcome, such as NOTICE:\s+(?P<outcome>PASS|FAIL)")
     return text
-
-
-ObjectName = Annotated[
-    str,
-    StringConstraints(pattern=relation_name.PATTERN),
-    rule_in_words(relation_name.PATTERN, relation_name.RULE),
-]
-"""A relation or a function, spelt as the catalog has it."""
-
-
-class Migration(Model):
-    """A row that is expected in the history of migrations."""
-
-    version: Text
-    """As the history has it: 20251021000001, accounts.0003_split_address, 2.1."""
-    name: Text
-
-
-class DeployedObject(Model):
-    """An object that a phase leaves behind, as the label values of its metric name it."""
-
-    kind: Literal[
-        "table",
-        "view",
-        "materialized_view",
-        "sequence",
-        "index",
-        "function",
-        "type",
-        "trigger",
-        "column",
-        "constraint",
-        "policy",
-    ]
-    object: Text
-    """Name, or schema.name; of a function with or without its arguments, `f(uuid, text)`; of what a
-    relation has, `name on relation`."""
-
-    @model_validator(mode="after")
-    def _names_its_relation(self) -> "DeployedObject":
-        if self.kind in OF_A_RELATION and " on " not in self.object:
-            raise ValueError(f"a {self.kind} is written as `name on relation`")
-        return self
-
-
-class Policy(Model):
-    """A row-level security policy that must be there after the phase."""
-
-    table: ObjectName
-    policy: Text
-    command: Literal["select", "insert", "update", "delete", "all"]
 
 
 class Rollback(Model):
@@ -166,21 +112,6 @@ class Suite(Model):
     notices: Annotated[str, AfterValidator(_notices)] | None = None
     """For a script that prints its results: the regular expression of a line that reports a test.
     It has the group `outcome` (pass, fail, skip) and perhaps `name`. Others write TAP or JUnit."""
-
-
-class History(Model):
-    """What keeps the history of migrations, by which a phase is known to be applied."""
-
-    kind: Literal["supabase", "django", "rails", "alembic", "flyway", "liquibase", "probe", "none"]
-    """`probe`: a phase is applied when its objects are there; `none`: `loom-exporter deploy mark`."""
-    schema_name: Annotated[Identifier | None, Field(alias="schema")] = None
-    """Of the table of the history, if that is not the usual one."""
-
-    @model_validator(mode="after")
-    def _has_a_table(self) -> "History":
-        if self.schema_name and self.kind in ("supabase", "probe", "none"):
-            raise ValueError(f"`schema` does not belong to `kind: {self.kind}`")
-        return self
 
 
 class Deployment(Model):

@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.catalog.deployment import OF_A_RELATION, DeployedObject, Deployment
+from exporter.catalog.deployment import Deployment
+from exporter.catalog.expected import OF_A_RELATION, DeployedObject
 from exporter.catalog.relation_name import RelationName
 
 DEFAULT_SCHEMA = "public"

@@ -1,7 +1,6 @@
 """The shipped queries that every PostgreSQL answers, and those that read a migration history."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.query import Query, parse_query

@@ -10,6 +10,7 @@ from pathlib import Path
 from exporter.baseline.artefact import Baseline
 from exporter.baseline.fit import provenance_of
 from exporter.catalog import Catalog, Metric
+from exporter.catalog.standard import APPLIED
 from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import NO_SAMPLES, Samples
@@ -18,7 +19,7 @@ from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader, ServerFacts
 from exporter.database.identity import DatabaseIdentity
-from exporter.deployment.history import APPLIED, MigrationHistory, applied_migrations
+from exporter.deployment.history import MigrationHistory, applied_migrations
 from exporter.errors import ExporterError
 from exporter.learning.build import build
 from exporter.learning.document import class_rules_digest

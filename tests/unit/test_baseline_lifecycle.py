@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 from exporter.baseline.codec import Refusal, dumps, loads
 from exporter.baseline.fit import adopted, provenance_of
 from exporter.catalog import Catalog
+from exporter.catalog.standard import APPLIED
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.comparison import COMPARISON
 from exporter.comparison.rule import Sums
 from exporter.database.outcome import State
-from exporter.deployment.history import APPLIED, SEEN
+from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.learning.document import KEY, TOPIC, class_rules_digest
 from exporter.learning.gauges import GAUGES, Gauges

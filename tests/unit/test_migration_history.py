@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog import Deployment
+from exporter.catalog.standard import APPLIED
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.history import (
-    APPLIED,
     SEEN,
     WRITTEN,
     MigrationHistory,

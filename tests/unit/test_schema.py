@@ -21,7 +21,9 @@ FILES = {
     "sql": packaged("queries") / "header.schema.json",
     "http": packaged("queries") / "http.schema.json",
 }
-SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).all_queries}
+SHIPPED = {
+    query.name: query for query in catalog.load_catalog(packaged("queries") / "loom").all_queries
+}
 
 each_kind = pytest.mark.parametrize("kind", FILES)
 
