@@ -10,6 +10,7 @@ import structlog
 
 from exporter.app.components import Components, assemble
 from exporter.catalog import Catalog, load_catalog
+from exporter.catalog.pack_info import pack_info
 from exporter.database.database import Database
 from exporter.reload import Reloaded, stamp_of_folder
 from exporter.render.status_page import Overview
@@ -105,6 +106,7 @@ class Watch:
             self._store,
             components.interval_seconds,
             self._reloads,
+            pack_info(catalog.deployment),
         )
         build_registry(sources, components.telemetry.registry)
         return components

@@ -145,6 +145,17 @@ class Condition(Model):
         return self
 
 
+class CriterionAlert(Model):
+    """How LoomCriterionFailed speaks of a criterion."""
+
+    severity: Literal["critical", "warning", "info", "none"] = "warning"
+    """`none`: another alert speaks of it."""
+    after: Annotated[Literal["1m", "5m", "15m", "1h"], Field(alias="for")] = "5m"
+    """How long it must have failed."""
+    runbook: Text | None = None
+    """Where it is said what to do, such as an address."""
+
+
 class Criterion(Model):
     """What makes the deployment a success: conditions that all hold, or what a person says."""
 
@@ -157,6 +168,7 @@ class Criterion(Model):
     """Whether people judge in place of the conditions whose source is not configured."""
     note: Text | None = None
     """How it is judged, or what a person should look at."""
+    alert: CriterionAlert = CriterionAlert()
 
     @property
     def is_signed(self) -> bool:

@@ -71,6 +71,8 @@ class StatementClass(Model):
         ...,
     ] = ()
     """Fingerprints of statements that belong here whatever they name, as behind a view."""
+    severity: Literal["critical", "warning"] = "critical"
+    """Of the alert when it becomes slow; `warning` opens a ticket and wakes nobody."""
 
     @model_validator(mode="after")
     def _claims_something(self) -> "StatementClass":

@@ -81,7 +81,7 @@ class VerdictJob:
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of its samples, by name."""
         return {
-            **own_metrics("deployment", "verdict"),
+            **own_metrics("deployment", "tracked", "verdict"),
             **baseline_metrics.metrics(self._catalog),
         }
 

@@ -22,4 +22,10 @@ def verdict_samples(assessment: Assessment) -> Samples:
         "loom_criterion_status": criteria,
         "loom_deployment_verdict": one_hot("loom_deployment_verdict", assessment.verdict),
         "loom_daily_check_status": checks,
+        "loom_tracked": {
+            (row.title,): row.after for row in assessment.tracked if row.after is not None
+        },
+        "loom_tracked_baseline": {
+            (row.title,): row.before for row in assessment.tracked if row.before is not None
+        },
     }

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -29,6 +29,8 @@ class Sources:
     store: StateStore
     interval_seconds: Mapping[str, float]
     reloads: Sequence[Reloaded[Any]] = ()
+    pack: Samples = field(default_factory=dict)
+    """What deployment.yaml says."""
 
 
 def build_registry(sources: Sources, telemetry: CollectorRegistry) -> CollectorRegistry:
@@ -76,7 +78,8 @@ class _StatusCollector(Collector):
         metrics = own_metrics()
         for name, series in self._of_process().items():
             yield _family(name, metrics[name], [series])
-        for name, series in {**self._of_database(), **self._of_queries()}.items():
+        of_database = {**self._of_database(), **self._of_queries(), **self._sources.pack}
+        for name, series in of_database.items():
             yield _family(name, metrics[name], [series], self._sources.database.name)
 
     def _of_process(self) -> Samples:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.app.components import Components
 from exporter.app.components import assemble as assemble_components
 from exporter.app.watch import overview_of
+from exporter.catalog.pack_info import pack_info
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress
@@ -65,7 +66,9 @@ def assemble(
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
     made = assemble_components(settings or Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
-    sources = Sources(made.snapshots, database, store, made.interval_seconds, [reloaded])
+    about = pack_info(catalog.deployment)
+    intervals = made.interval_seconds
+    sources = Sources(made.snapshots, database, store, intervals, [reloaded], about)
     registry = build_registry(sources, made.telemetry.registry)
     overview = partial(overview_of, made)
     shown: dict[str, Any] = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.app.components import Components, assemble
 from exporter.catalog import Catalog, Query, load_catalog
+from exporter.catalog.pack_info import pack_info
 from exporter.catalog.query import parse_query
 from exporter.collect.runner import Runner
 from exporter.database.database import Database
@@ -172,7 +173,13 @@ async def watching(
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     intervals = dict.fromkeys(parts.interval_seconds, 0.0)
     runner = Runner(database, parts.snapshots, store, parts.telemetry, intervals)
-    sources = Sources(parts.snapshots, database, store, parts.interval_seconds)
+    sources = Sources(
+        parts.snapshots,
+        database,
+        store,
+        parts.interval_seconds,
+        pack=pack_info(catalog.deployment),
+    )
     registry = build_registry(sources, parts.telemetry.registry)
     exposition = Exposition(registry, parts.snapshots)
     await database.open()
