@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from exporter.catalog.criteria import Criterion
 from exporter.catalog.own_metrics import own_metrics
-from exporter.collect.snapshot import Samples
 from exporter.comparison.comparison import ClassResult
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign
@@ -23,6 +22,9 @@ from tests.support.judging import (
     make_deployment,
     make_evidence,
 )
+
+if TYPE_CHECKING:
+    from exporter.collect.snapshot import Samples
 
 DEPLOYMENT = make_deployment("""
 criteria:
