@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> None:
     (wheel,) = built.glob(f"loom_exporter-{exporter.__version__}-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    queries = {path.relative_to(ROOT) for path in (ROOT / "queries").iterdir()}
+    queries = {path.relative_to(ROOT) for path in (ROOT / "queries").rglob("*.*")}
     demo = {path.relative_to(ROOT) for path in (ROOT / "exporter" / "demo").rglob("*.sql")}
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
