@@ -6,7 +6,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 CODE     := $(wildcard exporter alerts grafana deploy tests bench)
 SCENARIO ?= healthy
-WORKERS  ?= 2
+WORKERS  ?= 3
 ARGS     ?=
 
 # What the installed package is made of besides its code, which is used where it lies.
@@ -23,14 +23,14 @@ help: ## Show this list.
 
 venv: $(VENV)/.dev ## Install everything that development needs into .venv.
 
-demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, ARGS=...).
-	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(ARGS)
+demo: $(VENV)/.demo ## Watch a Loom deployment live (SCENARIO=healthy, SOURCES=1, ARGS=...).
+	@exec $(BIN)/loom-exporter demo --scenario $(SCENARIO) $(if $(SOURCES),--sources) $(ARGS)
 
 # A claim about latency holds on a machine that does nothing else. ARGS say what to run instead.
 PYTEST   := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=2).
+test: lint types ## Lint, check types, run all tests (ARGS=... for pytest, WORKERS=3).
 	@echo '==> Running the tests'
 ifneq ($(strip $(ARGS)),)
 	@$(PYTEST) $(PARALLEL) $(ARGS)
@@ -59,6 +59,8 @@ schema: $(VENV)/.dev ## Write the JSON Schemas of the headers of queries.
 	@mv $(VENV)/header.schema.json queries/header.schema.json
 	@$(BIN)/python -m exporter.catalog.schema http > $(VENV)/http.schema.json
 	@mv $(VENV)/http.schema.json queries/http.schema.json
+	@$(BIN)/python -m exporter.catalog.schema as > $(VENV)/as.schema.json
+	@mv $(VENV)/as.schema.json queries/as.schema.json
 
 docs: $(VENV)/.dev ## Write docs/metrics.md, after a change of a metric.
 	@$(BIN)/python -m exporter.catalog.metrics_page > $(VENV)/metrics.md

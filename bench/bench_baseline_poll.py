@@ -68,8 +68,10 @@ async def begin(folder: Path, database: Database, catalog: Catalog, way: str) ->
         identity = (await read_facts(database)).identity
         store.save(people.of(identity), TOPIC, {KEY: dumps(baseline).encode()})
     if lifecycle:
-        snapshots = SnapshotStore(catalog.queries, {query.name: 60.0 for query in catalog.queries})
-        seen = DeploymentProgress({}, has_begun=way == COMPARING)
+        queries = catalog.all_queries
+        snapshots = SnapshotStore(queries, {query.name: 60.0 for query in queries})
+        settled_at = time.time() - 3600.0 if way == COMPARING else None
+        seen = DeploymentProgress({}, has_begun=way == COMPARING, settled_at=settled_at)
         lifecycle.on_progress(await read_facts(database), seen, snapshots, time.time())
         if way == COMPARING and lifecycle.status.baseline is None:
             raise SystemExit(f"the baseline is refused: {lifecycle.status.refusal}")

@@ -1,240 +1,213 @@
-"""What the decision rule finds, and how often it is wrong, in databases that behave as told.
+"""What the decision rule says, and how often it is wrong, in simulated traffic.
 
-Every pair of windows has a baseline of its own, estimated as the exporter does. In the tables, for
-each cell: per cent of windows of an hour in which the ratio alone is beyond 1.2 / that have all
-that a page needs / pairs of windows that page. The seeds are fixed.
+Every history has a baseline of its own, learnt as the exporter does, and a week after the
+deployment. The verdict is looked at every hour, alerts every five minutes. `--write` puts the
+tables into docs/decision-rule.md; `--quick` draws a tenth of the histories and claims nothing. The
+seeds are fixed.
 """
 
 from __future__ import annotations
 
-import math
+import argparse
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.simulation import After, Tally, pairs_judged, weeks_judged
+from bench.measured import PAGED, SLOWER, WEEKS_A_YEAR, Measured, tables
+from bench.simulation import fired, learn, slowed, verdicts
 from bench.telling import claim, progress
-from bench.worlds import World
-from exporter.comparison.rule import CONFIDENCE_Z, FAST_PAGE
+from bench.worlds import World, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-CALLS = (5, 50, 500, 50_000)
-LOG_STDDEVS = (0.5, 1.0, 1.5)
-HOUR_NOISE = {"A": 0.0, "C": 0.1}
-SLOWER = (1.0, 1.1, 1.3, 2.0)
-QUIET_PAIRS = 10_000
-"""Pairs in cells where nothing is slower: so many that one false page can be told from too many."""
-PAIRS = 2_000
-WEEKS = 400
+    from bench.simulation import Known
+    from bench.worlds import History
 
-SKEWED = World(500, 1.0, 0.1, (0.001, 0.005, 2.0), (0.6, 0.39, 0.01))
-"""Most of the time goes into one statement that is rare."""
-TWO = World(500, 1.0, 0.1, (0.001, 0.050), (0.9, 0.1))
+CALLS = (5, 20, 50, 200, 500)
+LOG_STDDEVS = (1.0, 1.5)
+HISTORIES = 200
+QUICK_HISTORIES = 20
 
-FALSE_PAGES = 0.001
-FOUND = 0.9
-EVER_WRONG = 0.05
+LATE_HOUR = 4 * 24
+"""A slow-down on day 5 begins at its first hour."""
+INCIDENT_HOUR = 34
+"""In the baseline, Tuesday at 10; in the week after the deployment, hour 30."""
+INCIDENT_AFTER = 30
+INCIDENT_SCALE = 0.1
+"""60 calls of 20 s weigh most where a call takes 6 ms and not 60 ms."""
 
-
-def wilson(hits: int, count: int, z: float) -> float:
-    """Return the bound of Wilson (1927) on a share: the upper one, the lower one if z < 0."""
-    share, weight = hits / count, z * z / count
-    centre = share + weight / 2
-    return (centre + z * math.sqrt(share * (1 - share) / count + weight / (4 * count))) / (
-        1 + weight
-    )
+DOCUMENT = Path(__file__).parent.parent / "docs" / "decision-rule.md"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
-def at_most(hits: int, count: int) -> float:
-    """Return what a share surely is not above, at 95 %."""
-    return wilson(hits, count, 1.645)
+def quiet(found: Measured, known: Known, history: History) -> None:
+    """Measure a week in which nothing changes."""
+    alerts = fired(known, history.week)
+    found.add("pages", alerts.pages)
+    found.add("tickets", alerts.tickets)
+    looks = verdicts(known, history.week, history.week_rows)
+    found.add("fail", looks.failed.any())
+    found.add("pass 24 h", looks.passed[:24].any())
+    found.add("pass", looks.passed.any())
+    found.add("pass end", looks.passed[-1])
 
 
-def at_least(hits: int, count: int) -> float:
-    """Return what a share surely is not below, at 95 %."""
-    return wilson(hits, count, -1.645)
+def slower(found: Measured, known: Known, history: History) -> None:
+    """Measure weeks with a slow-down: from the deployment, from day 5, after an incident."""
+    for factor in SLOWER:
+        _slow_down(found, f"{factor:g}", known, history, factor)
+    for factor in PAGED:
+        paged = fired(known, slowed(history.week, factor)).first_page_hours
+        found.add(f"page {factor:g}", paged)
+    for factor in SLOWER[1:]:
+        late = verdicts(known, slowed(history.week, factor, LATE_HOUR), history.week_rows)
+        found.add(f"late {factor:g}", late.passed[LATE_HOUR + 23])
+        found.add(f"late fail {factor:g}", late.failed.any())
+    rare = history.week.times(INCIDENT_SCALE)
+    spoilt = history.baseline.times(INCIDENT_SCALE).with_incident(INCIDENT_HOUR)
+    after = history._replace(week=rare)
+    unlucky = learn(spoilt, history.baseline_rows)
+    for factor in (1.0, *SLOWER):
+        _slow_down(found, f"incident {factor:g}", unlucky, after, factor)
+    usual = learn(history.baseline.times(INCIDENT_SCALE), history.baseline_rows)
+    looks = verdicts(usual, rare.with_incident(INCIDENT_AFTER * 60), history.week_rows)
+    found.add("incident fail", looks.failed.any())
 
 
-def cell(tally: Tally) -> str:
-    """Return the three percentages of a cell."""
-    windows = 2 * tally.pairs
-    shares = (tally.slow_windows / windows, tally.window_pages / windows)
-    return "/".join(f"{100 * share:.3g}" for share in (*shares, tally.pair_pages / tally.pairs))
+def _slow_down(found: Measured, name: str, known: Known, history: History, factor: float) -> None:
+    looks = verdicts(known, slowed(history.week, factor), history.week_rows)
+    found.add(f"pass {name}", looks.passed.any())
+    found.add(f"pass end {name}", looks.passed[-1])
+    found.add(f"fail {name}", looks.failed.any())
 
 
-def table() -> Iterator[bool]:
-    """Print the table; three statements of 2, 5 and 10 ms, 20 hours of baseline."""
-    print("A: all hours alike; C: they differ by 10 %")
-    heads = [f"{name} {noise}" for name in ("none", "+10 %", "+30 %", "2x") for noise in HOUR_NOISE]
-    print(f"{'calls':>6} {'σ':>4} " + " ".join(f"{head:>15}" for head in heads))
-    quiet: list[Tally] = []
-    found: list[Tally] = []
-    ways = [After(slower) for slower in SLOWER]
-    for calls in CALLS:
-        for log_stddev in LOG_STDDEVS:
-            row: dict[tuple[float, str], Tally] = {}
-            for noise, hour_log_stddev in HOUR_NOISE.items():
-                progress(f"{calls} calls an hour, σ {log_stddev}, {noise}")
-                world = World(calls, log_stddev, hour_log_stddev)
-                (none,) = pairs_judged(world, ways[:1], QUIET_PAIRS, seed=1)
-                row[1.0, noise] = none
-                for slower, tally in zip(
-                    SLOWER[1:], pairs_judged(world, ways[1:], PAIRS, seed=2), strict=True
-                ):
-                    row[slower, noise] = tally
-                quiet.append(none)
-                if calls == 500 and log_stddev <= 1.0:
-                    found.append(row[2.0, noise])
-            progress("")
-            cells = [cell(row[slower, noise]) for slower in SLOWER for noise in HOUR_NOISE]
-            print(f"{calls:>6} {log_stddev:>4} " + " ".join(f"{one:>15}" for one in cells))
-    worst = max(at_most(tally.pair_pages, tally.pairs) for tally in quiet)
-    yield claim(
-        f"in each cell at most {FALSE_PAGES:.1%} of the pairs page for noise"
-        f" (upper bound in the worst {worst:.3%})",
-        holds=worst <= FALSE_PAGES,
-    )
-    least = min(at_least(tally.pair_pages, tally.pairs) for tally in found)
-    yield claim(
-        f"2x is found in {FOUND:.0%} of the pairs at 500 calls and σ ≤ 1"
-        f" (lower bound in the worst {least:.1%})",
-        holds=least >= FOUND,
-    )
+def measure(
+    world: World,
+    histories: int,
+    seed: int,
+    *parts: Callable[[Measured, Known, History], None],
+) -> Measured:
+    """Draw histories of a world and measure each."""
+    found = Measured(world)
+    for number in range(histories):
+        progress(f"{world.calls:g} calls/h, σ {world.log_stddev:g}: {number} of {histories}")
+        history = draw(world, np.random.default_rng([seed, number]))
+        known = learn(history.baseline, history.baseline_rows)
+        for part in parts:
+            part(found, known, history)
+    progress("")
+    return found
 
 
-def baselines() -> Iterator[bool]:
-    """Show what becomes of short baselines, and of an odd one."""
-    print("\n500 calls an hour, σ 1, hours differ by 10 %: none, 2x")
-    ways = [After(), After(2.0)]
-    worst = 0.0
-    for world, name, outliers in [
-        *((World(500, 1.0, 0.1, baseline_hours=n), f"baseline of {n} h", 0) for n in (3, 6, 10)),
-        (World(500, 1.0, 0.1), "an outlier in one hour of 20", 1),
-        (SKEWED, "most time in a rare call", 0),
-    ]:
-        progress(name)
-        none, twice = pairs_judged(world, ways, QUIET_PAIRS, seed=3, baseline_outliers=outliers)
-        progress("")
-        print(f"  {name:30} {cell(none):>15} {cell(twice):>15}")
-        worst = max(worst, at_most(none.pair_pages, none.pairs))
-    yield claim(
-        f"at most {FALSE_PAGES:.1%} of the pairs page for noise (upper bound {worst:.3%})",
-        holds=worst <= FALSE_PAGES,
-    )
+def main_cells(histories: int) -> list[Measured]:
+    """Return the world with each traffic and spread of calls."""
+    return [
+        measure(
+            World(calls, log_stddev), histories, round(1000 * log_stddev) + calls, quiet, slower
+        )
+        for log_stddev in LOG_STDDEVS
+        for calls in CALLS
+    ]
 
 
-def mixes() -> Iterator[bool]:
-    """Show windows in which no statement is slower, but the slow one is called more often."""
-    print("\n1 ms and 50 ms, 90/10 before the deployment: 25/75 after it, 80/20")
-    ways = [After(shares=(0.25, 0.75)), After(shares=(0.8, 0.2))]
-    mixed: list[Tally] = []
-    for calls in CALLS[:3]:
-        for noise, hour_log_stddev in HOUR_NOISE.items():
-            progress(f"another mix of {calls} calls an hour, {noise}")
-            world = replace(TWO, calls=calls, hour_log_stddev=hour_log_stddev)
-            mixed += pairs_judged(world, ways, QUIET_PAIRS if calls == CALLS[0] else PAIRS, seed=5)
-            progress("")
-            cells = " ".join(f"{cell(tally):>15}" for tally in mixed[-2:])
-            print(f"  {calls:>5} {noise} {cells}")
-    few, many = mixed[:4], mixed[4:]
-    worst = max(at_most(tally.pair_pages, tally.pairs) for tally in few)
-    yield claim(
-        "another mix alone never pages at 50 calls an hour and more",
-        holds=not any(tally.pair_pages for tally in many),
-    )
-    yield claim(
-        f"at 5 calls, in at most {FALSE_PAGES:.1%} of the pairs (upper bound {worst:.3%})",
-        holds=worst <= FALSE_PAGES,
-    )
+def other_worlds(histories: int) -> dict[str, Measured]:
+    """Return the worlds with stalls, more noise, and growth."""
+    stalled = World(200, stalls_a_day=1.0)
+    harder = World(200, hour_log_stddev=0.2, correlation=0.9, day_log_stddev=0.1)
+    grown = World(200, growth=0.01, baseline_days=28)
+    worlds = {
+        f"{name}, {calls} calls/h": replace(world, calls=calls)
+        for name, world, rates in (
+            ("a stall of 20 s a day, 60 ms a call", stalled, (20, 50, 200, 500)),
+            ("a stall of 20 s a day, 6 ms a call", replace(stalled, scale=1.0), (20, 200, 500)),
+            ("noise of hours 20 %, ρ 0.9, of days 10 %", harder, (20, 200)),
+            ("growth of 1 % a day, baseline of 28 days", grown, (20, 200)),
+        )
+        for calls in rates
+    }
+    return {
+        name: measure(world, histories, 3000 + number, quiet)
+        for number, (name, world) in enumerate(worlds.items())
+    }
 
 
-def outliers() -> Iterator[bool]:
-    """Show windows with one call that waited for something."""
-    print("\none call of 5,000 medians in each window: none, 2x; 15 minutes of it: none")
-    odd = fast = 0
-    for world in (World(50, 1.0, 0.1), World(500, 1.0, 0.1), replace(SKEWED, log_stddev=0.5)):
-        ways = [After(outliers=True), After(2.0, outliers=True)]
-        none, twice = pairs_judged(world, ways, PAIRS, seed=6)
-        quarter = After(outliers=True, window_calls=world.calls // 4)
-        (quick,) = pairs_judged(world, [quarter], PAIRS, seed=7, limits=FAST_PAGE)
-        odd += none.pair_pages
-        fast += quick.window_pages
-        cells = " ".join(f"{cell(tally):>15}" for tally in (none, twice, quick))
-        print(f"  {world.calls:>5} {world.means_seconds[-1]:>5} s {cells}")
-    yield claim("one outlier never pages", holds=not odd)
-    yield claim("nor does it page fast, in one window", holds=not fast)
+def claims(cells: Sequence[Measured], others: Mapping[str, Measured]) -> Iterator[bool]:
+    """Print whether what is claimed holds, on average over the cells that are meant."""
+    by_place = {(cell.world.calls, cell.world.log_stddev): cell for cell in cells}
+    busy = {place: cell for place, cell in by_place.items() if place[0] >= 200}
+    busy_even = [cell for place, cell in busy.items() if place[1] == 1.0]
+    stalled = [cell for name, cell in others.items() if "stall" in name]
+    grown = [cell for name, cell in others.items() if "growth" in name]
+
+    def most(text: str, among: Sequence[Measured], name: str, limit: float, scale: float) -> bool:
+        means = [scale * cell.mean(name) for cell in among]
+        found = f"{fmean(means):.3g}, {max(means):.3g} in the worst cell"
+        return claim(f"{text}: at most {limit:g} ({found})", holds=fmean(means) <= limit)
+
+    def least(text: str, among: Sequence[Measured], name: str, limit: float) -> bool:
+        means = [100 * cell.mean(name) for cell in among]
+        found = f"{fmean(means):.3g}, {min(means):.3g} in the worst cell"
+        return claim(f"{text}: at least {limit:g} % ({found})", holds=fmean(means) >= limit)
+
+    def soonest(factor: float, limit: float) -> bool:
+        found = median(by_place[200, 1.0].seen[f"page {factor:g}"])
+        text = f"{factor:g}× at 200 calls/h, σ 1, pages within {limit:g} h in the median"
+        return claim(f"{text} ({found:.1f} h)", holds=found <= limit)
+
+    yield most("pages for each class and year", cells, "pages", 1, WEEKS_A_YEAR)
+    yield most("pages with stalls", stalled, "pages", 1, WEEKS_A_YEAR)
+    yield most("tickets for each class and year", cells, "tickets", 6, WEEKS_A_YEAR)
+    yield most("tickets with stalls", stalled, "tickets", 6, WEEKS_A_YEAR)
+    yield most("ever fail, nothing slower, %", cells, "fail", 3, 100)
+    yield most("ever fail, growth of 1 % a day, %", grown, "fail", 5, 100)
+    yield least("pass within 7 days, from 200 calls/h, σ 1", busy_even, "pass", 80)
+    yield least("pass within 7 days, from 200 calls/h, both σ", list(busy.values()), "pass", 68)
+    yield least("pass within 7 days, 50 calls/h, σ 1", [by_place[50, 1.0]], "pass", 85)
+    yield least("pass within 7 days, 20 calls/h, σ 1", [by_place[20, 1.0]], "pass", 60)
+    yield least("pass within 24 h, from 200 calls/h, σ 1", busy_even, "pass 24 h", 60)
+    for name in ("", "incident "):
+        when = ", after an incident in the baseline" if name else ""
+        yield most(f"pass on day 7 at 1.2×{when}, %", cells, f"pass end {name}1.2", 5, 100)
+        yield most(f"pass on day 7 at 1.5×{when}, %", cells, f"pass end {name}1.5", 0, 100)
+        yield most(f"pass at any look at 1.5×{when}, %", cells, f"pass {name}1.5", 2, 100)
+        yield most(f"pass at any look at 2×{when}, %", cells, f"pass {name}2", 0, 100)
+    yield most("one incident in the week: ever fail, %", cells, "incident fail", 3, 100)
+    yield most("pass one day after a slow-down of 1.5× on day 5, %", cells, "late 1.5", 5, 100)
+    yield most("pass one day after a slow-down of 2× on day 5, %", cells, "late 2", 0.5, 100)
+    yield soonest(2.0, 14)
+    yield soonest(5.0, 3)
 
 
-def fast_pages() -> Iterator[bool]:
-    """Show windows of 15 minutes by the limits of a fast page."""
-    print("\n15 minutes, hours differ by 10 %: none, 5x")
-    worst = 0.0
-    for calls in CALLS[1:3]:
-        for log_stddev in LOG_STDDEVS:
-            world = World(calls, log_stddev, 0.1)
-            ways = [After(slower, window_calls=calls // 4) for slower in (1.0, 5.0)]
-            none, five = pairs_judged(world, ways, PAIRS, seed=8, limits=FAST_PAGE)
-            worst = max(worst, at_most(none.window_pages, 2 * none.pairs))
-            print(f"  {calls:>5} {log_stddev:>4} {cell(none):>15} {cell(five):>15}")
-    yield claim(
-        f"at most {FALSE_PAGES:.1%} of windows page fast for noise (upper bound {worst:.3%})",
-        holds=worst <= FALSE_PAGES,
-    )
-
-
-def weeks() -> Iterator[bool]:
-    """Show the verdict over all calls since the deployment, looked at every hour for a week."""
-    print("\nverdict over all calls: fails at any look in a week / after a day, in per cent")
-    wrong = 0.0
-    for calls in CALLS[:3]:
-        shown = []
-        for slower in (1.0, 1.3):
-            progress(f"weeks of {calls} calls an hour")
-            ever, after_a_day = weeks_judged(World(calls, 1.0, 0.1), slower, WEEKS, seed=9)
-            shown.append(f"{slower:g}x {100 * ever / WEEKS:.3g}/{100 * after_a_day / WEEKS:.3g}")
-            if slower == 1.0:
-                wrong = max(wrong, at_most(ever, WEEKS))
-        progress("")
-        print(f"  {calls:>5} σ 1 C   " + "   ".join(shown))
-    yield claim(
-        f"in at most {EVER_WRONG:.0%} of all weeks it ever fails for noise"
-        f" (upper bound {wrong:.2%})",
-        holds=wrong <= EVER_WRONG,
-    )
-    crossed = crossing(CONFIDENCE_Z, math.log(168), paths=100_000)
-    yield claim(
-        f"z crosses {CONFIDENCE_Z} at any moment from hour 1 to 168 in at most {EVER_WRONG:.0%}"
-        f" ({crossed:.2%})",
-        holds=crossed <= EVER_WRONG,
-    )
-
-
-def crossing(bound: float, log_span: float, paths: int, step: float = 0.004) -> float:
-    """Return how often W(t)/√t exceeds a bound, W being Brownian motion, in a span of ln t.
-
-    In ln t it is an Ornstein-Uhlenbeck process, of which every step can be drawn exactly.
-    """
-    random = np.random.default_rng(10)
-    kept = math.exp(-step / 2)
-    value = random.standard_normal(paths)
-    greatest = value.copy()
-    for _ in range(round(log_span / step)):
-        value = kept * value + math.sqrt(1 - kept**2) * random.standard_normal(paths)
-        np.maximum(greatest, value, out=greatest)
-    return float((greatest > bound).mean())
+def write(lines: Sequence[str]) -> None:
+    """Put the tables between the marks of the document."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = "\n".join(lines)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
     """Run the benchmark; return 1 if a claim does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the histories, no claims")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {DOCUMENT}")
+    parser.add_argument("--histories", type=int, default=HISTORIES, help="for each world")
+    options = parser.parse_args()
     started = time.monotonic()
-    parts = (table, baselines, mixes, outliers, fast_pages, weeks)
-    hold = [held for part in parts for held in part()]
-    print(f"\n{time.monotonic() - started:.0f} s")
+    histories = QUICK_HISTORIES if options.quick else options.histories
+    cells, others = main_cells(histories), other_worlds(histories)
+    lines = list(tables(cells, others))
+    print("\n".join(lines), flush=True)
+    if options.write:
+        write(lines)
+    hold = [] if options.quick else list(claims(cells, others))
+    print(f"{histories} histories of each world, {time.monotonic() - started:.0f} s")
     return 0 if all(hold) else 1
 
 

@@ -25,10 +25,10 @@ from bench.memory import anonymous_mib
 from bench.telling import claim, progress
 from exporter.app.components import Components, assemble
 from exporter.catalog import load_catalog
+from exporter.catalog.standard import APPLIED
 from exporter.database.database import Database
 from exporter.database.grants import ROLE
 from exporter.demo.database import migrations
-from exporter.deployment.history import APPLIED
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore

@@ -1,167 +1,166 @@
-"""The decision rule in databases that behave as told: what it finds, and how often it is wrong.
+"""The decision rule in simulated databases: what it says at each look, and when alerts fire.
 
-Everything that estimates and decides is the exporter's own.
+Baselines are learnt by the code of the exporter; what it then decides comes from `bench.arrays`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.worlds import Source
-from exporter.comparison.noise import noise, profile
-from exporter.comparison.rule import PAGE, Noise, Sums, change, contribution, pages
-from exporter.deployment.records import Outcome
+import numpy as np
+
+from bench.arrays import LOOK_MINUTES, Hours, Looks, looks, slow_at
+from bench.worlds import WEEK_HOURS, WEEK_MINUTES, Grid
+from exporter.comparison.incidents import HourOfCalls
+from exporter.comparison.profile import mean_error, statement_profile, usual_calls
+from exporter.comparison.rule import (
+    ALERT_WINDOWS,
+    FAST_PAGE_FOR_MINUTES,
+    FAST_WINDOW,
+    PAGE_FOR_MINUTES,
+    PAGE_KEEP_FIRING_MINUTES,
+    PAGE_WINDOWS,
+    TICKET_FOR_MINUTES,
+    TICKET_KEEP_FIRING_MINUTES,
+    TICKET_WINDOW,
+)
+from exporter.comparison.sums import Sums
+from exporter.comparison.window_noise import BaselineNoise, window_noise
 from exporter.statements.counters import Delta
-from exporter.verdict.outcome import verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from bench.worlds import Hour, World
-    from exporter.comparison.noise import Profile
-    from exporter.comparison.rule import Limits
+    from bench.arrays import Bools
+    from bench.worlds import Floats
 
-OUTLIER_MEDIANS = 5_000.0
-
-# Baselines that are drawn at once, so that numpy has something to do.
-_BATCH = 50
-
-
-@dataclass(frozen=True)
-class After:
-    """How it is after the deployment, as far as that is not as before."""
-
-    slower: float = 1.0
-    shares: tuple[float, ...] | None = None
-    outliers: bool = False
-    """Whether one call in each window takes 5,000 times the median."""
-    window_calls: int | None = None
-
-
-@dataclass
-class Tally:
-    """What the rule says of pairs of windows, each pair after a baseline of its own."""
-
-    pairs: int = 0
-    slow_windows: int = 0
-    """Windows in which the ratio alone would have paged."""
-    window_pages: int = 0
-    """Windows that had all a page needs."""
-    pair_pages: int = 0
-    """Pairs of such windows: what pages."""
+MONDAY = 4 * 86_400.0
+"""The Unix time at which baselines begin."""
 
 
 class Known(NamedTuple):
-    """A baseline as the exporter would have it."""
+    """A baseline as the exporter learns it; means and variances by statement and hour of week."""
 
-    profiles: tuple[Profile | None, ...]
-    """By statement; None for one that was not called."""
-    noise: Noise
+    means: Floats
+    variances: Floats
+    rows: Floats
+    """Per call, by statement."""
+    usual_calls: Floats
+    """By hour of week."""
+    shares: Floats
+    """Of the calls, by statement."""
+    noise: BaselineNoise
 
-    def sums(self, hour: Iterable[Delta | None]) -> Sums:
-        """Return the sums of an hour, over the statements that have a baseline."""
-        sums = Sums()
-        for known, delta in zip(self.profiles, hour, strict=True):
-            if known and delta:
-                sums = sums.plus(contribution(delta, known.mean_seconds, known.variance))
-        return sums
-
-
-def pairs_judged(
-    world: World,
-    after: Sequence[After],
-    count: int,
-    seed: int,
-    limits: Limits = PAGE,
-    baseline_outliers: int = 0,
-) -> list[Tally]:
-    """Judge pairs of windows, `count` of them, by each way in which it may be after the deployment.
-
-    The ways with the same shares and calls see the same calls, so that they can be compared.
-    """
-    source = Source(world, seed)
-    tallies = [Tally() for _ in after]
-    for _ in range(0, count, _BATCH):
-        before = source.hours(_BATCH * world.baseline_hours)
-        drawn = {
-            (way.shares, way.window_calls): source.hours(2 * _BATCH, way.shares, way.window_calls)
-            for way in after
-        }
-        for number in range(_BATCH):
-            start = number * world.baseline_hours
-            known = learn(world, before[start : start + world.baseline_hours], baseline_outliers)
-            for way, tally in zip(after, tallies, strict=True):
-                hours = drawn[way.shares, way.window_calls][2 * number : 2 * number + 2]
-                _judge_pair(world, known, hours, way, limits, tally)
-    return tallies
+    def sums(self, grid: Grid, slots_an_hour: int = 1) -> Floats:
+        """Return the six sums of `Sums` by statement and slot of a grid that begins on a Monday."""
+        hour = np.arange(grid.calls.shape[1]) // slots_an_hour % WEEK_HOURS
+        mean, variance = self.means[:, hour], self.variances[:, hour]
+        calls, seconds, squares = grid
+        expected = calls * mean
+        deviation = squares - 2 * mean * seconds + expected * mean
+        return np.stack([calls, seconds, expected, expected * mean, calls * variance, deviation])
 
 
-def weeks_judged(world: World, slower: float, count: int, seed: int) -> tuple[int, int]:
-    """Return how many of `count` weeks failed at a look in any hour, and how many after a day."""
-    source = Source(world, seed)
-    ever = after_a_day = 0
-    for _ in range(count):
-        known = learn(world, source.hours(world.baseline_hours))
-        sums = Sums()
-        failed = []
-        for hours, hour in enumerate(source.hours(168), start=1):
-            sums = sums.plus(known.sums(_deltas(world, hour, slower)))
-            found = change(sums, known.noise, hours)
-            failed.append(verdict_of(found, 1.0).outcome is Outcome.FAIL)
-        ever += any(failed)
-        after_a_day += failed[23]
-    return ever, after_a_day
+class Fired(NamedTuple):
+    """How often alerts began to fire in a week, and when the first page did."""
+
+    pages: int
+    tickets: int
+    first_page_hours: float
+    """Since the deployment; infinity without any."""
 
 
-def learn(world: World, hours: Sequence[Hour], outliers: int = 0) -> Known:
-    """Estimate a baseline as the exporter does; the first `outliers` hours hold one each."""
-    seen = [_deltas(world, hour, outlier=number < outliers) for number, hour in enumerate(hours)]
-    profiles = tuple(
-        profile([delta for delta in statement if delta]) if any(statement) else None
-        for statement in zip(*seen, strict=True)
+def learn(baseline: Grid, rows: Floats) -> Known:
+    """Learn a baseline, hour by hour, as the exporter does."""
+    hours = baseline.calls.shape[1]
+    starts = [MONDAY + 3600.0 * hour for hour in range(hours)]
+    profiles, expected = [], []
+    sums: dict[float, Sums] = {}
+    for number in range(baseline.calls.shape[0]):
+        seen = _hours_of_calls(number, baseline, rows, starts)
+        profile = statement_profile(seen, starts[-1] + 3600.0)
+        profiles.append(profile)
+        expected.append([profile.expected(hour) for hour in range(WEEK_HOURS)])
+        for hour in seen:
+            new = profile.against_others(hour)
+            sums[hour.start] = sums.get(hour.start, Sums()).plus(new)
+    total = baseline.calls.sum(0)
+    calls = {start: int(count) for start, count in zip(starts, total, strict=True)}
+    known = np.array(expected)
+    return Known(
+        means=known[:, :, 0],
+        variances=known[:, :, 1],
+        rows=np.array([profile.rows for profile in profiles]),
+        usual_calls=np.array(usual_calls(calls, dict.fromkeys(starts, 3600.0))),
+        shares=np.array([each.calls for each in profiles]) / sum(each.calls for each in profiles),
+        noise=window_noise(sums, mean_error(profiles)),
     )
-    known = Known(profiles, Noise())
-    sums = [known.sums(hour) for hour in seen]
-    return known._replace(noise=noise([one for one in profiles if one], sums))
 
 
-def _judge_pair(
-    world: World, known: Known, hours: Sequence[Hour], way: After, limits: Limits, tally: Tally
-) -> None:
-    paged = 0
-    for hour in hours:
-        sums = known.sums(_deltas(world, hour, way.slower, outlier=way.outliers))
-        found = change(sums, known.noise)
-        if found:
-            tally.slow_windows += found.ratio > limits.ratio
-            paged += pages(found, 1.0, 0.0, limits)
-    tally.pairs += 1
-    tally.window_pages += paged
-    tally.pair_pages += paged == 2
+def slowed(week: Grid, factor: float, from_hour: int = 0) -> Grid:
+    """Return the week with all calls slower from an hour on."""
+    minute = np.arange(WEEK_MINUTES)
+    return week.times(np.where(minute >= 60 * from_hour, factor, 1.0))
 
 
-def _deltas(
-    world: World, hour: Hour, slower: float = 1.0, *, outlier: bool = False
-) -> list[Delta | None]:
-    """Return what pg_stat_statements would tell of an hour; None for what was not called.
+def fired(known: Known, week: Grid) -> Fired:
+    """Return which alerts fire in a week."""
+    sums = known.sums(week, 60).sum(1)
+    slow = {window: slow_at(window, sums, known.noise) for window in ALERT_WINDOWS}
+    regression = np.zeros(WEEK_MINUTES // LOOK_MINUTES, dtype=bool)
+    for window in PAGE_WINDOWS:
+        before = round(60 * window.hours) // LOOK_MINUTES
+        regression[before:] |= slow[window][before:] & slow[window][:-before]
+    pages = [
+        _firing(regression, PAGE_FOR_MINUTES, PAGE_KEEP_FIRING_MINUTES),
+        _firing(slow[FAST_WINDOW], FAST_PAGE_FOR_MINUTES, PAGE_KEEP_FIRING_MINUTES),
+    ]
+    ticket = _firing(slow[TICKET_WINDOW], TICKET_FOR_MINUTES, TICKET_KEEP_FIRING_MINUTES)
+    first = min((int(np.argmax(each)) for each in pages if each.any()), default=None)
+    return Fired(
+        pages=sum(_begins(each) for each in pages),
+        tickets=_begins(ticket),
+        first_page_hours=math.inf if first is None else (first + 1) * LOOK_MINUTES / 60,
+    )
 
-    The outlier is one more call of the first statement that was called.
-    """
-    found: list[Delta | None] = []
-    for count, total, square, mean in zip(
-        hour.calls, hour.totals, hour.squares, world.means_seconds, strict=True
-    ):
-        if not count:
-            found.append(None)
-            continue
-        calls, seconds, squares = count, total, square
-        if outlier:
-            longest = OUTLIER_MEDIANS * math.exp(-(world.log_stddev**2) / 2)
-            calls, seconds, squares = calls + 1, seconds + longest, squares + longest**2
-            outlier = False
-        scale = mean * hour.factor * slower
-        deviation = max(squares - seconds**2 / calls, 0.0) if calls > 1 else 0.0
-        found.append(Delta(calls, seconds * scale, deviation * scale**2, 0, 0, 0))
-    return found
+
+def verdicts(known: Known, week: Grid, rows: Floats) -> Looks:
+    """Return what the verdict says at the end of each hour of a week."""
+    by_hour = known.sums(week.by(60))
+    expected_rows = (known.rows[:, None] * by_hour[0]).sum(0)
+    hours = Hours(by_hour, rows.sum(0), expected_rows, known.usual_calls, known.shares)
+    return looks(hours, known.noise)
+
+
+def _hours_of_calls(
+    statement: int, baseline: Grid, rows: Floats, starts: Sequence[float]
+) -> list[HourOfCalls]:
+    """Return what pg_stat_statements would have told about a statement, hour by hour."""
+    numbers = (each[statement].tolist() for each in (*baseline, rows))
+    return [
+        HourOfCalls(start, _delta(round(calls), seconds, squares, round(returned)))
+        for start, calls, seconds, squares, returned in zip(starts, *numbers, strict=True)
+        if calls
+    ]
+
+
+def _delta(calls: int, seconds: float, squares: float, rows: int) -> Delta:
+    deviation = max(squares - seconds**2 / calls, 0.0) if calls > 1 else 0.0
+    return Delta(calls, seconds, deviation, rows, 0, 0)
+
+
+def _firing(holds: Bools, for_minutes: int, keep_minutes: int) -> Bools:
+    """Return when an alert fires whose condition holds at these evaluations."""
+    fires = holds.copy()
+    for number in range(1, for_minutes // LOOK_MINUTES + 1):
+        fires[number:] &= holds[:-number]
+        fires[:number] = False
+    kept = fires.copy()
+    for number in range(1, keep_minutes // LOOK_MINUTES + 1):
+        kept[number:] |= fires[:-number]
+    return kept
+
+
+def _begins(fires: Bools) -> int:
+    return int(fires[0]) + int((fires[1:] & ~fires[:-1]).sum())

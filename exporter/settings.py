@@ -25,6 +25,9 @@ from exporter.yaml_source import YamlDocument, plain_reason, read_document
 ENV_PREFIX = "LOOM_EXPORTER_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 
+_SECRETS = ("database_url", "probe_database_url")
+"""Settings that hold a password; each has a twin that names a file."""
+
 _FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(SERVICE_|PORT($|_))")
 """Variables that the kubelet sets in each pod if a Service is named loom-exporter."""
 
@@ -45,6 +48,15 @@ def _label_value(text: str) -> str:
 
 def _dsn(secret: SecretStr) -> SecretStr:
     return SecretStr(check_dsn(secret.get_secret_value().strip()))
+
+
+def _subject(text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise ValueError("must be the id of a test user, as `sub` of its token has it")
+    return text
+
+
+Subject = Annotated[str, AfterValidator(_subject)]
 
 
 def packaged(folder: str) -> Path:
@@ -85,6 +97,15 @@ class Settings(BaseSettings):
     )
     database_url_file: Path | None = Field(
         None, description="a file that holds it, read at each connect"
+    )
+    probe_database_url: Annotated[SecretStr, AfterValidator(_dsn)] | None = Field(
+        None, description="the same database as the role loom_probe, which asks as users of the API"
+    )
+    probe_database_url_file: Path | None = Field(
+        None, description="a file that holds it, read at each connect"
+    )
+    probe_subjects: dict[SourceName, Subject] = Field(
+        default_factory=dict, description="test users of the probes in *.as.sql: their ids, by name"
     )
     database_name: Annotated[str, AfterValidator(_label_value)] = Field(
         "loom", description="value of the label `database`"
@@ -135,7 +156,9 @@ def load_settings(
     Raises:
         UsageError: a setting is unknown or malformed, or the file cannot be read.
     """
-    redact.hide(os.environ.get("PGPASSWORD", ""), os.environ.get(f"{ENV_PREFIX}DATABASE_URL", ""))
+    redact.hide(
+        *(os.environ.get(name, "") for name in ("PGPASSWORD", *map(_variable, _SECRETS))),
+    )
     _refuse_unknown_variables()
     if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
         config = Path(named)
@@ -151,11 +174,14 @@ def load_settings(
         settings = Settings(**{**from_file, **given})
     except ValidationError as invalid:
         raise _explain(invalid, document, given, variables) from None
-    except SettingsError:
-        # The only variable that is not plain text; what it holds is not repeated.
-        raise UsageError(f"environment: {_variable('sources')}: must be a JSON object") from None
-    if settings.database_url and settings.database_url_file:
-        raise UsageError("settings: database_url and database_url_file are both set; give one")
+    except SettingsError as error:
+        # Of a variable that is not plain text; what it holds is not repeated.
+        field = re.search(r'field "(\w+)"', str(error))
+        place = _variable(field[1]) if field else "a variable"
+        raise UsageError(f"environment: {place}: must be a JSON object") from None
+    for name in _SECRETS:
+        if getattr(settings, name) and getattr(settings, f"{name}_file"):
+            raise UsageError(f"settings: {name} and {name}_file are both set; give one")
     return settings
 
 
@@ -192,8 +218,7 @@ def _read_config(path: Path) -> YamlDocument:
         return YamlDocument(str(path), {}, {})
     if not isinstance(document.data, dict):
         raise UsageError(f"{path}: must hold settings as `key: value`")
-    if secret := document.data.get("database_url"):
-        redact.hide(str(secret))
+    redact.hide(*(str(document.data.get(name) or "") for name in _SECRETS))
     return document
 
 

@@ -22,7 +22,7 @@ _SURELY_SLOWER = f"""
     loom_statement_change_ratio{{@}} > {SLOWER}
     and on (class) loom_statement_change_ratio_lower{{@}} > 1
 """
-"""The classes whose slow-down is more than size and more than noise."""
+"""The classes whose slow-down is large, and at 95 % no noise; the verdict asks for more."""
 
 
 def blame(deployment: Deployment) -> Sequence[Row]:

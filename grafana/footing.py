@@ -107,7 +107,7 @@ def _places() -> table.Panel:
     return rows(
         "Classes and roles in the baseline",
         f"""Calls and their mean time before the deployment; how uncertain what is expected is, and
-        how much one hour differs from the next though nothing changes. With an error above
+        how much hours, six hours and days differ though nothing changes. With an error above
         {GREATEST_BASELINE_ERROR:.0%} nothing is judged: the baseline is too short.""",
         [Label("class", "Class"), Label("role", "Role")],
         [
@@ -121,10 +121,14 @@ def _places() -> table.Panel:
                 unit="percentunit",
                 steps=bad_from(GREATEST_BASELINE_ERROR),
             ),
-            Value(
-                "Hour to hour",
-                "max by (class, role) (loom_baseline_hour_log_stddev{@chosen})",
-                unit="percentunit",
+            *(
+                Value(
+                    name,
+                    "max by (class, role) "
+                    f"(loom_baseline_window_log_stddev{{@chosen, window='{label}'}})",
+                    unit="percentunit",
+                )
+                for name, label in (("1 h", "1h"), ("6 h", "6h"), ("24 h", "24h"))
             ),
         ],
         width=14,

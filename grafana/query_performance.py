@@ -69,9 +69,9 @@ def _ratio() -> timeseries.Panel:
 def _since_deployment() -> timeseries.Panel:
     return lines(
         "Since the deployment, and how sure",
-        f"""The same ratio over all calls since the deployment and its warm-up, with the interval
-        that noise leaves open: it narrows with every hour. Wholly below {SLOWER} is proven to be
-        no regression, above 1 and {SLOWER} is one, at most {IMPROVED} is an improvement.""",
+        f"""The same ratio over all calls since the deployment and its warm-up, with its bounds of
+        95 % on either side: they narrow with every hour. The upper one below {SLOWER} is what a
+        pass needs besides as many rows and calls, at most {IMPROVED} is an improvement.""",
         Query('max by (class) (loom_statement_change_ratio{@, class=~"$class"})', "{{class}}"),
         Query(
             'max by (class) (loom_statement_change_ratio_lower{@, class=~"$class"})',

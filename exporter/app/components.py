@@ -10,12 +10,14 @@ from exporter.collect.runner import Runner
 from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
+from exporter.database.conninfo import probe_conninfo_reader
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader
 from exporter.deployment.suite_folder import SuiteFolder
 from exporter.learning.lifecycle import BaselineLifecycle
 from exporter.settings import Settings
 from exporter.sources.http import HttpSources
+from exporter.sources.impersonation import Probes
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
@@ -87,7 +89,14 @@ def assemble(
     telemetry = Telemetry(database.name, sources)
     http = http or HttpSources(settings.sources)
     runner = Runner(
-        database, snapshots, store, telemetry, intervals, http, verdict.deployment_start
+        database,
+        snapshots,
+        store,
+        telemetry,
+        intervals,
+        http,
+        verdict.deployment_start,
+        probes_of(settings, catalog, database),
     )
     return Components(
         clock,
@@ -103,3 +112,8 @@ def assemble(
         verdict,
         intervals,
     )
+
+
+def probes_of(settings: Settings, catalog: Catalog, database: Database) -> Probes:
+    """Return what asks the probes of a catalog, as the settings say."""
+    return Probes(catalog, database, probe_conninfo_reader(settings), settings.probe_subjects)

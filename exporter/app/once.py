@@ -10,9 +10,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from exporter.app.components import assemble
+from exporter.app.components import assemble, probes_of
 from exporter.baseline.codec import RefusedError
-from exporter.catalog import AnyQuery, Catalog, HttpQuery
+from exporter.catalog import AnyQuery, Catalog, HttpQuery, Probe
 from exporter.collect.runner import Runner
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
@@ -25,6 +25,7 @@ from exporter.run_state import RunError, State
 from exporter.settings import Settings
 from exporter.sources import Rows
 from exporter.sources.http import HttpSources
+from exporter.sources.impersonation import Sighting
 from exporter.state import StateStore
 from exporter.verdict.assess import Assessment
 from exporter.web.collectors import QueryCollector
@@ -43,8 +44,8 @@ class QueryAnswer:
     text: str
 
 
-async def run_once(settings: Settings, query: AnyQuery) -> QueryAnswer:
-    """Run `query` as the daemon would; nothing is written to the state.
+async def run_once(settings: Settings, catalog: Catalog, query: AnyQuery) -> QueryAnswer:
+    """Run a query of the catalog as the daemon would; nothing is written to the state.
 
     Raises:
         UsageError: the connection string is missing or malformed.
@@ -64,6 +65,7 @@ async def run_once(settings: Settings, query: AnyQuery) -> QueryAnswer:
         {query.name: 60.0},
         HttpSources(settings.sources),
         trial_deployment_start,
+        probes_of(settings, catalog, database),
     )
     async with database:
         await runner.run(query)
@@ -87,6 +89,25 @@ async def ask_sources(
             yield query, error.state, str(error)
         else:
             yield query, State.OK if rows.total else State.EMPTY, rows
+
+
+async def ask_probes(
+    settings: Settings, catalog: Catalog
+) -> AsyncIterator[tuple[Probe, Sighting | RunError]]:
+    """Ask each probe once; yield what it found, or why that is not known.
+
+    Raises:
+        UsageError: the connection string of the database is missing or malformed.
+    """
+    read_conninfo = conninfo_reader(settings)
+    read_conninfo()
+    async with Database(settings.database_name, read_conninfo, max_connections=1) as database:
+        probes = probes_of(settings, catalog, database)
+        for probe in catalog.probes:
+            try:
+                yield probe, await probes.ask(probe)
+            except RunError as error:
+                yield probe, error
 
 
 def trial_deployment_start() -> float:
@@ -121,7 +142,7 @@ async def judge_once(settings: Settings, catalog: Catalog) -> Opinion:
     components = assemble(settings, catalog, database, store)
     async with database:
         await read_facts(database)  # a database that is down is an error at once
-        for query in catalog.queries:
+        for query in catalog.database_queries:
             await components.runner.run(query)
         assessment = await components.verdict.assess(components.snapshots)
         if catalog.http_queries:  # some are about the time since the deployment began

@@ -105,11 +105,19 @@ class BaselineStatement(_Model):
     text: str | None
     """As `exporter.statements.text.display_text` has it: without a literal."""
     calls: Count
+    """In the last seven days, without the hours of incidents, as all that follows."""
     seconds: Amount
-    squared_deviation: Amount
-    """Sum over all calls about their own mean, in seconds²."""
+    rows: Count
+    blocks: Count
+    """Hit and read."""
+    plan_seconds: Amount = 0.0
+    """Planning time; 0 where it is not tracked."""
     variance: Amount
-    """Of one call, in seconds², without the buckets of the largest deviations."""
+    """Of one call, in seconds², from all days, without the buckets of the largest deviations."""
+    hours_left_out: Count = 0
+    """Hours that were taken for incidents."""
+    moved: Amount = 1.0
+    """By what factor these hours would have raised the mean."""
     hours_of_week: dict[HourOfWeek, Cell] = {}
     hours_of_day: dict[HourOfDay, Cell] = {}
 
@@ -120,11 +128,18 @@ class BaselineClass(_Model):
     class_name: str = Field(alias="class")
     role: str
     calls: Count
+    """In all hours of the baseline."""
     seconds: Amount
+    """What these calls take at the means of the statements."""
     relative_error: Amount
-    """ε of `exporter.comparison.rule.Noise`."""
+    """ε of `exporter.comparison.window_noise.BaselineNoise`, as the three that follow are its τ."""
     hour_log_stddev: Amount
-    """τ of `exporter.comparison.rule.Noise`."""
+    six_hours_log_stddev: Amount
+    day_log_stddev: Amount
+    usual_calls: Annotated[tuple[Amount, ...], Field(min_length=168, max_length=168)]
+    """Calls an hour, of all statements of the class, in each hour of the week."""
+    moved: Amount = 1.0
+    """By what factor the hours of incidents, which are left out, would have raised `seconds`."""
 
 
 class GaugeSeries(_Model):
@@ -143,10 +158,11 @@ class Gauge(_Model):
 
 
 class Backtest(_Model):
-    """How many windows of the baseline the rule was tried on, and in how many it would page."""
+    """How many hours of the baseline the rule was tried on, and how often it would have alerted."""
 
     windows: Count
     pages: Count
+    tickets: Count = 0
 
 
 class Baseline(_Model):

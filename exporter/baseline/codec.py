@@ -14,7 +14,8 @@ from exporter.errors import ExitCode, ExporterError
 from exporter.statements.text import ALGORITHM
 from exporter.yaml_source import plain_reason
 
-BASELINE_SCHEMA = "loom-exporter.baseline/1"
+_MAJOR = 2
+BASELINE_SCHEMA = f"loom-exporter.baseline/{_MAJOR}"
 """Name and major version. A reader ignores what a minor version adds."""
 
 _SCHEMA = re.compile(r"loom-exporter\.baseline/([1-9][0-9]{0,5})(\.[0-9]{1,6})?")
@@ -29,6 +30,7 @@ class Refusal(StrEnum):
     TRUNCATED = "truncated"
     TAMPERED = "tampered"
     NEWER_VERSION = "newer_version"
+    OLDER_VERSION = "older_version"
     OTHER_ALGORITHM = "other_algorithm"
     OTHER_DATABASE = "other_database"
     OTHER_DEPLOYMENT = "other_deployment"
@@ -67,8 +69,8 @@ def loads(text: str) -> Baseline:
     The checksum finds accidents and edits, not forgery: anybody can compute another one.
 
     Raises:
-        RefusedError: the document is malformed, changed, of a newer version, or names statements by
-            another algorithm.
+        RefusedError: the document is malformed, changed, of a newer or an older version, or names
+            statements by another algorithm.
     """
     body = _parse(text)
     _check_schema(body.get("schema"))
@@ -113,11 +115,17 @@ def _check_schema(schema: object) -> None:
     match = _SCHEMA.fullmatch(schema) if isinstance(schema, str) else None
     if match is None:
         _refuse_shape(f"not one of schema {BASELINE_SCHEMA}")
-    if int(match[1]) > 1:
+    if int(match[1]) > _MAJOR:
         raise RefusedError(
             Refusal.NEWER_VERSION,
-            f"of a newer loom-exporter, its schema is version {match[1]}, and this one knows 1; "
-            "upgrade this one, or capture a baseline again",
+            f"of a newer loom-exporter, its schema is version {match[1]}, and this one knows "
+            f"{_MAJOR}; upgrade this one, or capture a baseline again",
+        )
+    if int(match[1]) < _MAJOR:
+        raise RefusedError(
+            Refusal.OLDER_VERSION,
+            f"of an older loom-exporter, schema {match[1]}, and holds no rows and "
+            "no calls by hour, which are needed now; capture one again, or go back to that version",
         )
 
 

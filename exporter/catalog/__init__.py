@@ -11,6 +11,8 @@ from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
 from exporter.catalog.parameters import parameters
+from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
+from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.catalog.standard import APPLIED, standard_queries, unseen_phases
@@ -24,12 +26,13 @@ __all__ = [
     "Deployment",
     "HttpQuery",
     "Metric",
+    "Probe",
     "Query",
     "QueryMetric",
     "load_catalog",
 ]
 
-AnyQuery = Query | HttpQuery
+AnyQuery = Query | HttpQuery | Probe
 """A query of any kind."""
 
 T = TypeVar("T")
@@ -54,11 +57,18 @@ class Catalog:
     """Those that the database answers."""
     http_queries: tuple[HttpQuery, ...] = ()
     """Those that HTTP sources answer."""
+    probes: tuple[Probe, ...] = ()
+    """Those that the database answers as it would to a user of the API."""
+
+    @property
+    def database_queries(self) -> tuple[Query | Probe, ...]:
+        """The queries that the database answers, probes last."""
+        return (*self.queries, *self.probes)
 
     @property
     def all_queries(self) -> tuple[AnyQuery, ...]:
         """The queries of every kind, those of the database first."""
-        return (*self.queries, *self.http_queries)
+        return (*self.queries, *self.http_queries, *self.probes)
 
     def unseen_phases(self) -> list[str]:
         """Return a line for each phase that nothing could ever show to be applied."""
@@ -95,7 +105,8 @@ def load_catalog(folder: Path) -> Catalog:
         deployment, document = load_deployment(folder / "deployment.yaml")
     except YamlError as error:
         problems.append(str(error))
-    paths = sorted(folder.glob("*.sql"))
+    probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
+    paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
     if deployment:
         own = frozenset(path.stem for path in paths)
@@ -103,12 +114,14 @@ def load_catalog(folder: Path) -> Catalog:
             [*queries, *standard_queries(deployment, own)], key=lambda query: query.name
         )
     http_queries = _parsed(sorted(folder.glob(f"*{HTTP_SUFFIX}")), parse_http_query, problems)
+    probes = _parsed(probe_paths, parse_probe, problems)
     if not (paths or queries):
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
-    every: list[AnyQuery] = [*queries, *http_queries]
+    every: list[AnyQuery] = [*queries, *http_queries, *probes]
     if deployment:
         problems.extend(_unknown_phases(every, deployment))
+        problems.extend(faults_of_probes(probes, deployment))
     problems.extend(_same_names(every))
     problems.extend(_disagreements(every))
     problems.extend(_clashes(every))
@@ -116,7 +129,7 @@ def load_catalog(folder: Path) -> Catalog:
         raise CatalogError(problems)
     told = parameters(deployment)
     queries = [query.with_parameters(told) for query in queries]
-    catalog = Catalog(deployment, tuple(queries), tuple(http_queries))
+    catalog = Catalog(deployment, tuple(queries), tuple(http_queries), tuple(probes))
     if broken := list(broken_references(deployment, document, catalog.metrics())):
         raise CatalogError(broken)
     return catalog

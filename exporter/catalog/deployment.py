@@ -73,6 +73,9 @@ class StatementClass(Model):
     """Fingerprints of statements that belong here whatever they name, as behind a view."""
     severity: Literal["critical", "warning"] = "critical"
     """Of the alert when it becomes slow; `warning` opens a ticket and wakes nobody."""
+    margin: Annotated[float, Field(ge=1.05, le=10)] | None = None
+    """How many times the time of the baseline is still no regression for the verdict; 1.2 by
+    default. Alerts have limits of their own."""
 
     @model_validator(mode="after")
     def _claims_something(self) -> "StatementClass":

@@ -88,8 +88,8 @@ class Requires(Model):
     server: ServerRequirement | None = Field(None, description="such as `>= 15`")
 
 
-class BaseHeader(Model):
-    """The keys that the header of every kind of query has; each kind says its own `timeout`."""
+class CommonHeader(Model):
+    """The keys of every header, also of one without metrics of its own."""
 
     description: Sentence = Field(description="what the query counts, in one sentence")
     phase: Identifier = Field(
@@ -103,14 +103,6 @@ class BaseHeader(Model):
     max_age: Duration | None = Field(
         None, description="age at which values are dropped; default three intervals"
     )
-    series_limit: int = Field(
-        200, ge=1, le=10_000, description="most series of one run; the rest is counted"
-    )
-    metrics: dict[Identifier, QueryMetric] = Field(
-        min_length=1,
-        description="the metrics that the query feeds, by name",
-        json_schema_extra={"additionalProperties": False},
-    )
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:
@@ -119,6 +111,19 @@ class BaseHeader(Model):
         if self.interval and self.timeout >= self.interval:
             raise ValueError("`timeout` must be shorter than `interval`")
         return self
+
+
+class BaseHeader(CommonHeader):
+    """The keys that the header of a query has; each kind says its own `timeout`."""
+
+    series_limit: int = Field(
+        200, ge=1, le=10_000, description="most series of one run; the rest is counted"
+    )
+    metrics: dict[Identifier, QueryMetric] = Field(
+        min_length=1,
+        description="the metrics that the query feeds, by name",
+        json_schema_extra={"additionalProperties": False},
+    )
 
     @field_validator("metrics")
     @classmethod

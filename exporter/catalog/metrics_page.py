@@ -3,7 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from exporter.catalog import Catalog, QueryMetric, load_catalog
-from exporter.catalog.own_metrics import own_sections
+from exporter.catalog.own_metrics import own_metrics, own_sections
 from exporter.settings import packaged_queries
 
 _ALL_PHASES = "The whole deployment"
@@ -27,6 +27,8 @@ def _by_phase(catalog: Catalog) -> dict[str, dict[str, tuple[QueryMetric, list[s
     found: dict[str, dict[str, tuple[QueryMetric, list[str]]]]
     found = {title: {} for title in (*titles.values(), _ALL_PHASES)}
     for name, metric in sorted(catalog.metrics().items()):
+        if name in own_metrics():
+            continue
         queries = [query for query in catalog.all_queries if name in query.metrics]
         title = titles.get(queries[0].header.phase, _ALL_PHASES)
         found[title][name] = metric, [query.path.name for query in queries]

@@ -19,6 +19,7 @@ RESERVED_PREFIXES = (
     "loom_criterion_",
     "loom_daily_check_",
     "loom_exporter_",
+    "loom_probe_",
     "loom_statement",
     "loom_suite_",
     "process_",

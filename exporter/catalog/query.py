@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from exporter.catalog.header import Header, QueryMetric
+from exporter.catalog.header import CommonHeader, Header, QueryMetric
 from exporter.catalog.select import SelectError, single_select
 from exporter.yaml_source import YamlDocument, YamlError, parse_document
+
+T = TypeVar("T", bound=CommonHeader)
 
 _FILE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -70,13 +73,24 @@ class Query:
 
 
 def parse_query(path: Path, text: str, name: str | None = None) -> Query:
-    """Parse the content of a query's file; `name` is that of the query, if not the file's.
+    """Parse the content of a `.sql` file; `name` is that of the query, if not the file's.
+
+    Raises:
+        YamlError: the file cannot be used; the message names file, line, key and remedy.
+    """
+    check_name(path, name or path.stem, "users.sql")
+    header, document, body = parse_sql_file(path, text, Header)
+    check_columns(document, header.metrics)
+    return Query(name or path.stem, path, document, header, body)
+
+
+def parse_sql_file(path: Path, text: str, kind: type[T]) -> tuple[T, YamlDocument, str]:
+    """Return the header of a file, the header as it stands there, and its SELECT.
 
     Raises:
         YamlError: the file cannot be used; the message names file, line, key and remedy.
     """
     place = str(path)
-    check_name(path, name or path.stem, "users.sql")
     match = _HEADER.fullmatch(text)
     if not match:
         raise YamlError(place, 1, (), "must begin with a header: /* YAML */")
@@ -98,7 +112,7 @@ def parse_query(path: Path, text: str, name: str | None = None) -> Query:
             "the header must hold `key: value` pairs, beginning with description",
         )
     try:
-        header = Header.model_validate(document.data)
+        header = kind.model_validate(document.data)
     except ValidationError as invalid:
         raise document.errors(invalid) from None
     try:
@@ -106,8 +120,7 @@ def parse_query(path: Path, text: str, name: str | None = None) -> Query:
     except SelectError as error:
         line = text.count("\n", 0, match.start("sql") + error.position) + 1
         raise YamlError(place, line, (), str(error)) from None
-    check_columns(document, header.metrics)
-    return Query(name or path.stem, path, document, header, body)
+    return header, document, body
 
 
 def check_name(path: Path, name: str, example: str) -> None:

@@ -11,7 +11,7 @@ from exporter.catalog.criteria import (
     Tracked,
     conditions_with_places,
 )
-from exporter.catalog.deployment import Deployment
+from exporter.catalog.deployment import OTHER, Deployment
 from exporter.catalog.header import QueryMetric
 from exporter.yaml_source import KeyPath, YamlDocument
 
@@ -67,7 +67,7 @@ def _of_source(
         yield from _unknown((*path, "suite"), source.suite, deployment.suites)
         return
     if source.class_name is not None:
-        yield from _unknown((*path, "class"), source.class_name, deployment.classes)
+        yield from _unknown((*path, "class"), source.class_name, (*deployment.classes, OTHER))
         return
     name = source.metric or ""
     if name not in metrics:

@@ -1,13 +1,18 @@
-"""Prints the JSON Schema of a header: `python -m exporter.catalog.schema {sql|http}`."""
+"""Prints the JSON Schema of a header: `python -m exporter.catalog.schema {sql|http|as}`."""
 
 import json
 import sys
 from typing import Any
 
-from exporter.catalog.header import BaseHeader, Header
+from exporter.catalog.header import CommonHeader, Header
 from exporter.catalog.http_query import HttpHeader
+from exporter.catalog.probe import ProbeHeader
 
-HEADERS: dict[str, type[BaseHeader]] = {"sql": Header, "http": HttpHeader}
+HEADERS: dict[str, type[CommonHeader]] = {
+    "sql": Header,
+    "http": HttpHeader,
+    "as": ProbeHeader,
+}
 """By kind of query."""
 
 

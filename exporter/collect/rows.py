@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalog import AnyQuery, QueryMetric
+from exporter.catalog import HttpQuery, Query, QueryMetric
 from exporter.database.outcome import RunError, State
 from exporter.sources import Rows
 from exporter.sources.sql import LONGEST_LABEL
@@ -25,7 +25,7 @@ class Result:
     dropped: int = 0
 
 
-def read_rows(query: AnyQuery, rows: Rows) -> Result:
+def read_rows(query: Query | HttpQuery, rows: Rows) -> Result:
     """Turn rows into samples, at most `series_limit` of them; the first rows win.
 
     Raises:

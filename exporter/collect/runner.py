@@ -9,7 +9,8 @@ from functools import partial
 
 import structlog
 
-from exporter.catalog import AnyQuery, HttpQuery, Query
+from exporter.catalog import AnyQuery, HttpQuery, Probe, Query
+from exporter.catalog.probe import PROBE_OK
 from exporter.collect.rows import NO_ROWS, Result, read_rows
 from exporter.collect.source import Job, MetricSource, RunResult
 from exporter.collect.store import SnapshotStore
@@ -18,6 +19,7 @@ from exporter.database.database import Database
 from exporter.database.outcome import RunError, State
 from exporter.sources import Rows
 from exporter.sources.http import HttpSources
+from exporter.sources.impersonation import Probes
 from exporter.sources.sql import fetch
 from exporter.state import StateStore
 
@@ -27,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _REMEDIES: Mapping[State, str] = {
     State.DENIED: "run `loom-exporter grants` and have its SQL run by the owner of the database; "
-    "for an HTTP source, check its token",
+    "for an HTTP source, check its token; for a probe, run `loom-exporter grants --probes`",
     State.OUTDATED: "run `loom-exporter grants` and have its SQL run by the owner of the database",
     State.TIMEOUT: "if it stays so, raise its timeout or its interval",
     State.LIMITED: "if it stays so, ask the source less often",
@@ -47,6 +49,7 @@ class Runner:
         interval_seconds: Mapping[str, float],
         http: HttpSources | None = None,
         deployment_start: Callable[[], float | None] = lambda: None,
+        probes: Probes | None = None,
     ) -> None:
         """Begin without a run.
 
@@ -56,12 +59,14 @@ class Runner:
             store: dates the tokens of change_timestamp metrics.
             telemetry: counts the runs.
             interval_seconds: time between two runs, by query.
-            http: answers the other queries; by default no source is configured.
+            http: answers questions to HTTP sources; by default none is configured.
             deployment_start: returns the Unix time at which the deployment began, if it has.
+            probes: answers probes; None where there is none to be asked.
         """
         self._database = database
         self._http = http or HttpSources({})
         self._deployment_start = deployment_start
+        self._probes = probes
         self._snapshots = snapshots
         self._store = store
         self._telemetry = telemetry
@@ -92,6 +97,8 @@ class Runner:
         """Cancel the current runs, wait until they have ended, and start no further ones."""
         self._is_stopping = True
         self._http.cancel()
+        if self._probes:
+            self._probes.cancel()
         running = [done for _, done in self._running.values()]
         if not running:
             return
@@ -145,6 +152,8 @@ class Runner:
             )
 
     async def _ask(self, query: AnyQuery) -> RunResult:
+        if isinstance(query, Probe):
+            return await self._ask_as_user(query)
         if isinstance(query, HttpQuery):
             rows = await self._http.fetch(query, self._deployment_start())
         else:
@@ -157,6 +166,17 @@ class Runner:
         }
         state = State.OK if rows.total else State.EMPTY
         return RunResult(state, result.samples, result.dropped, tokens)
+
+    async def _ask_as_user(self, probe: Probe) -> RunResult:
+        if self._probes is None:
+            raise RunError(State.UNCONFIGURED, "no probes are asked here")
+        found = await self._probes.ask(probe)
+        is_ok = found.meets(probe.header.expect)
+        if not is_ok:
+            _log.warning(
+                "probe fails", probe=probe.name, found=str(found), expected=str(probe.header.expect)
+            )
+        return RunResult(State.OK, {PROBE_OK: {(probe.name,): float(is_ok)}})
 
     async def _ask_database(self, query: Query) -> Rows:
         try:

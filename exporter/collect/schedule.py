@@ -19,7 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from exporter.catalog import AnyQuery, Catalog, HttpQuery
+from exporter.catalog import AnyQuery, Catalog, HttpQuery, Probe
 from exporter.collect.runner import Runner
 from exporter.collect.source import Job, MetricSource
 from exporter.collect.telemetry import Telemetry
@@ -76,7 +76,7 @@ def _next_runs(trigger: CronTrigger) -> Iterator[datetime]:
 class Schedule:
     """Drives the runner: every query once at the start, then each at its own interval.
 
-    The runs are spread over the interval, so that two dozen queries do not start together. HTTP
+    The runs are spread over the interval, so that dozens of queries do not start together. HTTP
     sources are asked first after the database and the jobs: then it is known whether the deployment
     has begun, and a source that hangs delays nothing.
     """
@@ -123,8 +123,10 @@ class Schedule:
                 trigger = CronTrigger.from_crontab(query.header.schedule, timezone=UTC)
                 grace = _CRON_GRACE_SECONDS
             else:
-                # Offsets rather than APScheduler's jitter, which makes each interval longer.
-                offset = interval * (number + 1) / len(queries)
+                # Offsets rather than APScheduler's jitter, which makes each interval longer. Probes
+                # come together: they share a session, which takes the place of another one.
+                share = 1.0 if isinstance(query, Probe) else (number + 1) / len(queries)
+                offset = interval * share
                 trigger = IntervalTrigger(
                     seconds=interval, start_date=now + timedelta(seconds=offset), timezone=UTC
                 )
@@ -182,7 +184,7 @@ class Schedule:
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for query in self._catalog.queries:
+            for query in self._catalog.database_queries:
                 group.create_task(self._runner.run(query))
         for job in self._jobs:  # in this order, because the verdict rests on all others
             await self._runner.run_job(job)

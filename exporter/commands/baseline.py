@@ -13,6 +13,7 @@ from exporter.baseline.codec import RefusedError, dumps, loads
 from exporter.baseline.files import read_file, write_file
 from exporter.baseline.fit import adopted, check_fits
 from exporter.catalog import Catalog
+from exporter.clock import Clock
 from exporter.commands.common import (
     Config,
     Format,
@@ -20,14 +21,17 @@ from exporter.commands.common import (
     load_settings_and_catalog,
     note,
     open_state,
+    parse_moment,
     with_database,
 )
 from exporter.database.facts import read_facts
 from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
 from exporter.errors import ExporterError, UsageError
+from exporter.learning.build import moved_far
 from exporter.learning.capture import SHORTEST_SECONDS, capture
 from exporter.learning.document import KEY, TOPIC, class_rules_digest
+from exporter.learning.exclusions import EXCLUSIONS, NO_REASON, Exclusion, key_of, rebuilt
 from exporter.logs import configure_logging
 from exporter.render.baseline_text import baseline_text
 from exporter.settings import Settings, interactive
@@ -82,8 +86,49 @@ def show(config: Config = None, queries: Queries = None, output: Format = "text"
     baseline = loads(text)
     doubts = _doubts(settings, known, baseline)
     print(text if output == "json" else baseline_text(baseline), end="")
-    for doubt in doubts:
+    for doubt in (*moved_far(baseline), *doubts):
         note(doubt)
+
+
+@_group.command(
+    epilog="Example: loom-exporter baseline exclude 2026-11-20T09:00Z 2026-11-20T11:30Z"
+)
+def exclude(
+    start: Annotated[
+        str, typer.Argument(metavar="FROM", help="When it began, as ISO 8601 with a time zone.")
+    ],
+    end: Annotated[str, typer.Argument(metavar="TO", help="When it was over.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, in a few words; shown with the baseline.")
+    ] = NO_REASON,
+    config: Config = None,
+    queries: Queries = None,
+) -> None:
+    """Leave a time out of the baseline: an incident, a load test, maintenance.
+
+    Whole hours are left out. A baseline that is there already is made again from its hours; what
+    was counted against it since the deployment is counted afresh.
+    """
+    settings, known = _load(config, queries)
+    left_out = Exclusion(
+        parse_moment(start, "FROM").timestamp(),
+        parse_moment(end, "TO").timestamp(),
+        " ".join(reason.split()) or NO_REASON,
+    )
+    if left_out.end <= left_out.start:
+        raise UsageError("command line: TO: must be later than FROM")
+    people = _people(settings, known)
+    exclusions = {**EXCLUSIONS.load(people), key_of(left_out): left_out}
+    text = "it will be left out when the baseline is made\n"
+    if list(people.store.elsewhere(people, TOPIC)):
+        scope, before = _kept(settings, known, read_only=False)
+        clock = Clock(settings.hour)
+        baseline = rebuilt(scope, known.deployment, clock, loads(before), exclusions.values())
+        _save(scope, dumps(baseline))
+        text = baseline_text(baseline)
+    if not EXCLUSIONS.save(people, {key_of(left_out): left_out}):
+        raise ExporterError(f"state: {people.store.problem}")
+    print(text, end="")
 
 
 @_group.command(epilog="Example: loom-exporter baseline export baseline.json")

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from exporter.app.once import TRIAL, ask_sources
+from exporter.app.once import TRIAL, ask_probes, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
 from exporter.errors import ExitCode
 from exporter.redaction import redact
-from exporter.run_state import State
+from exporter.run_state import RunError, State
 from exporter.settings import Settings, load_settings
 from exporter.sources.inspection import inspect
 
@@ -67,9 +67,15 @@ def check(
         bool,
         typer.Option("--sources", help="Also ask the HTTP sources each of their questions once."),
     ] = False,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Also ask each probe once, as a user of the API.")
+    ] = False,
     output: Format = "text",
 ) -> None:
-    """Validate settings and queries; exit 2 if anything is wrong, 4 if a server is away."""
+    """Validate settings and queries; exit 2 if anything is wrong, 4 if a server is away.
+
+    Exit 1 if a probe finds what it should not, or does not find what it should.
+    """
     settings = load_settings(config, {"queries": queries})
     try:
         known = load_catalog(settings.queries)
@@ -78,7 +84,7 @@ def check(
             print_json({"problems": error.problems})
             raise typer.Exit(error.exit_code) from None
         raise
-    if not (database or sources):
+    if not (database or sources or probes):
         _print_counts(settings, known, output)
         return
     findings: list[Finding] = []
@@ -94,8 +100,14 @@ def check(
             found(Finding(name, state, redact(detail), code))
     if sources:
         asyncio.run(_ask_sources(settings, known, found))
+    if probes:
+        asyncio.run(_ask_probes(settings, known, found))
     if output == "json":
-        asked = [*(known.queries if database else ()), *(known.http_queries if sources else ())]
+        asked = [
+            *(known.queries if database else ()),
+            *(known.http_queries if sources else ()),
+            *(known.probes if probes else ()),
+        ]
         print_json({"queries": len(asked), "findings": [each.as_json() for each in findings]})
     raise typer.Exit(max((each.exit_code for each in findings), default=ExitCode.OK))
 
@@ -113,6 +125,19 @@ async def _ask_sources(
             rows = tuple(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
             counted = "1 row" if answer.total == 1 else f"{answer.total} rows"
             found(Finding(query.name, state, counted, code, rows))
+
+
+async def _ask_probes(settings: Settings, known: Catalog, found: Callable[[Finding], None]) -> None:
+    async for probe, seen in ask_probes(settings, known):
+        if isinstance(seen, RunError):
+            code = _EXIT_OF_SOURCE.get(seen.state, ExitCode.USAGE)
+            found(Finding(probe.name, seen.state, redact(str(seen)), code))
+            continue
+        expected = probe.header.expect
+        is_ok = seen.meets(expected)
+        told = redact(f"{seen}, {'as expected' if is_ok else f'expected {expected}'}")
+        code = ExitCode.OK if is_ok else ExitCode.FAILED
+        found(Finding(probe.name, State.OK, told, code))
 
 
 def _print_counts(settings: Settings, known: Catalog, output: str) -> None:

@@ -74,8 +74,12 @@ async def with_database(settings: Settings, act: Callable[[Database], Awaitable[
         return await act(database)
 
 
-def parse_moment(text: str) -> datetime:
+def parse_moment(text: str, name: str = "--at") -> datetime:
     """Return the moment that `--at` names: `now`, or ISO 8601 with a zone, not in the future.
+
+    Args:
+        text: what was given.
+        name: the name of the option or argument, for errors.
 
     Raises:
         UsageError: it is neither.
@@ -89,11 +93,11 @@ def parse_moment(text: str) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise UsageError(
-            "command line: --at: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
+            f"command line: {name}: must be a date and time with a zone, as 2026-11-24T09:30+00:00"
         )
     if moment > now:
         raise UsageError(
-            f"command line: --at: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
+            f"command line: {name}: lies in the future; it is {now:%Y-%m-%d %H:%M:%S} UTC"
         )
     return moment.astimezone(UTC)
 

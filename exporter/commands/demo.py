@@ -12,10 +12,11 @@ app = typer.Typer()
 @app.command(epilog="Example: loom-exporter demo --scenario regression --fast")
 def demo(
     scenario: Annotated[
-        Literal["healthy", "published", "regression", "rollback"],
+        Literal["healthy", "published", "regression", "rollback", "errors"],
         typer.Option(
             help="healthy: as it should go; published: with the defects of the originals; "
-            "regression: an index is lost afterwards; rollback: the last phase is rolled back."
+            "regression: an index is lost afterwards; rollback: the last phase is rolled back; "
+            "errors: one call in ten fails afterwards."
         ),
     ] = "healthy",
     port: Annotated[
@@ -27,6 +28,14 @@ def demo(
             "--fast",
             help="Tell the story in two minutes rather than in three: 30 s under load before the "
             "deployment and after it, not 60, and hours of 3 s, not 5, for baseline and warm-up.",
+        ),
+    ] = False,
+    sources: Annotated[
+        bool,
+        typer.Option(
+            "--sources",
+            help="Also start what lies beyond the database: HTTP sources, suites with results, and "
+            "probes as users of the API. Then a healthy deployment needs no signature.",
         ),
     ] = False,
     before: Annotated[
@@ -51,4 +60,4 @@ def demo(
     pace = pace._replace(
         before_seconds=before or pace.before_seconds, after_seconds=after or pace.after_seconds
     )
-    play(Plan(scenario, port, pace, hold))
+    play(Plan(scenario, port, pace, hold, sources))

@@ -18,6 +18,7 @@ from exporter.commands.common import (
 )
 from exporter.database.grants import grants_sql
 from exporter.database.outcome import State
+from exporter.database.probe_grants import probe_grants_sql
 from exporter.errors import ExitCode, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
@@ -28,9 +29,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: loom-exporter run database_size")
 def run(
-    query: Annotated[
-        str, typer.Argument(help="Name of a query: its file without .sql or .http.yaml.")
-    ],
+    query: Annotated[str, typer.Argument(help="Name of a query: its file without its suffix.")],
     config: Config = None,
     queries: Queries = None,
     output: Format = "text",
@@ -53,7 +52,7 @@ def run(
         return
     if isinstance(wanted, HttpQuery) and wanted.is_about_deployment:
         note(TRIAL)
-    answer = asyncio.run(run_once(settings, wanted))
+    answer = asyncio.run(run_once(settings, known, wanted))
     state, detail = answer.snapshot.state, redact(answer.snapshot.detail)
     if output == "json":
         samples = [
@@ -87,7 +86,14 @@ _EXIT_OF_RUN = {
 @app.command(
     epilog="Example: loom-exporter grants > grants.sql; psql -v ON_ERROR_STOP=1 -f grants.sql"
 )
-def grants(config: Config = None, queries: Queries = None) -> None:
+def grants(
+    config: Config = None,
+    queries: Queries = None,
+    probes: Annotated[
+        bool,
+        typer.Option("--probes", help="Of the role of the probes instead: loom_probe."),
+    ] = False,
+) -> None:
     """Print the SQL that installs the monitoring role, for a DBA to read and run."""
     _, known = load_settings_and_catalog(config, queries)
-    print(grants_sql(known.queries), end="")
+    print(probe_grants_sql(known) if probes else grants_sql(known.queries), end="")

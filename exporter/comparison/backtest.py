@@ -1,46 +1,80 @@
-"""The decision rule, run hour by hour on the baseline itself, where nothing has changed.
+"""The rule of alerts, tried on the baseline itself, where nothing has changed.
 
 A page there says that this database is noisier than the rule believes.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
-from exporter.comparison.rule import LEAST_CALLS, LEAST_COVERAGE, Noise, Sums, change, pages
+from exporter.comparison.rule import LEAST_CALLS, PAGE_WINDOWS, TICKET_WINDOW, AlertWindow
+from exporter.comparison.sums import Sums
+from exporter.comparison.window import exceeds_limits
+from exporter.comparison.window_noise import BaselineNoise
 
 
-class Backtest(NamedTuple):
-    """How the rule fares where nothing has changed."""
+class Replay(NamedTuple):
+    """How the rule of alerts fares on the hours of a class, where nothing has changed."""
 
     windows: int
-    """In so many there was enough to decide on."""
+    """So many hours have enough calls to decide on."""
     pages: int
-    """So often it would have paged."""
+    tickets: int
+    """So often one would have begun."""
 
 
-def backtest(
-    classes: Mapping[str, Sequence[tuple[Sums, Noise, float]]], excess_floor_seconds: float
-) -> Backtest:
-    """Return in how many windows the rule had to decide, and how often it would have paged.
+def replay(
+    hours: Mapping[float, Sums], noise: BaselineNoise, hour_seconds: float = 3600.0
+) -> Replay:
+    """Return how often the alerts of an hour and longer would have fired on the baseline itself.
 
-    It pages once for each run of two windows or more that have all a page needs. As the hours are
-    part of their own baseline, this errs a little in favour of the rule.
+    All windows that end with an hour are tried. Slices shorter than an hour are not known here, so
+    the limits alone decide, and an incident of one hour shows as a ticket.
 
     Args:
-        classes: for each class its hours in order: their sums, the noise of the baseline, and the
-            coverage, seconds of statements with a baseline over all. An hour that was left out or
-            had no calls has empty sums.
-        excess_floor_seconds: what a slow-down must cost in an hour.
+        hours: the sums of a class, all roles together, by the Unix time at which the hour began.
+        noise: that of the baseline, the roles pooled.
+        hour_seconds: how long an hour is; shorter in a rehearsal.
     """
-    decided = raised = 0
-    for windows in classes.values():
-        run = 0
-        for sums, noise, coverage in windows:
-            found = change(sums, noise)
-            if found is None or found.calls < LEAST_CALLS or coverage <= LEAST_COVERAGE:
-                run = 0
-                continue
-            decided += 1
-            run = run + 1 if pages(found, coverage, excess_floor_seconds) else 0
-            raised += run == 2
-    return Backtest(decided, raised)
+    if not hours:
+        return Replay(0, 0, 0)
+    first = min(hours)
+    count = round((max(hours) - first) / hour_seconds) + 1
+    every = [Sums()] * count
+    for start, sums in hours.items():
+        number = round((start - first) / hour_seconds)
+        every[number] = every[number].plus(sums)
+    slow = {
+        window: _slow_ends(every, window, noise, hour_seconds)
+        for window in (*PAGE_WINDOWS, TICKET_WINDOW)
+    }
+    paged = {
+        end
+        for window in PAGE_WINDOWS
+        for end in slow[window]
+        if end - round(window.hours) in slow[window]
+    }
+    decided = sum(sums.calls >= LEAST_CALLS for sums in every)
+    return Replay(decided, _begins(paged), _begins(slow[TICKET_WINDOW]))
+
+
+def _slow_ends(
+    hours: Sequence[Sums], window: AlertWindow, noise: BaselineNoise, hour_seconds: float
+) -> set[int]:
+    """Return after how many hours the windows end that exceed the limits."""
+    length = round(window.hours)
+    return {
+        end
+        for end in range(length, len(hours) + 1)
+        if exceeds_limits(
+            window,
+            reduce(Sums.plus, hours[end - length : end], Sums()),
+            noise,
+            coverage=1.0,
+            hour_seconds=hour_seconds,
+        )
+    }
+
+
+def _begins(ends: set[int]) -> int:
+    return sum(end - 1 not in ends for end in ends)

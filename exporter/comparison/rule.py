@@ -7,52 +7,7 @@ clock, no network: numbers in, a decision out.
 """
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
-
-from exporter.clock import HOURS_OF_A_DAY
-from exporter.statements.counters import Delta
-
-
-class Sums(NamedTuple):
-    """What calls of statements with a baseline add up to. Grows only. Times are in seconds.
-
-    For each poll and statement with n new calls of total time t and squared deviations q about
-    their own mean, against a baseline of mean m and variance s².
-    """
-
-    calls: int = 0
-    """N, the sum of n."""
-    seconds: float = 0.0
-    """T, the sum of t."""
-    expected_seconds: float = 0.0
-    """E, the sum of n·m."""
-    expected_squared: float = 0.0
-    """S, the sum of n·m²."""
-    expected_variance: float = 0.0
-    """W, the sum of n·s²."""
-    deviation: float = 0.0
-    """D, the sum of q + n·(t/n - m)²: of (x - m)² over all calls, x being the time of one."""
-
-    def plus(self, other: "Sums") -> "Sums":
-        """Return the sums of both."""
-        return Sums(
-            self.calls + other.calls,
-            self.seconds + other.seconds,
-            self.expected_seconds + other.expected_seconds,
-            self.expected_squared + other.expected_squared,
-            self.expected_variance + other.expected_variance,
-            self.deviation + other.deviation,
-        )
-
-
-class Noise(NamedTuple):
-    """How uncertain a baseline is: both are relative, on a logarithmic scale."""
-
-    relative_error: float = 0.0
-    """ε, the standard error of the expected time."""
-    hour_log_stddev: float = 0.0
-    """τ, how much an hour differs from the next although nothing has changed."""
 
 
 class Change(NamedTuple):
@@ -61,9 +16,9 @@ class Change(NamedTuple):
     ratio: float
     """R, actual over expected time."""
     lower: float
-    """R if noise has worked against us, at the confidence of `CONFIDENCE_Z`."""
+    """The one-sided bound of R from below, at `PASS_Z`."""
     upper: float
-    """R if noise has worked for us."""
+    """The same from above."""
     z: float
     """How many standard errors ln R is away from 0."""
     z_raw: float
@@ -73,6 +28,14 @@ class Change(NamedTuple):
     expected_seconds: float
     baseline_error: float = 0.0
     """ε of the baseline."""
+    log_error: float = 0.0
+    """The standard error of ln R."""
+    call_error: float = 0.0
+    """The part of it that comes from the spread of the calls."""
+
+    def bound(self, z: float) -> float:
+        """Return R·exp(z·error), a one-sided bound of R: the upper one, or the lower if z < 0."""
+        return self.ratio * math.exp(z * self.log_error)
 
 
 class Limits(NamedTuple):
@@ -83,12 +46,19 @@ class Limits(NamedTuple):
     z_raw: float
 
 
-PAGE = Limits(ratio=1.2, z=3.09, z_raw=1.5)
-"""Pages in two windows of an hour that do not overlap: by itself, z goes beyond 3.09 once in a
-thousand windows, and size and z_raw must agree. A z_raw of 1.5 takes more than two calls."""
+PAGE = Limits(ratio=1.2, z=3.5, z_raw=1.5)
+"""Pages in two windows of one length that do not overlap; one of a day opens a ticket. τ is an
+estimate, from 28 blocks of six hours where the baseline is a week, so z goes beyond 3.09 more often
+than a normal value does. A z_raw of 1.5 takes more than two calls."""
 
 FAST_PAGE = Limits(ratio=3.0, z=5.0, z_raw=2.0)
 """Pages in one window of 15 minutes, during the warm-up as well."""
+
+
+SLICES = 5
+LEAST_SLOW_SLICES = 3
+"""A window is slow only if in three of its five parts, too, R is beyond its limit. The time of a
+stall, in which all calls wait for the same lock or disk, lies in one part or two."""
 
 
 class AlertWindow(NamedTuple):
@@ -97,18 +67,32 @@ class AlertWindow(NamedTuple):
     label: str
     """The value of the label `window` of the recorded series."""
     hours: float
+    noise_hours: int = 1
+    """The length of the blocks whose τ is the noise of this window."""
+
+    @property
+    def slice_hours(self) -> float:
+        """How long one of its parts is, in hours: three minutes of the fast window."""
+        return self.hours / SLICES
 
 
 FAST_WINDOW = AlertWindow("15m", 0.25)
-"""Judged by `FAST_PAGE`; all other windows by `PAGE`."""
+"""Judged by `FAST_PAGE`, with the noise of an hour; all other windows by `PAGE`."""
 
-PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0))
+PAGE_WINDOWS = (AlertWindow("1h", 1.0), AlertWindow("6h", 6.0, 6))
 """Two in a row of one length page. The longer one is for classes with few calls."""
 
-TICKET_WINDOW = AlertWindow("24h", 24.0)
+TICKET_WINDOW = AlertWindow("24h", 24.0, 24)
 """One opens a ticket: what takes a day to be seen can wait for the morning."""
 
 ALERT_WINDOWS = (FAST_WINDOW, *PAGE_WINDOWS, TICKET_WINDOW)
+
+FAST_PAGE_FOR_MINUTES, PAGE_FOR_MINUTES, TICKET_FOR_MINUTES = 1, 5, 60
+"""How long the condition must hold before the alert fires."""
+
+PAGE_KEEP_FIRING_MINUTES, TICKET_KEEP_FIRING_MINUTES = 60, 720
+"""How long the alert goes on firing without its condition, so that a slow-down that is sometimes
+above the limit and sometimes below it is one page."""
 
 LEAST_CALLS = 5
 """With fewer calls nothing is decided."""
@@ -126,149 +110,77 @@ SLOWER = 1.2
 IMPROVED = 0.7
 """The ratio that is an improvement, 30 % less time. Reported, never required."""
 
-CONFIDENCE_Z = 3.09
-"""Standard errors on either side of R, in `Change.lower` and `Change.upper`.
-
-The verdict is looked at for a week, at every moment, and not at four checkpoints, for which 2.5
-would do. Of noise that is a Brownian motion W, sqrt(t) normalised, the chance to exceed b at any
-time from hour 1 to hour 168 is about φ(b)·((b - 1/b)/2·ln 168 + 2/b) (Siegmund, Sequential
-Analysis, 1985): 2.6 % at 3.09, 10.8 % at 2.5. Drawn 200,000 times it is 2.3 % and 9.9 %, and 1.6 %
-at 3.09 if one looks once an hour. That is below the 5 % of four looks with Bonferroni's bound. It
-holds for one direction, for one class, and as far as one hour does not depend on the other.
-"""
-
 EXCESS_FLOOR_SECONDS = 1.0
 """What a slow-down must cost in an hour: less of the server's time is not worth a page."""
 
+EXCESS_FLOOR_SECONDS_A_CALL = 0.05
+"""Or what it must cost in a call, where there are too few calls for a second an hour."""
+
+FAIL_FLOOR_SECONDS_A_CALL = 0.001
+"""A slow-down of less than this a call, and less than `EXCESS_FLOOR_SECONDS` an hour, does not fail
+a deployment."""
+
+FAIL_Z = 3.09
+"""How many standard errors ln R must be above 0 for a fail.
+
+The verdict is looked at for a week, at every moment. Of noise that is a Brownian motion W, sqrt(t)
+normalised, the chance to exceed b at any time from hour 1 to hour 168 is about
+φ(b)·((b - 1/b)/2·ln 168 + 2/b) (Siegmund, Sequential Analysis, 1985): 2.6 % at 3.09, 10.8 % at 2.5.
+It holds for one class, and as far as one hour does not depend on the other; the simulation has
+hours that do."""
+
+PASS_Z = 1.64
+"""At this one-sided bound, of 95 %, R must be below the margin for a pass."""
+
+PASS_FROM_HOURS = 10.0
+"""In fewer hours h, the pass is at PASS_Z·√(10/h), `FAIL_Z` at most (after O'Brien and Fleming,
+1979): looks are many then, and hours few."""
+
+GREATEST_CALL_ERROR = GREATEST_BASELINE_ERROR
+LEAST_CALLS_TO_PASS = 30
+"""With fewer calls, or a greater relative error by their spread, nothing passes: the mean of few
+skewed times is often far below the true one. 30 even calls are enough, or 500 at σ 1.5."""
+
+LAST_DAY_MARGIN = 1.2
+"""By what factor the margin is wider for the last 24 hours alone, whose bound must be below it."""
+
+LEAST_PIECES = 3
+"""Pieces of the time, an hour as a rule, of which a median can be taken for a fail. One incident
+lies in one of them."""
+
+USUAL_RATIO = (0.5, 2.0)
+"""Rows per call and calls per hour, over their expectation, that a pass allows."""
+
+USUAL_RATIO_WITHOUT_NIGHT = (0.2, 5.0)
+"""The same for calls per hour where the baseline covers less than a day: it may have no night."""
+
+MISSING_ROWS_RATIO = 0.1
+"""Rows per call over their expectation below which results are missing: a fail."""
+
+ENOUGH_COUNTED = 30
+"""Rows and calls are judged where this many calls, or rows, are expected or were seen."""
+
+SPREAD_RATIO = 2.0
+"""How many times as far as in the baseline calls may deviate from their expectation, in the median
+hour, if they also deviate by more than the expectation itself. A few per cent of calls that take
+ten times as long move the mean by little, and this by much."""
+
+STATEMENT_SHARE = 0.05
+STATEMENT_RATIO = 2.0
+"""A statement that has 5 % of the calls of its class and is surely beyond 2 is named."""
+
+MISSING_CALLS_RATIO = 0.5
+"""A statement that had 5 % of the calls of its class, and surely has less than half of those now,
+is named: calls that fail are not counted."""
+
+CALLS_PER_OPERATION = 2.0
+"""A replacement that is called more than twice as often as what it replaces is named."""
+
+MOVED_WARNING = 1.2
+"""Hours of incidents that would raise a class's expectation by more are a warning."""
+
+LEVEL_DAYS = 7
+"""The mean comes from this many days before the deployment: older ones are further from today."""
+
 LEAST_ERROR = 1e-9
 """A relative standard error below it is rounding, and no z is divided by less."""
-
-# A relative standard error above which the exponential says nothing more.
-_GREATEST_ERROR = 100.0
-
-
-def contribution(delta: Delta, mean_seconds: float, variance: float) -> Sums:
-    """Return what new calls of one statement add to the sums.
-
-    Args:
-        delta: the new calls, at least one.
-        mean_seconds: m, of a call in the baseline.
-        variance: s², of a call in the baseline, in seconds squared.
-    """
-    calls, seconds = delta.calls, delta.seconds
-    return Sums(
-        calls,
-        seconds,
-        calls * mean_seconds,
-        calls * mean_seconds**2,
-        calls * variance,
-        delta.squared_deviation + calls * (seconds / calls - mean_seconds) ** 2,
-    )
-
-
-def pooled(parts: Iterable[tuple[Sums, Noise]]) -> tuple[Sums, Noise]:
-    """Return several roles, or classes, as one.
-
-    Their baselines err independently of each other, but an hour that is slow is slow for all:
-
-        ε² = Σ(E·ε)² / (ΣE)²        τ = ΣE·τ / ΣE
-    """
-    sums, squared_error, log_stddev = Sums(), 0.0, 0.0
-    for part, noise in parts:
-        sums = sums.plus(part)
-        squared_error += (part.expected_seconds * noise.relative_error) ** 2
-        log_stddev += part.expected_seconds * noise.hour_log_stddev
-    expected = sums.expected_seconds
-    if not expected > 0:
-        return sums, Noise()
-    return sums, Noise(math.sqrt(squared_error) / expected, log_stddev / expected)
-
-
-def spread(sums: Sums) -> float:
-    """Return the variance of all calls together about their shifted means, in seconds squared.
-
-        v_raw = max(D - (R-1)²·S, 0) · N/(N-1)
-
-    The spread of a single call is not to be seen: its whole deviation is taken for it.
-    """
-    if sums.calls == 1 or not sums.expected_seconds > 0:
-        return sums.deviation
-    shift = sums.seconds / sums.expected_seconds - 1
-    return _unbiased(sums.deviation - shift**2 * sums.expected_squared, sums.calls)
-
-
-def change(sums: Sums, noise: Noise, hours: float = 1.0) -> Change | None:
-    """Compare calls with their baseline; None if there are none, or none that took time.
-
-        R     = T/E
-        v     = max(v_raw, R²·W)             never less than the baseline's own spread
-        z     = ln R / sqrt(v/T² + ε² + τ²)
-        z_raw = (T - E) / sqrt(max(D - (T-E)²/N, 0) · N/(N-1) + ε²·E²)
-
-    The error of ln R is that of the delta method. z_raw takes the spread of the excess of each
-    call about the mean excess: whatever the statements, one call then cannot get beyond 1, nor j
-    equal ones much beyond √j. `spread` would not do, for it expects a shift in proportion, and
-    where most of the expected time is that of one call, it takes an outlier among the others, or
-    that call itself, for such a shift.
-
-    τ² shrinks with the number of hours, but no further than after a day, because the days
-    themselves differ too. It does not grow for
-    parts of an hour, because what makes an hour slow does not average out within it.
-
-    Args:
-        sums: of the calls since some moment.
-        noise: that of the baseline.
-        hours: how long ago that was, in hours of the baseline.
-    """
-    calls, seconds, expected = sums.calls, sums.seconds, sums.expected_seconds
-    if calls <= 0 or not seconds > 0 or not expected > 0:
-        return None
-    ratio, excess = seconds / expected, seconds - expected
-    variance = max(spread(sums), ratio**2 * sums.expected_variance)
-    independent_hours = min(max(hours, 1.0), HOURS_OF_A_DAY)
-    error = math.sqrt(
-        variance / seconds**2
-        + noise.relative_error**2
-        + noise.hour_log_stddev**2 / independent_hours
-    )
-    error = min(max(error, LEAST_ERROR), _GREATEST_ERROR)
-    excess_spread = (
-        sums.deviation if calls == 1 else _unbiased(sums.deviation - excess**2 / calls, calls)
-    )
-    raw_error = math.sqrt(excess_spread + (noise.relative_error * expected) ** 2)
-    return Change(
-        ratio,
-        ratio * math.exp(-CONFIDENCE_Z * error),
-        ratio * math.exp(CONFIDENCE_Z * error),
-        math.log(ratio) / error,
-        excess / max(raw_error, LEAST_ERROR * max(seconds, expected)),
-        calls,
-        seconds,
-        expected,
-        noise.relative_error,
-    )
-
-
-def pages(
-    change: Change, coverage: float, excess_floor_seconds: float, limits: Limits = PAGE
-) -> bool:
-    """Return whether one window has all that a page needs. `PAGE` asks for two in a row.
-
-    Args:
-        change: the window.
-        coverage: seconds of statements with a baseline over all seconds of the class.
-        excess_floor_seconds: what the slow-down must have cost in this window.
-        limits: `PAGE` or `FAST_PAGE`.
-    """
-    return (
-        change.ratio > limits.ratio
-        and change.z > limits.z
-        and change.z_raw > limits.z_raw
-        and change.calls >= LEAST_CALLS
-        and coverage > LEAST_COVERAGE
-        and change.seconds - change.expected_seconds >= excess_floor_seconds
-    )
-
-
-def _unbiased(squared_deviation: float, calls: int) -> float:
-    return max(squared_deviation, 0.0) * calls / (calls - 1)

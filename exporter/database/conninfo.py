@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
 
 from exporter.dsn import check_dsn
 from exporter.errors import UsageError
@@ -18,8 +21,23 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
         UsageError: no connection string is set. The function raises the same if the file
             cannot be read or does not hold one.
     """
-    if settings.database_url_file:
-        path = settings.database_url_file
+    reader = _reader(settings.database_url_file, settings.database_url)
+    if reader:
+        return reader
+    raise UsageError(
+        "settings: no database; set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_DATABASE_URL_FILE, "
+        "such as postgresql://loom_monitor:…@db.example.org/postgres?sslmode=verify-full"
+        "&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
+    )
+
+
+def probe_conninfo_reader(settings: Settings) -> Callable[[], str] | None:
+    """Return a function that reads the connection string of the probes; None if none is set."""
+    return _reader(settings.probe_database_url_file, settings.probe_database_url)
+
+
+def _reader(path: Path | None, secret: SecretStr | None) -> Callable[[], str] | None:
+    if path:
 
         def from_file() -> str:
             try:
@@ -32,14 +50,7 @@ def conninfo_reader(settings: Settings) -> Callable[[], str]:
                 raise UsageError(f"{path}: {error}") from None
 
         return from_file
-    if settings.database_url:
-        url = settings.database_url.get_secret_value()
-        return lambda: url
-    raise UsageError(
-        "settings: no database; set LOOM_EXPORTER_DATABASE_URL or LOOM_EXPORTER_DATABASE_URL_FILE, "
-        "such as postgresql://loom_monitor:…@db.example.org/postgres?sslmode=verify-full"
-        "&sslrootcert=/etc/ssl/certs/ca-certificates.crt"
-    )
+    return secret.get_secret_value if secret else None
 
 
 def reloaded_conninfo(settings: Settings) -> Reloaded[str]:

@@ -149,6 +149,23 @@ class Database:
         except RunError:
             pass  # is_up says it
 
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Do with one connection less, so that another session may be open meanwhile.
+
+        Raises:
+            RunError: `unreachable`, the server is down, or the pool may not connect either.
+        """
+        async with self._slots:
+            if self.is_up is False:
+                raise RunError(State.UNREACHABLE, self._failure)
+            async with self._pool.room():
+                yield
+
+    def put_off_growth(self) -> None:
+        """Try no further connection for a while: an attempt may still be busy on the server."""
+        self._pool.put_off_growth()
+
     async def cancel_running(self) -> None:
         """Let no further query begin, and ask the server to stop those that run."""
         self._is_closing = True

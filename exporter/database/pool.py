@@ -6,7 +6,8 @@ on the server, so here a try is made only when a query needs it and nothing spea
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 
 import psycopg
@@ -40,6 +41,8 @@ class ConnectionPool:
     ) -> None:
         """Prepare; `connect` raises RunError where no connection can be made."""
         self.busy: set[MonitorConnection] = set()
+        self._most = most
+        self._reserved = 0
         self._alive: set[MonitorConnection] = set()
         self._connect = connect
         self._connecting = asyncio.Lock()
@@ -68,8 +71,11 @@ class ConnectionPool:
     @property
     def is_open(self) -> bool:
         """Whether there is a connection: busy, resting, or on its way to a borrower."""
+        return self._count() > 0
+
+    def _count(self) -> int:
         self._alive = {each for each in self._alive if not each.closed}
-        return bool(self._alive)
+        return len(self._alive)
 
     async def open(self) -> None:
         """Start the pool; nothing is connected."""
@@ -115,6 +121,34 @@ class ConnectionPool:
         await self._pool.putconn(connection)
         self._wake()  # one that was lost may have been the last
 
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """Keep the place of one connection free, for a session that is not of this pool.
+
+        The caller is the only one that does, and lets in one borrower less meanwhile, so that one
+        of two connections rests: it is closed, and made again afterwards.
+
+        Raises:
+            RunError: `unreachable`, the pool itself may not connect now.
+        """
+        if time.monotonic() < self._no_growth_before:
+            raise RunError(State.UNREACHABLE, "further connections are put off")
+        resting: MonitorConnection | None = None
+        self._reserved = 1
+        try:
+            async with self._connecting:
+                pass  # an attempt that was under way has ended
+            if self._count() >= self._most:
+                resting = await self._pool.getconn(timeout=1.0)
+                await resting.close()
+            yield
+        except (PoolTimeout, PoolClosed):
+            raise RunError(State.UNREACHABLE, "no place for a further connection") from None
+        finally:
+            self._reserved = 0
+            if resting:
+                await self._pool.putconn(resting)
+
     def _refusal_of_all(self) -> RunError | None:
         """Return why the last attempt failed, if no connection is left to be waited for."""
         return None if self.is_open else self._refusal
@@ -133,11 +167,13 @@ class ConnectionPool:
             async with self._connecting:
                 if self.is_open and time.monotonic() < self._no_growth_before:
                     raise RunError(State.UNREACHABLE, "further connections are put off")
+                if self._count() + self._reserved >= self._most and self._reserved:
+                    raise RunError(State.UNREACHABLE, "another session has the place")
                 connection = await self._connect()
                 self._alive.add(connection)
                 return connection
         except RunError as error:
-            if self.is_open:
+            if self.is_open and not self._reserved:
                 self.put_off_growth()
             self._refusal = error
             raise psycopg.OperationalError(str(error)) from None

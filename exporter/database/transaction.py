@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -16,6 +16,9 @@ LOCK_TIMEOUT_SECONDS = 0.25
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY, NOT DEFERRABLE"
 """The isolation level is said, because a default of `serializable` fails on a hot standby."""
+
+BEGIN_SNAPSHOT = BEGIN.replace("READ COMMITTED", "REPEATABLE READ")
+"""The same for several questions that must see the same rows."""
 
 SEARCH_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 """pg_temp is last: where it is not named, a temporary table is found before a catalog."""
@@ -121,11 +124,12 @@ async def transact(
 async def begin(
     connection: MonitorConnection,
     timeout_seconds: float,
+    statement: LiteralString = BEGIN,
     *,
     settings: Mapping[str, str] | None = None,
 ) -> None:
     """Begin a read-only transaction under the guard, with these settings."""
-    await connection.execute(BEGIN)
+    await connection.execute(statement)
     await connection.execute(SEARCH_PATH)
     await connection.execute(GUARD, guard_parameters(timeout_seconds))
     if settings:

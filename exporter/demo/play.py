@@ -15,11 +15,13 @@ import psycopg
 
 from exporter.catalog import load_catalog
 from exporter.database.grants import ROLE, grants_sql
+from exporter.database.probe_grants import PROBE_ROLE, probe_grants_sql
 from exporter.demo.database import FILES, OWNER, DemoDatabase, migrations
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.demo.programs import ServerError, embedded_bin_dir
+from exporter.demo.sources import Calls, DemoSources, suite_results
 from exporter.demo.story import StoryTotals, is_open, read_story, runs, table, totals
 from exporter.demo.workload import Workload
 from exporter.errors import ExporterError
@@ -28,7 +30,7 @@ from exporter.settings import packaged_queries
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Scenario = Literal["healthy", "published", "regression", "rollback"]
+Scenario = Literal["healthy", "published", "regression", "rollback", "errors"]
 
 _MAX_INTERVAL_SECONDS = 2.0
 _SETTLE_SECONDS = 60.0
@@ -64,12 +66,17 @@ FAST = Pace(hour_seconds=3.0, before_seconds=30.0, after_seconds=30.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the demo goes. `hold_seconds` None means until Ctrl-C; `port` 0 takes a free one."""
+    """How the demo goes. `hold_seconds` None means until Ctrl-C; `port` 0 takes a free one.
+
+    With `sources`, all that lies beyond the database is there: HTTP sources, results of suites, and
+    a login for probes.
+    """
 
     scenario: Scenario = "healthy"
     port: int = 10187
     pace: Pace = CALM
     hold_seconds: float | None = None
+    sources: bool = False
 
 
 def play(plan: Plan) -> None:
@@ -103,12 +110,25 @@ class _Stage:
             # The account that runs the server for root must get through to its own folder.
             folder.chmod(0o711)  # noqa: ASYNC240
             self._tell("starting PostgreSQL")
-            with PostgresServer(
-                embedded_bin_dir(), folder / "postgres", settings=_SERVER_SETTINGS
-            ) as server:
+            with (
+                PostgresServer(
+                    embedded_bin_dir(), folder / "postgres", settings=_SERVER_SETTINGS
+                ) as server,
+                contextlib.ExitStack() as others,
+            ):
                 self._tell(f"PostgreSQL {server.version} is up; making the database")
                 database = DemoDatabase.create(server)
-                database.install_grants(grants_sql(load_catalog(packaged_queries()).queries))
+                catalog = load_catalog(packaged_queries())
+                database.install_grants(grants_sql(catalog.queries))
+                users = await asyncio.to_thread(_users, database)
+                workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
+                config = None
+                if self._plan.sources:
+                    self._tell("starting what lies beyond the database")
+                    database.install_grants(probe_grants_sql(catalog))
+                    sources = others.enter_context(DemoSources(lambda: _calls_of(workload)))
+                    dsn = database.dsn(PROBE_ROLE)
+                    config = sources.write_settings(folder, packaged_queries(), dsn)
                 self._tell(f"starting the exporter as the role {ROLE}")
                 port = self._plan.port or free_port()
                 with ExporterProcess(
@@ -117,12 +137,13 @@ class _Stage:
                     port,
                     max_interval_seconds=_MAX_INTERVAL_SECONDS,
                     hour_seconds=self._plan.pace.hour_seconds,
+                    config=config,
                 ) as exporter:
-                    await self._act(database, exporter)
+                    await self._act(database, exporter, workload, folder)
 
-    async def _act(self, database: DemoDatabase, exporter: ExporterProcess) -> None:
-        users = await asyncio.to_thread(_users, database)
-        workload = Workload(database.dsn("authenticator"), FILES / "workload", users)
+    async def _act(
+        self, database: DemoDatabase, exporter: ExporterProcess, workload: Workload, folder: Path
+    ) -> None:
         traffic = asyncio.create_task(workload.run())
         try:
             _say(f"\n  Open {exporter.url}/\n  For Prometheus: {exporter.url}/metrics\n")
@@ -132,11 +153,15 @@ class _Stage:
             await asyncio.sleep(before)
             await self._look("before", exporter)
             await self._deploy(database)
+            if self._plan.sources:
+                await asyncio.to_thread(self._record_suites, exporter, folder)
             await self._look("deployed", exporter)
             turn = self._story.turns.get(self._plan.scenario)
             if turn:
                 self._tell(turn.text)
-                await asyncio.to_thread(database.run_file, FILES / turn.file)
+                workload.error_share = turn.error_share
+                if turn.file:
+                    await asyncio.to_thread(database.run_file, FILES / turn.file)
             self._tell(f"under load, after it, for {after:g} s")
             await asyncio.sleep(after)
             await self._look(turn.look if turn else "later", exporter)
@@ -159,6 +184,11 @@ class _Stage:
             self._tell(f"applying {path.stem}")
             await asyncio.to_thread(database.run_file, path)
             await asyncio.sleep(1.0)
+
+    def _record_suites(self, exporter: ExporterProcess, folder: Path) -> None:
+        for suite, result in suite_results(folder):
+            told = exporter.command("record", suite, str(result), "--environment", "staging")
+            self._tell(f"suite recorded: {(told.stdout or told.stderr).strip()}")
 
     async def _look(self, name: str, exporter: ExporterProcess) -> None:
         """Keep the numbers that are told, as they are when every query has run anew."""
@@ -209,6 +239,10 @@ def _users(database: DemoDatabase) -> list[str]:
         return [
             str(user) for (user,) in connection.execute("SELECT id FROM auth.users ORDER BY id")
         ]
+
+
+def _calls_of(workload: Workload) -> Calls:
+    return Calls(workload.calls, workload.failures.total())
 
 
 @contextlib.contextmanager

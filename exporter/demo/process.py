@@ -31,6 +31,7 @@ class ExporterProcess:
         *,
         max_interval_seconds: float | None = None,
         hour_seconds: float | None = None,
+        config: Path | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "exporter.log"
@@ -49,6 +50,8 @@ class ExporterProcess:
             self._environment["LOOM_EXPORTER_MAX_INTERVAL"] = format_duration(max_interval_seconds)
         if hour_seconds:
             self._environment["LOOM_EXPORTER_HOUR"] = format_duration(hour_seconds)
+        if config:
+            self._environment["LOOM_EXPORTER_CONFIG"] = str(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -34,11 +34,15 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What happens after the deployment: an SQL file, and the name of the look that follows."""
+    """What happens after the deployment, and the name of the look that follows.
+
+    An SQL file is run, or calls of the application begin to fail: this share of them.
+    """
 
     text: str
-    file: str
     look: str
+    file: str = ""
+    error_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ class Workload:
             for path in sorted(folder.glob("*.sql"))
         ]
         self._weights = [statement.weight for statement in self._statements]
+        self.error_share = 0.0
+        """The share of calls that fail, as in a release of the application with a fault."""
         self.calls = 0
         self.failures: Counter[str] = Counter()
         """Calls that failed, by SQLSTATE."""
@@ -104,6 +106,8 @@ class Workload:
                 await connection.execute(
                     "SELECT set_config('request.jwt.claims', %s, true)", [json.dumps(claims)]
                 )
+                if random.random() < self.error_share:
+                    await connection.execute("SELECT forgotten_column FROM public.users")
                 await connection.execute(statement.text.encode())
             self.calls += 1
         except psycopg.OperationalError:

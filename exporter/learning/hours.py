@@ -14,6 +14,7 @@ import structlog
 from exporter.catalog.deployment import OTHER
 from exporter.clock import Clock
 from exporter.state import Scope, Topic
+from exporter.statements.continuity import BREAKS
 from exporter.statements.counters import NOTHING, Delta, combine
 from exporter.statements.tally import Counted, PollWindow
 from exporter.statements.text import ALGORITHM
@@ -49,8 +50,8 @@ class RecordedHour(NamedTuple):
     excluded: str | None
     """Why the hour is not a usual one; None if it is."""
     evictions: int
-    statements: list[tuple[str, str, str, int, float, float]]
-    """Identity, role and class; calls, seconds and squared deviation."""
+    statements: list[tuple[str, str, str, int, float, float, int, int, int, float]]
+    """Identity, role and class; then the fields of `Delta`."""
 
 
 @dataclass(slots=True)
@@ -83,15 +84,19 @@ class LearnedHour:
 
     def recorded(self) -> RecordedHour:
         """Return the hour as it is written."""
-        rows = [
-            (*statement, delta.calls, delta.seconds, delta.squared_deviation)
-            for statement, delta in self.statements.items()
-        ]
+        rows = [(*statement, *delta) for statement, delta in self.statements.items()]
         return RecordedHour(self.watched_seconds, self.excluded, self.evictions, rows)
 
 
-HOURS: Topic[RecordedHour] = Topic(f"baseline hours, statements named by {ALGORITHM}", RecordedHour)
-"""Hours under another naming of statements are left where they are, and never mixed with these."""
+HOURS: Topic[RecordedHour] = Topic(
+    f"baseline hours 2, statements named by {ALGORITHM}", RecordedHour
+)
+"""Hours of another form, or under another naming of statements, are left where they are, and never
+mixed with these."""
+
+
+_USED = "used"
+"""The key of the document that says that the hours are used."""
 
 
 class LearnedHours:
@@ -107,10 +112,13 @@ class LearnedHours:
         self._is_listed = False
         """Whether it is known which hours the state has."""
         self._disturbed: tuple[float, str] | None = None
+        self.are_used = False
+        """Whether a baseline was made of them, or in their place: no further one is."""
 
     def begin(self, scope: Scope) -> None:
         """Go on with what is written of a database."""
         self._scope, self._starts, self._now = scope, [], None
+        self.are_used = _USED in HOURS.keys(scope)
         self._unwritten, self._disturbed = {}, None
         self._list(scope)
         if self._starts:
@@ -122,8 +130,13 @@ class LearnedHours:
         One that is longer than an hour is left out, as after a pause of the exporter: it is not
         known when in it the calls were made.
         """
+        if window.dropped:
+            self.exclude(window.ended_at.timestamp(), BREAKS[window.dropped])
+            return
         if window.seconds > self._clock.hour_seconds:
             return
+        if self.are_used:
+            self.clear()
         start = self._clock.start_of_hour(window.started_at.timestamp())
         if self._now is None or self._now.start != start:
             self._now = self._begun(start)
@@ -169,13 +182,20 @@ class LearnedHours:
         return read
 
     def has_any(self, end: float) -> bool:
-        """Return whether there are hours that were over at a Unix time."""
-        return any(start + self._clock.hour_seconds <= end for start in self._starts)
+        """Return whether there are hours, not used yet, that were over at a Unix time."""
+        return not self.are_used and any(
+            start + self._clock.hour_seconds <= end for start in self._starts
+        )
+
+    def mark_used(self) -> None:
+        """Keep the hours only for making the same baseline again, without some of them."""
+        if self._scope and not self.are_used:
+            self.are_used = self._scope.store.save(self._scope, HOURS.name, {_USED: b"{}"})
 
     def clear(self) -> None:
         """Forget all hours."""
-        if self._starts and self._scope:
-            self._starts, self._now, self._unwritten = [], None, {}
+        if (self._starts or self.are_used) and self._scope:
+            self._starts, self._now, self._unwritten, self.are_used = [], None, {}, False
             self._is_listed = HOURS.save(self._scope, {}, replace=True)
 
     @property
@@ -201,10 +221,7 @@ class LearnedHours:
         hour = _recorded(self._scope, start, content)
         if hour is None:
             return None
-        statements = {
-            StatementKey(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
-            for identity, role, class_name, calls, seconds, squared in hour.statements
-        }
+        statements = {StatementKey(*row[:3]): Delta(*row[3:]) for row in hour.statements}
         return LearnedHour(start, hour.watched_seconds, statements, hour.excluded, hour.evictions)
 
     def _write(self, hour: LearnedHour) -> None:

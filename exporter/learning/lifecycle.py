@@ -15,14 +15,17 @@ from exporter.catalog.own_metrics import own_metrics
 from exporter.clock import Clock
 from exporter.collect.snapshot import Samples
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import COMPARISON, ClassResult, ClassRole, Comparison
-from exporter.comparison.rule import Sums
+from exporter.comparison.calls import ClassRole, load_state
+from exporter.comparison.class_verdict import ClassResult
+from exporter.comparison.comparison import Comparison
+from exporter.comparison.sums import Sums
 from exporter.database.facts import ServerFacts
 from exporter.database.identity import DatabaseIdentity
 from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress
-from exporter.learning.build import build
+from exporter.learning.build import build, moved_far
 from exporter.learning.document import BaselineDocument, BaselineFound, class_rules_digest
+from exporter.learning.exclusions import EXCLUSIONS, excluder
 from exporter.learning.gauges import Gauges, gauges_of
 from exporter.learning.hours import LearnedHours, shown_texts
 from exporter.learning.metrics import (
@@ -44,8 +47,6 @@ STALE_SECONDS = 600.0
 
 TEXTS_KEPT = 5_000
 """Texts that wait for the baseline, the ones that were met last."""
-
-_SUMS = "sums"
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ class BaselineLifecycle:
         if window and self._comparison:
             settled_at = self._progress.settled_at if self._progress else None
             self._comparison.take(window, settled_at)
-            COMPARISON.save(scope, {_SUMS: self._comparison.sums})
+            self._comparison.save(scope)
         if window and self._is_collecting:  # even with a baseline, which may be dropped later
             self._collect(window)
         self._publish()
@@ -146,13 +147,13 @@ class BaselineLifecycle:
             _tell(baseline, facts)
         self._publish()
 
-    def changes(self) -> Mapping[str, ClassResult]:
-        """Return how each class compares with the baseline since the deployment.
+    def results(self) -> Mapping[str, ClassResult]:
+        """Return what can be said about each class since the deployment.
 
         Nothing without a baseline, nor where calls have not been counted lately.
         """
         comparison = self._current
-        return comparison.changes([*self._catalog.deployment.classes, OTHER]) if comparison else {}
+        return comparison.results([*self._catalog.deployment.classes, OTHER]) if comparison else {}
 
     def matched(self) -> Mapping[ClassRole, Sums]:
         """Return everything that was compared so far; nothing if the last poll was too long ago."""
@@ -170,7 +171,7 @@ class BaselineLifecycle:
             status.collected_seconds or 0.0,
         )
         of_baseline = baseline_samples(self._baseline, self._catalog) if self._baseline else {}
-        return {**shown, **of_baseline, **change_samples(self.changes())}
+        return {**shown, **of_baseline, **change_samples(self.results())}
 
     @property
     def _current(self) -> Comparison | None:
@@ -228,12 +229,15 @@ class BaselineLifecycle:
     def _adopt(self, found: BaselineFound) -> None:
         """Compare with what was found from now on; what was counted so far stays counted."""
         before = self._comparison
+        is_dropped = not (found.baseline or found.refusal)
+        if is_dropped and self._progress and self._progress.has_begun:
+            self._hours.clear()  # or another one would be made of them at once
         self._baseline, self._refusal, self._comparison = found.baseline, found.refusal, None
         if found.baseline and self._scope:
-            sums = before.sums if before else COMPARISON.read(self._scope, _SUMS)
+            state = before.state if before else load_state(self._scope)
             deployment = self._catalog.deployment
             self._comparison = Comparison(
-                found.baseline, found.digest, deployment, self._clock, sums
+                found.baseline, found.digest, deployment, self._clock, state
             )
 
     def _draft(self, facts: ServerFacts, began_at: float) -> Callable[[], Baseline] | None:
@@ -256,6 +260,7 @@ class BaselineLifecycle:
             source="automatic",
             texts=dict(self._texts),
             gauges=gauges_of(gauges),
+            excluded=excluder(EXCLUSIONS.load(self._people).values()),
         )
 
     def _settle(self, baseline: Baseline, facts: ServerFacts, document: BaselineDocument) -> None:
@@ -263,7 +268,7 @@ class BaselineLifecycle:
         if not document.is_written:
             document.write(baseline, facts)
         if document.is_written and self._progress and self._progress.has_begun:
-            self._hours.clear()
+            self._hours.mark_used()
             self._gauges.clear()
             self._texts.clear()
 
@@ -277,6 +282,8 @@ def _tell(baseline: Baseline, facts: ServerFacts) -> None:
         statements=len(baseline.statements),
         would_have_paged=baseline.backtest.pages,
     )
+    for line in moved_far(baseline):
+        _log.warning("the baseline leaves much out", detail=line)
     if facts.server_version_num >= MIXING_VERSION and facts.extension_schema:
         _log.info(
             "this server may count a table that takes the place of another one, under the same "

@@ -8,8 +8,9 @@ from exporter.baseline.codec import Refusal
 from exporter.catalog import Catalog, Metric
 from exporter.catalog.own_metrics import one_hot, own_metrics
 from exporter.collect.snapshot import Samples, columns, unlabelled
-from exporter.comparison.comparison import ClassResult, ClassRole
-from exporter.comparison.rule import Sums
+from exporter.comparison.calls import ClassRole
+from exporter.comparison.class_verdict import ClassResult
+from exporter.comparison.sums import Sums
 
 
 class BaselineState(StrEnum):
@@ -34,7 +35,7 @@ _OF_CLASS_ROLE = (
     "loom_baseline_calls",
     "loom_baseline_mean_exec_seconds",
     "loom_baseline_relative_error",
-    "loom_baseline_hour_log_stddev",
+    "loom_baseline_moved_ratio",
 )
 _CHANGE = (
     "loom_statement_change_ratio",
@@ -101,15 +102,26 @@ def baseline_samples(baseline: Baseline, catalog: Catalog) -> Samples:
             each.calls,
             each.seconds / each.calls if each.calls else None,
             each.relative_error,
-            each.hour_log_stddev,
+            each.moved,
         )
         for each in baseline.classes
+    }
+    noise: dict[tuple[str, ...], float] = {
+        (each.class_name, each.role, window): value
+        for each in baseline.classes
+        for window, value in (
+            ("1h", each.hour_log_stddev),
+            ("6h", each.six_hours_log_stddev),
+            ("24h", each.day_log_stddev),
+        )
     }
     return {
         "loom_baseline_captured_timestamp_seconds": {(): baseline.created_at.timestamp()},
         "loom_baseline_window_seconds": {(): window.buckets * window.bucket_seconds},
         "loom_baseline_backtest_windows": {(): baseline.backtest.windows},
         "loom_baseline_backtest_pages": {(): baseline.backtest.pages},
+        "loom_baseline_backtest_tickets": {(): baseline.backtest.tickets},
+        "loom_baseline_window_log_stddev": noise,
         **columns(_OF_CLASS_ROLE, by_class_role),
         **{
             remembered(metric): series
@@ -118,9 +130,10 @@ def baseline_samples(baseline: Baseline, catalog: Catalog) -> Samples:
     }
 
 
-def change_samples(changes: Mapping[str, ClassResult]) -> Samples:
+def change_samples(results: Mapping[str, ClassResult]) -> Samples:
     """Return how the classes compare with the baseline; nothing of those without a call."""
-    known = {name: each.change for name, each in changes.items() if each.change}
+    changes = {name: each.whole.change for name, each in results.items()}
+    known = {name: change for name, change in changes.items() if change}
     return columns(
         _CHANGE, {(name,): (each.ratio, each.lower, each.upper) for name, each in known.items()}
     )

@@ -6,18 +6,25 @@ a few of these at a time, because the numbers of all of them would not fit into 
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from exporter.baseline import artefact
 from exporter.catalog.deployment import OTHER
+from exporter.comparison.incidents import HourOfCalls
 from exporter.learning.hours import RecordedHour
 from exporter.statements.counters import Delta
 
 MOST_STATEMENTS_KEPT = 1_000
 """A baseline keeps at most these: those of classes first, then those that took most time."""
+
+ClassRole = tuple[str, str]
+"""Class and role."""
+
+Excluder = Callable[[float, float], str | None]
+"""Returns why the time between two Unix times is left out; None if it is not."""
 
 _SURVEYED = 20 * MOST_STATEMENTS_KEPT
 """Statements that are compared at once, so that those called only once do not fill the memory."""
@@ -34,7 +41,12 @@ class StatementRole(NamedTuple):
 class Survey:
     """What has to be known before the hours are read again."""
 
-    starts: list[float] = field(default_factory=list)
+    watched: dict[float, float] = field(default_factory=dict)
+    """How long each hour was watched, in seconds, by the Unix time at which it began."""
+    calls: defaultdict[ClassRole, dict[float, int]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """By hour, of all statements."""
     excluded: list[artefact.Excluded] = field(default_factory=list)
     evictions: int = 0
     left_out: int = 0
@@ -59,29 +71,42 @@ class Hours:
 
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
 
-    def append(self, start: float, calls: int, seconds: float, squared: float) -> None:
-        """Add the calls of the hour that began at a Unix time."""
-        self.numbers.extend((start, calls, seconds, squared))
+    def append(self, start: float, delta: Sequence[float]) -> None:
+        """Add the calls of the hour that began at a Unix time, as the fields of `Delta`."""
+        self.numbers.append(start)
+        self.numbers.extend(delta)
 
-    def __iter__(self) -> Iterator[tuple[float, Delta]]:
+    def __iter__(self) -> Iterator[HourOfCalls]:
         numbers = iter(self.numbers)
-        for start, calls, seconds, squared in zip(numbers, numbers, numbers, numbers, strict=True):
-            yield start, Delta(int(calls), seconds, squared, 0, 0, 0)
+        for start, calls, seconds, squared, rows, hit, read, planned in zip(
+            *[numbers] * 8, strict=True
+        ):
+            delta = Delta(int(calls), seconds, squared, int(rows), int(hit), int(read), planned)
+            yield HourOfCalls(start, delta)
 
 
-def survey_of(hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float) -> Survey:
+def nothing_excluded(start: float, end: float) -> str | None:
+    """Return that no time is left out by people."""
+    del start, end
+    return None
+
+
+def survey_of(
+    hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float, excluded: Excluder
+) -> Survey:
     """Return which time is covered, and which statements are kept."""
     survey = Survey()
     for start, hour in hours:
         survey.evictions += hour.evictions
-        if hour.excluded:
-            excluded = artefact.Excluded(
-                start=utc(start), end=utc(start + hour_seconds), reason=hour.excluded
+        if reason := hour.excluded or excluded(start, start + hour_seconds):
+            survey.excluded.append(
+                artefact.Excluded(start=utc(start), end=utc(start + hour_seconds), reason=reason)
             )
-            survey.excluded.append(excluded)
             continue
-        survey.starts.append(start)
-        for identity, role, class_name, _, seconds, _ in hour.statements:
+        survey.watched[start] = hour.watched_seconds
+        for identity, role, class_name, calls, seconds, *_ in hour.statements:
+            of_class = survey.calls[class_name, role]
+            of_class[start] = of_class.get(start, 0) + calls
             name = StatementRole(identity, role)
             survey.seconds[name] += seconds
             survey.classes[name] = class_name
@@ -92,15 +117,15 @@ def survey_of(hours: Iterable[tuple[float, RecordedHour]], hour_seconds: float) 
 
 
 def hours_of(
-    hours: Iterable[tuple[float, RecordedHour]], names: Iterable[StatementRole]
+    hours: Iterable[tuple[float, RecordedHour]], survey: Survey, names: Iterable[StatementRole]
 ) -> dict[StatementRole, Hours]:
-    """Return the hours of these statements."""
+    """Return the hours of these statements, without those that the survey leaves out."""
     found: dict[tuple[str, str], Hours] = {name: Hours() for name in names}
     for start, hour in hours:
-        if not hour.excluded:
-            for identity, role, _, calls, seconds, squared in hour.statements:
+        if start in survey.watched:
+            for identity, role, _, *delta in hour.statements:
                 if numbers := found.get((identity, role)):
-                    numbers.append(start, calls, seconds, squared)
+                    numbers.append(start, delta)
     return {StatementRole(*name): each for name, each in found.items() if each.numbers}
 
 

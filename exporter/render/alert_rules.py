@@ -80,6 +80,8 @@ def render_alert_rules(
         "week": 7 * 24 * hour,
         "hour_seconds": hour_seconds,
         "evaluation_interval": format_duration(max(hour_seconds / 60, LEAST_EVALUATION_SECONDS)),
+        "shortest": SHORTEST,
+        "range": range,
         "excess_floor_seconds": rule.EXCESS_FLOOR_SECONDS * hour_seconds / HOUR_SECONDS,
     }
     texts = {
@@ -129,7 +131,7 @@ def _header(template: str, hour_seconds: float) -> str:
 
 def _environment() -> Environment:
     """Return the settings of the templates, whose signs are none of YAML, PromQL or Prometheus."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(packaged("alerts") / "rule-templates"),
         variable_start_string="<<",
         variable_end_string=">>",
@@ -144,6 +146,8 @@ def _environment() -> Environment:
         finalize=_written,
         autoescape=False,  # noqa: S701 - YAML of ours, not HTML
     )
+    environment.filters["written"] = _written
+    return environment
 
 
 def _written(value: object) -> object:

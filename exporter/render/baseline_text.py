@@ -14,7 +14,8 @@ _SOURCES = {
 
 _LEGEND = """\
 known within: standard error of the mean
-hour to hour: standard deviation between hours in which nothing was changed
+1 h, 6 h, 24 h: standard deviation between windows of this length while nothing changes
+left out: how much hours of incidents would have raised the mean
 """
 
 
@@ -25,7 +26,8 @@ def baseline_text(baseline: Baseline) -> str:
         _printable(_aligned(_facts(baseline), left=2)),
     ]
     if baseline.classes:
-        heading = ("class", "role", "calls", "mean ms", "known within", "hour to hour")
+        noise = ("known within", "1 h", "6 h", "24 h")
+        heading = ("class", "role", "calls", "mean ms", *noise, "left out")
         rows = [heading, *(_class_row(each) for each in baseline.classes)]
         parts += [_printable(_aligned(rows, left=2)), _LEGEND]
     if baseline.gauges:
@@ -54,7 +56,11 @@ def _facts(baseline: Baseline) -> list[tuple[str, str]]:
     facts += [
         ("statements", f"{len(baseline.statements):,} with {calls:,} calls{too_many}"),
         ("evicted", f"{window.evictions:,} entries of pg_stat_statements"),
-        ("backtest", f"{tried.pages:,} of {tried.windows:,} windows would have paged for noise"),
+        (
+            "backtest",
+            f"{tried.pages:,} pages and {tried.tickets:,} tickets for noise in {tried.windows:,} "
+            "hours that could be judged",
+        ),
         ("created", f"{_time(baseline.created_at)} by loom-exporter {baseline.tool_version}"),
     ]
     return facts + _identity_facts(identity)
@@ -85,7 +91,7 @@ def _identity_facts(identity: Provenance) -> list[tuple[str, str]]:
 
 def _class_row(each: BaselineClass) -> tuple[str, ...]:
     if not each.calls:
-        return (each.class_name, each.role, "0", "", "", "")
+        return (each.class_name, each.role, "0", *[""] * 6)
     return (
         each.class_name,
         each.role,
@@ -93,6 +99,9 @@ def _class_row(each: BaselineClass) -> tuple[str, ...]:
         f"{1000 * each.seconds / each.calls:,.3f}",
         f"± {each.relative_error:.1%}",
         f"± {each.hour_log_stddev:.1%}",
+        f"± {each.six_hours_log_stddev:.1%}",
+        f"± {each.day_log_stddev:.1%}",
+        f"{each.moved - 1:+.0%}",
     )
 
 

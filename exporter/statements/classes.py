@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from exporter.catalog.deployment import OTHER, StatementClass
 from exporter.catalog.relation_name import RelationName
+from exporter.database.probe_grants import PROBE_ROLE
 from exporter.statements.text import ParsedStatement
 
 # Other statements (schema changes, settings, cursors) belong to no class, whatever they name.
@@ -67,15 +68,25 @@ def classify(
 def names_of(statement: ParsedStatement) -> Names:
     """Return the relations and functions that a statement names, without its WITH expressions.
 
-    Empty for utility statements but CALL.
+    Empty for utility statements but CALL, and for those of our own probes: these run as a role of
+    the application, but the time that they take is not the application's.
     """
     relations: set[QualifiedName] = set()
     functions: set[QualifiedName] = set()
     for tree in statement.trees:
         for kind, node in tree["stmt"].items():
-            if kind in _CLASSIFIED:
+            if kind in _CLASSIFIED and not _is_of_a_probe(node):
                 _collect(node, relations, functions)
     return Names(frozenset(relations), frozenset(functions))
+
+
+def _is_of_a_probe(node: dict[str, Any]) -> bool:
+    sources = [*node.get("fromClause", ())[:1]]
+    return any(
+        source.get("alias", {}).get("aliasname") == PROBE_ROLE
+        for each in sources
+        for source in each.values()
+    )
 
 
 def _collect(tree: Any, relations: set[QualifiedName], functions: set[QualifiedName]) -> None:

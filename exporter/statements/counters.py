@@ -40,6 +40,8 @@ class Reading(NamedTuple):
     since: datetime | None = None
     min_seconds: float | None = None
     max_seconds: float | None = None
+    plan_seconds: float | None = None
+    """Planning time; 0 unless `pg_stat_statements.track_planning` is on, None if not read."""
 
     @property
     def squared_deviation(self) -> float:
@@ -53,7 +55,8 @@ class Poll:
 
     `stats_reset` and `dealloc` are those of pg_stat_statements_info as of `started_at`, or None
     where the extension has no such view. `hidden` counts entries that the role may not see, and
-    `database_oid` is of the database that answered, None where that was not asked.
+    `database_oid` is of the database that answered, None where that was not asked;
+    `postmaster_start` is when its server was started.
     """
 
     started_at: datetime
@@ -63,6 +66,7 @@ class Poll:
     dealloc: int | None = None
     hidden: int = 0
     database_oid: int | None = None
+    postmaster_start: datetime | None = None
 
 
 class Delta(NamedTuple):
@@ -78,6 +82,7 @@ class Delta(NamedTuple):
     rows: int
     blocks_hit: int
     blocks_read: int
+    plan_seconds: float = 0.0
 
 
 NOTHING = Delta(0, 0.0, 0.0, 0, 0, 0)
@@ -110,7 +115,7 @@ def advance(previous: Poll | None, poll: Poll) -> Advance:
     Of the first poll ever (`previous` is None) no calls are counted: they were made before it. Nor
     are those of an older copy of the statistics, because they were counted once.
     """
-    if previous is None or _is_older_copy(previous, poll):
+    if previous is None or is_older_copy(previous, poll):
         return Advance({}, frozenset(poll.readings), frozenset(), 0, 0)
     all_ended = _were_all_reset(previous, poll)
     deltas: dict[Key, Delta] = {}
@@ -160,7 +165,14 @@ def difference(before: Reading | None, after: Reading) -> Delta | None:
         max(after.rows - before.rows, 0),
         max(after.blocks_hit - before.blocks_hit, 0),
         max(after.blocks_read - before.blocks_read, 0),
+        _planned(before, after),
     )
+
+
+def _planned(before: Reading, after: Reading) -> float:
+    if before.plan_seconds is None or after.plan_seconds is None:
+        return 0.0
+    return max(after.plan_seconds - before.plan_seconds, 0.0)
 
 
 def combine(deltas: Iterable[Delta]) -> Delta:
@@ -169,7 +181,7 @@ def combine(deltas: Iterable[Delta]) -> Delta:
     Squared deviations are from the common mean (Chan, Golub and LeVeque, 1979).
     """
     calls = rows = blocks_hit = blocks_read = 0
-    seconds = squared = 0.0
+    seconds = squared = planned = 0.0
     for delta in deltas:
         squared += delta.squared_deviation
         if calls and delta.calls:
@@ -180,13 +192,14 @@ def combine(deltas: Iterable[Delta]) -> Delta:
         rows += delta.rows
         blocks_hit += delta.blocks_hit
         blocks_read += delta.blocks_read
-    return Delta(calls, seconds, squared, rows, blocks_hit, blocks_read)
+        planned += delta.plan_seconds
+    return Delta(calls, seconds, squared, rows, blocks_hit, blocks_read, planned)
 
 
-_BEFORE_BIRTH = Reading(0, 0.0, 0.0, 0, 0, 0)
+_BEFORE_BIRTH = Reading(0, 0.0, 0.0, 0, 0, 0, plan_seconds=0.0)
 
 
-def _is_older_copy(previous: Poll, poll: Poll) -> bool:
+def is_older_copy(previous: Poll, poll: Poll) -> bool:
     """Return whether the entries go on as they were before `previous`, as of a restored server.
 
     A reset and an eviction give an entry another beginning; only a copy gives it fewer calls.

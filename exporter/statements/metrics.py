@@ -7,6 +7,7 @@ from exporter.catalog import Deployment
 from exporter.catalog.deployment import OTHER
 from exporter.catalog.own_metrics import fixed_values
 from exporter.collect.snapshot import Samples, columns
+from exporter.statements.continuity import Break
 from exporter.statements.slowest import Slow
 from exporter.statements.tally import Tally, Totals
 
@@ -56,6 +57,9 @@ def statement_samples(
         },
         "loom_statement_resets_total": {(): tally.resets},
         "loom_statement_evictions_total": {(): tally.evictions},
+        "loom_statement_windows_dropped_total": {
+            (each,): tally.dropped.get(each, 0) for each in Break
+        },
     }
 
 

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from exporter.catalog.deployment import Deployment
 from exporter.database.identity import DatabaseIdentity
 from exporter.state import Scope, Table, Topic
+from exporter.statements.continuity import Break
 from exporter.statements.counters import Delta, Key, Poll, Reading
 from exporter.statements.tally import Known, Tally, Totals
 from exporter.statements.text import ALGORITHM
@@ -30,6 +31,8 @@ class _Head:
     users: dict[int, str]
     resets: int
     evictions: int
+    postmaster_start: datetime | None = None
+    dropped: dict[Break, int] = field(default_factory=dict)
 
 
 _Entry = tuple[Reading, Known | None]
@@ -42,7 +45,10 @@ _HEAD_KEY = "tally"
 
 def rules_of(deployment: Deployment, *, show: bool) -> str:
     """Return a hash of all that `Known` depends on, besides the text: the rules of the classes."""
-    classes = [[name, rules.model_dump(mode="json")] for name, rules in deployment.classes.items()]
+    classes = [
+        [name, rules.model_dump(mode="json", exclude={"margin"})]
+        for name, rules in deployment.classes.items()
+    ]
     rules = json.dumps([ALGORITHM, classes, deployment.statement_roles, show])
     return hashlib.sha256(rules.encode()).hexdigest()
 
@@ -78,6 +84,8 @@ def save_tally(
         tally.users,
         tally.resets,
         tally.evictions,
+        poll.postmaster_start,
+        tally.dropped,
     )
     changed[_HEAD_KEY] = _HEAD.encoded(head)
     return scope.store.save(scope, TOPIC, changed, replace=replace)
@@ -106,6 +114,7 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
         head.stats_reset,
         head.dealloc,
         hidden=lost,
+        postmaster_start=head.postmaster_start,
     )
     tally = Tally(
         poll,
@@ -115,6 +124,7 @@ def load_tally(scope: Scope, identity: DatabaseIdentity, rules: str) -> tuple[Ta
         head.users if is_current else {},
         head.resets,
         head.evictions,
+        head.dropped,
     )
     return tally, is_current and not lost
 

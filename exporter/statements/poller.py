@@ -4,8 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
+
+import structlog
 
 from exporter.catalog import Deployment, Metric
 from exporter.catalog.own_metrics import own_metrics
@@ -17,6 +20,7 @@ from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.state import Scope
+from exporter.statements.continuity import BREAKS, Break, break_between
 from exporter.statements.counters import Advance, Key, Poll, advance
 from exporter.statements.metrics import classes_of, statement_samples
 from exporter.statements.persistence import load_tally, rules_of, save_tally
@@ -37,6 +41,8 @@ MAX_AGE_SECONDS = 3 * POLL_INTERVAL_SECONDS
 
 _TIMEOUT_SECONDS = 2.0
 _DISCOVERY_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Follower(Protocol):
@@ -101,6 +107,8 @@ class Poller:
         """The slowest statements of the last quarter of an hour, slowest first."""
         self._is_written = False
         """Whether the store holds the tally of the last poll."""
+        self._polled_at: float | None = None
+        """When the poll before was made, in seconds of a monotonic clock; None if not by us."""
 
     @property
     def is_behind(self) -> bool:
@@ -123,6 +131,7 @@ class Poller:
         """
         run = self._people.store.run
         facts, extension, poll = await self._poll()
+        polled_at = time.monotonic()
         if facts.uncounted:
             raise RunError(State.ABSENT, f"the server counts no statements: {facts.uncounted}")
         if poll.hidden:
@@ -132,7 +141,9 @@ class Poller:
             )
         if self._scope.identity is None or not self._scope.identity.is_same(facts.identity):
             await run(self._begin, facts.identity)
-        step = await run(advance, self._tally.poll, poll)
+        elapsed = polled_at - self._polled_at if self._polled_at is not None else None
+        step, dropped = await run(self._advance, poll, elapsed)
+        self._polled_at = polled_at
         asked = self._texts.due(self._tally.unread(poll, step))
         failure: RunError | None = None
         learnt: Mapping[Key, Known] | None = {}
@@ -143,7 +154,7 @@ class Poller:
                 learnt, failure = None, error
         if learnt is None:
             asked, learnt = (), {}
-        answer = await run(self._take, poll, step, learnt, asked)
+        answer = await run(self._take, poll, step, learnt, asked, dropped)
         if failure:
             raise failure
         return answer
@@ -197,7 +208,7 @@ class Poller:
         """Go on with the counts of a database that the state has, or begin without any."""
         self._scope = self._people.of(identity)
         self._tally, self._slowest, self._is_written = Tally(), Slowest(), False
-        self.slowest = ()
+        self.slowest, self._polled_at = (), None
         restored = load_tally(self._scope, identity, self._rules)
         if restored:
             self._tally, self._is_written = restored
@@ -205,11 +216,29 @@ class Poller:
             epoch = datetime.fromtimestamp(0, UTC)
             self._tally.poll = Poll(epoch, epoch, {}, dealloc=0)
 
+    def _advance(self, poll: Poll, elapsed_seconds: float | None) -> tuple[Advance, Break | None]:
+        """Return the new calls; none where the polls cannot be compared, and why they cannot."""
+        before = self._tally.poll
+        reason = break_between(before, poll, elapsed_seconds) if before else None
+        if reason is None:
+            return advance(before, poll), None
+        _log.warning("the calls since the last poll are not counted", reason=BREAKS[reason])
+        # Of another server every entry is a new one, as in the first poll ever.
+        step = advance(None if reason is Break.OTHER_SERVER else before, poll)
+        return replace(step, deltas={}), reason
+
     def _take(
-        self, poll: Poll, step: Advance, learnt: Mapping[Key, Known], asked: Sequence[Key]
+        self,
+        poll: Poll,
+        step: Advance,
+        learnt: Mapping[Key, Known],
+        asked: Sequence[Key],
+        dropped: Break | None,
     ) -> RunResult:
         """Count, and write down what was counted before it is shown."""
         tally, before = self._tally, self._tally.poll
+        if dropped:
+            tally.drop(dropped)
         ended = (tally.known.get(key) for key in step.ended)
         lost = frozenset(known.class_name for known in ended if known)
         counted = tally.take(poll, step, learnt, asked)
@@ -234,6 +263,7 @@ class Poller:
                     step.resets,
                     step.evictions,
                     poll.stats_reset,
+                    dropped,
                 )
             samples = {**samples, **self._follower.on_poll(self._scope.identity, window)}
         return RunResult(State.OK, samples)

@@ -86,15 +86,17 @@ def poll_sql(extension: StatementsExtension) -> str:
     edge = f"""
 SELECT pg_catalog.json_build_object(
            'clock', pg_catalog.clock_timestamp(), 'stats_reset', i.stats_reset,
-           'dealloc', i.dealloc, 'database', d.oid::bigint),
+           'dealloc', i.dealloc, 'database', d.oid::bigint,
+           'postmaster_start', pg_catalog.pg_postmaster_start_time()),
        NULL::oid, NULL::bigint, NULL::bigint, NULL::float8, NULL::float8,
-       NULL::bigint, NULL::bigint, NULL::bigint, {_life(extension, "NULL::{type}")}
+       NULL::bigint, NULL::bigint, NULL::bigint, NULL::float8, {_life(extension, "NULL::{type}")}
 FROM {extension.info} AS i, pg_catalog.pg_database AS d
 WHERE d.datname = pg_catalog.current_database()
 """
     return f"""{edge}UNION ALL
 SELECT NULL, s.userid, s.queryid, s.calls, s.total_exec_time, s.stddev_exec_time,
-       s.rows, s.shared_blks_hit, s.shared_blks_read, {_life(extension, "s.{name}")}
+       s.rows, s.shared_blks_hit, s.shared_blks_read, s.total_plan_time,
+       {_life(extension, "s.{name}")}
 FROM {extension.function}(false) AS s
 WHERE {_ours(extension)}
   AND s.userid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
@@ -184,16 +186,26 @@ def read_poll(rows: Sequence[tuple[Any, ...]]) -> Poll:
         before["dealloc"],
         hidden,
         before["database"],
+        datetime.fromisoformat(before["postmaster_start"]),
     )
 
 
 def _reading(
-    calls: int, total: float, stddev: float, rows: int, hit: int, read: int, *life: Any
+    calls: int,
+    total: float,
+    stddev: float,
+    rows: int,
+    hit: int,
+    read: int,
+    plan: float,
+    *life: Any,
 ) -> Reading:
+    planned = plan / 1e3 if plan else 0.0  # one object for all zeros
+    seconds = (total / 1e3, stddev / 1e3)
     if len(life) == 1:
-        return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, *life)
+        return Reading(calls, *seconds, rows, hit, read, life[0], None, None, planned)
     least, most = life
-    return Reading(calls, total / 1e3, stddev / 1e3, rows, hit, read, None, least / 1e3, most / 1e3)
+    return Reading(calls, *seconds, rows, hit, read, None, least / 1e3, most / 1e3, planned)
 
 
 class StatementText(NamedTuple):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.statements.classes import classify
+from exporter.statements.continuity import Break
 from exporter.statements.counters import Advance, Delta, Key, Poll, combine
 from exporter.statements.reading import StatementText, role_label
 from exporter.statements.text import display_text, parse_statement
@@ -63,7 +64,8 @@ class PollWindow:
     `counted` holds the calls of statements whose class became known in this poll, which as a rule
     are all. `lost` are the classes of entries that ended: some of their calls may be missing.
     `resets` counts entries that were reset, `evictions` how often the server evicted some, and
-    `stats_reset` is when all of them were last reset.
+    `stats_reset` is when all of them were last reset. A window that was `dropped` has no calls: its
+    two polls cannot be compared.
     """
 
     started_at: datetime
@@ -73,6 +75,7 @@ class PollWindow:
     resets: int = 0
     evictions: int = 0
     stats_reset: datetime | None = None
+    dropped: Break | None = None
 
     @property
     def seconds(self) -> float:
@@ -95,6 +98,14 @@ class Tally:
     users: dict[int, str] = field(default_factory=dict)
     resets: int = 0
     evictions: int = 0
+    dropped: dict[Break, int] = field(default_factory=dict)
+    """Number of windows that were dropped, by reason."""
+
+    def drop(self, reason: Break) -> None:
+        """Count a window that is dropped; of another server, no entry is known any more."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        if reason is Break.OTHER_SERVER:
+            self.pending = {}
 
     def unread(self, poll: Poll, step: Advance) -> list[Key]:
         """Return the entries of `poll` whose text is not known, those with calls first."""

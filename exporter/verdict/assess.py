@@ -140,7 +140,7 @@ def _blamed(deployment: Deployment, criteria: Mapping[str, CriterionResult]) -> 
 def _row(tracked: Tracked, evidence: Evidence) -> Row:
     if tracked.class_name is not None:
         seen = evidence.classes.get(tracked.class_name)
-        change = seen.change if seen else None
+        change = seen.whole.change if seen else None
         if change is None or not change.calls:
             return Row(tracked.title, None, None, is_time=True)
         # What today's calls would have taken before, so that another mix of calls is no change.

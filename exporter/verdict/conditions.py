@@ -11,7 +11,6 @@ from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
 from exporter.verdict.drift import judge_unchanged
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
-from exporter.verdict.outcome import verdict_of
 from exporter.verdict.rates import judge_rate
 from exporter.verdict.suites import NOTHING_RECORDED, judge_suite
 from exporter.wording import age, listed, moment, number, selector, series_name
@@ -118,8 +117,7 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
     elif seen is None:
         doubt = "its calls have not been counted lately"
     else:
-        outcome, reason = verdict_of(seen.change, seen.coverage)
-        return outcome, reason + (f" ({seen.change.calls} calls)" if seen.change else "")
+        return seen.outcome, f"{seen.reason} ({seen.facts})"
     return Outcome.INCONCLUSIVE, doubt
 
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 from exporter.clock import Clock
 from exporter.collect.snapshot import Samples, Snapshot
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import ClassResult, ClassRole
-from exporter.comparison.rule import Sums
+from exporter.comparison.calls import ClassRole
+from exporter.comparison.class_verdict import ClassResult
+from exporter.comparison.sums import Sums
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.sign_offs import SignOff
 from exporter.deployment.suite_results import SuiteRecord

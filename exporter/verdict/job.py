@@ -151,7 +151,7 @@ class VerdictJob:
             snapshots,
             seen,
             _before(self._lifecycle.status.baseline, self._catalog),
-            self._lifecycle.changes(),
+            self._lifecycle.results(),
             SIGN_OFFS.load(self._people),
             load_suites(self._people, deployment),
             self._lifecycle.matched(),

@@ -1,16 +1,23 @@
 """A condition on a suite of tests: the newest result of each environment since the deployment."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from exporter.catalog.criteria import Condition
 from exporter.deployment.records import Outcome
 from exporter.deployment.suite_results import SuiteRecord, SuiteResult
-from exporter.verdict.outcome import Judgement
 from exporter.wording import listed, moment
 
 NOTHING_RECORDED = SuiteRecord(planned=1)
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+class Judgement(NamedTuple):
+    """An outcome, and why, in a few words."""
+
+    outcome: Outcome
+    reason: str
 
 
 def judge_suite(condition: Condition, record: SuiteRecord, since: float) -> Judgement:

@@ -37,7 +37,7 @@ def test_baseline_that_cannot_be_trusted_is_refused_and_everything_else_goes_on(
     others = {
         Refusal.TAMPERED: captured.replace('"calls":', '"calls":1', 1),
         Refusal.TRUNCATED: captured[: len(captured) // 2],
-        Refusal.NEWER_VERSION: captured.replace("baseline/1", "baseline/2", 1),
+        Refusal.NEWER_VERSION: captured.replace("baseline/2", "baseline/3", 1),
         Refusal.OTHER_DATABASE: _foreign(captured),
     }
     with lives.daemon() as daemon:
@@ -72,7 +72,7 @@ def test_import_of_a_baseline_that_cannot_be_trusted_leaves_the_state_as_it_was(
         {
             "tampered": captured.replace('"calls":', '"calls":1', 1),
             "truncated": captured[: len(captured) // 2],
-            "newer_version": captured.replace("baseline/1", "baseline/2", 1),
+            "newer_version": captured.replace("baseline/2", "baseline/3", 1),
         }[fault]
     )
     done = command("baseline", "import", str(file), env=env)

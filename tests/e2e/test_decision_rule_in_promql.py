@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.comparison.rule import (
-    ALERT_WINDOWS,
-    EXCESS_FLOOR_SECONDS,
-    FAST_PAGE,
-    FAST_WINDOW,
-    PAGE,
-    AlertWindow,
-    Change,
-    Noise,
-    Sums,
-    change,
-    contribution,
-    pages,
-    pooled,
-)
+from exporter.comparison.rule import ALERT_WINDOWS, SLICES, AlertWindow, Change
+from exporter.comparison.sums import Sums, contribution
+from exporter.comparison.window import compare, is_slow
+from exporter.comparison.window_noise import BaselineNoise, pooled_noise
 from exporter.statements.counters import Delta
 from tests.e2e.test_alert_rules import run_tool
 from tests.support.promtool import Claim, write_test
@@ -43,7 +33,10 @@ COUNTERS = (
 )
 """In the order of `Sums`."""
 
-ROLES = {"authenticated": Noise(0.03, 0.08), "anon": Noise(0.1, 0.15)}
+ROLES = {
+    "authenticated": BaselineNoise(0.03, 0.08, 0.06, 0.05),
+    "anon": BaselineNoise(0.1, 0.15, 0.12, 0.07),
+}
 SHARE_OF_ANON = 0.3
 COVERAGE = 0.9
 
@@ -95,14 +88,36 @@ class Traffic:
                 lost = sums
             yield _grown(lost, sums)
 
+    def grown(self, role: str, begin: int, end: int) -> Sums:
+        """Return what was added between two minutes."""
+        return _grown(self.sums[role][begin], self.sums[role][end])
+
+    def noise(self, window: AlertWindow) -> BaselineNoise:
+        """Return the noise of the roles together, in the last window."""
+        begin = MINUTES - round(window.hours * 60)
+        return pooled_noise(
+            (self.grown(role, begin, MINUTES).expected_seconds, noise)
+            for role, noise in ROLES.items()
+        )
+
+    def slices(self, window: AlertWindow) -> list[Sums]:
+        """Return the five parts of the last window, the latest first."""
+        minutes = round(window.hours * 60) // SLICES
+        ends = [MINUTES - number * minutes for number in range(SLICES)]
+        return [
+            reduce(Sums.plus, (self.grown(role, end - minutes, end) for role in ROLES))
+            for end in ends
+        ]
+
     def change(self, window: AlertWindow) -> Change | None:
         """Return how Python compares the last window with the baseline."""
         begin = MINUTES - round(window.hours * 60)
-        parts = []
-        for role, noise in ROLES.items():
-            total = self.sums[role]
-            parts.append((_grown(total[begin], total[-1]), noise))
-        return change(*pooled(parts), window.hours)
+        total = reduce(Sums.plus, (self.grown(role, begin, MINUTES) for role in ROLES))
+        return compare(total, self.noise(window), window.hours)
+
+    def is_slow(self, window: AlertWindow) -> bool:
+        """Return whether Python takes the last window for slow."""
+        return is_slow(window, self.slices(window), self.noise(window), COVERAGE)
 
     def _calls(self, role: str, minute: int) -> Iterator[tuple[Statement, int]]:
         share = SHARE_OF_ANON if role == "anon" else 1 - SHARE_OF_ANON
@@ -145,6 +160,9 @@ def _scenarios() -> Mapping[str, Traffic]:
             draw, calls_a_minute=0.1, slower=lambda _: 4.0, share_of_slow=lambda _: 1.0
         ),
         "counter_reset": Traffic(draw, slower=lambda _: 2.0, restarts_at=MINUTES - 37),
+        "stall": Traffic(
+            draw, slower=lambda minute: 40.0 if MINUTES - 7 < minute < MINUTES - 4 else 1.0
+        ),
     }
     for traffic in scenarios.values():
         traffic.go_on()
@@ -170,7 +188,9 @@ def _series(scenarios: Mapping[str, Traffic]) -> dict[str, list[float | None]]:
             ]
             count = len(shown)
             series["loom_baseline_relative_error" + labels] = [noise.relative_error] * count
-            series["loom_baseline_hour_log_stddev" + labels] = [noise.hour_log_stddev] * count
+            for label, value in (("1h", noise.hour), ("6h", noise.six_hours), ("24h", noise.day)):
+                of_window = labels.replace("}", f', window="{label}"}}')
+                series["loom_baseline_window_log_stddev" + of_window] = [value] * count
     return series
 
 
@@ -187,13 +207,8 @@ def _agreements(database: str, traffic: Traffic) -> Iterator[Claim]:
             )
         yield Claim(
             f"max without (phase) (loom:slower:bool{labels})",
-            {labels: float(_is_slower(found, window))},
+            {labels: float(traffic.is_slow(window))},
         )
-
-
-def _is_slower(found: Change, window: AlertWindow) -> bool:
-    limits = FAST_PAGE if window == FAST_WINDOW else PAGE
-    return pages(found, COVERAGE, EXCESS_FLOOR_SECONDS * window.hours, limits)
 
 
 def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Path) -> None:
@@ -205,7 +220,12 @@ def test_promql_and_python_agree(scenarios: Mapping[str, Traffic], tmp_path: Pat
         claims,
         step_minutes=1,
         at_minutes=MINUTES,
-        edges={MINUTES - round(window.hours * 60) for window in ALERT_WINDOWS},
+        evaluate_minutes=60,
+        edges={
+            MINUTES - number * round(window.hours * 60) // SLICES
+            for window in ALERT_WINDOWS
+            for number in range(1, SLICES + 1)
+        },
     )
     run_tool("promtool", "test", "rules", path)
 
@@ -216,7 +236,7 @@ def test_scenarios_are_what_they_are_called(scenarios: Mapping[str, Traffic]) ->
         (name, window.label)
         for name, traffic in scenarios.items()
         for window in ALERT_WINDOWS
-        if (found := traffic.change(window)) and _is_slower(found, window)
+        if traffic.is_slow(window)
     }
     assert {("twice", "1h"), ("fivefold", "15m"), ("low_traffic", "6h")} <= paged
-    assert not {name for name, _ in paged} & {"no_change", "mix_shift", "one_outlier"}
+    assert not {name for name, _ in paged} & {"no_change", "mix_shift", "one_outlier", "stall"}

@@ -93,7 +93,9 @@ def _classes(draw: random.Random) -> Series:
             series[f"loom_statement_{metric}_total{labels}"] = _counter(steps)
         series[f"loom_baseline_calls{labels}"] = [600.0 * 24 * 7 * 0.55] * STEPS
         series[f"loom_baseline_relative_error{labels}"] = [0.02] * STEPS
-        series[f"loom_baseline_hour_log_stddev{labels}"] = [HOUR_NOISE] * STEPS
+        for length in ("1h", "6h", "24h"):
+            of_window = labels.replace("}", f', window="{length}"}}')
+            series[f"loom_baseline_window_log_stddev{of_window}"] = [HOUR_NOISE] * STEPS
         of_class = f'{{database="loom", class="{name}"}}'
         series[f"loom_statements_slow{of_class}"] = [float(_is_night_job(s)) for s in range(STEPS)]
         series[f"loom_statement_change_ratio{of_class}"] = [0.6] * STEPS

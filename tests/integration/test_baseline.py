@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from exporter.catalog.own_metrics import own_metrics
-from exporter.comparison.rule import Sums
+from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.demo.database import FILES
 from exporter.learning.capture import CaptureError, capture
@@ -55,6 +55,8 @@ class Truth(NamedTuple):
     calls: int
     seconds: float
     squared_deviation: float
+    rows: int
+    blocks: int
 
 
 def truth(loom: LoomDatabase) -> Mapping[str, Truth]:
@@ -62,14 +64,15 @@ def truth(loom: LoomDatabase) -> Mapping[str, Truth]:
     with loom.connect() as superuser:
         found = superuser.execute(
             sql.SQL(
-                "SELECT s.query, s.calls, s.total_exec_time, s.stddev_exec_time FROM {} AS s"
+                "SELECT s.query, s.calls, s.total_exec_time, s.stddev_exec_time, s.rows,"
+                " s.shared_blks_hit + s.shared_blks_read FROM {} AS s"
                 " JOIN pg_roles AS r ON r.oid = s.userid"
                 " WHERE r.rolname = 'authenticated' AND s.toplevel"
             ).format(sql.Identifier(find_extension(superuser).schema, "pg_stat_statements"))
         ).fetchall()
     return {
-        name: Truth(calls, total / 1e3, calls * (stddev / 1e3) ** 2)
-        for query, calls, total, stddev in found
+        name: Truth(calls, total / 1e3, calls * (stddev / 1e3) ** 2, rows, blocks)
+        for query, calls, total, stddev, rows, blocks in found
         if (name := identity(query))
     }
 
@@ -168,7 +171,8 @@ def assert_is_truth(baseline: Baseline, server: Mapping[str, Truth], calls: dict
         found, expected = statement_of(baseline, text), server[identity(text) or ""]
         assert found.calls == expected.calls == times
         assert found.seconds == pytest.approx(expected.seconds, rel=1e-6)
-        assert found.squared_deviation == pytest.approx(expected.squared_deviation, rel=1e-6)
+        assert found.rows == expected.rows
+        assert found.blocks == expected.blocks
         assert found.variance == pytest.approx(expected.squared_deviation / (times - 1), rel=1e-6)
         assert found.class_name == "mfa_status"
     (of_class,) = (each for each in baseline.classes if (each.class_name, each.role) == PLACE)
@@ -179,7 +183,7 @@ def expected_sums(baseline: Baseline, server: Mapping[str, Truth], old: dict[str
     """Return the six sums of statements, each held to the mean of its old one, by definition."""
     total = Sums()
     for new, before in old.items():
-        known, (calls, seconds, squared) = (
+        known, (calls, seconds, squared, *_) = (
             statement_of(baseline, before),
             server[identity(new) or ""],
         )

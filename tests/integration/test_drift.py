@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exporter.catalog.criteria import Condition
-from exporter.comparison.comparison import ClassResult
-from exporter.comparison.rule import Change
+from exporter.catalog.deployment import OTHER
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.acknowledgements import ACKNOWLEDGEMENTS, acknowledgement, append, latest
@@ -18,7 +17,7 @@ from exporter.deployment.sign_offs import sign, signable
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.drift import judge_unchanged, keep_tokens
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
-from tests.support.judging import quiet_hours
+from tests.support.judging import make_class, quiet_hours
 from tests.support.marks import only_18
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.watching import MONITOR, deploy, shipped, watching
@@ -32,19 +31,7 @@ if TYPE_CHECKING:
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
 
-AS_FAST = ClassResult(
-    Change(
-        ratio=0.9,
-        lower=0.8,
-        upper=1.0,
-        z=-3.2,
-        z_raw=-2.0,
-        calls=900,
-        seconds=8.1,
-        expected_seconds=9.0,
-    ),
-    0.97,
-)
+AS_FAST = make_class(1.0)
 CHANGED = "loom_schema_changed_timestamp_seconds"
 
 
@@ -226,7 +213,7 @@ def _evidence(watch: Watch, before: Before) -> Evidence:
         watch.board,
         deployed,
         before,
-        dict.fromkeys(DEPLOYMENT.classes, AS_FAST),
+        dict.fromkeys((*DEPLOYMENT.classes, OTHER), AS_FAST),
         signed,
         owner_of=DEPLOYMENT.owner_of,
         counted=quiet_hours(at),

@@ -80,8 +80,8 @@ def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
     assert {name: family.type for name, family in served.items()} == {
         name: promise.type for name, promise in ALL.items()
     }
-    # There is no pg_cron, no source but the database, nothing was collected before, and nothing has
-    # gone wrong.
+    # There is no pg_cron, no source but the database, no login for probes, nothing was collected
+    # before, and nothing has gone wrong.
     remembered = {name for name in ALL if name.endswith("_baseline")}
     with_a_baseline = own_metrics("baseline", "comparison", "rule_sums").keys() | remembered
     of_sources = {name for query in shipped().http_queries for name in query.metrics}
@@ -89,6 +89,7 @@ def test_what_is_served_is_what_is_promised(pages: tuple[str, str]) -> None:
         name for name, family in served.items() if not family.samples
     } == with_a_baseline | of_sources | {
         "loom_baseline_collected_seconds",
+        "loom_probe_ok",
         "loom_suite_tests",
         "loom_suite_timestamp_seconds",
         "loom_mfa_refresh_job_failures",

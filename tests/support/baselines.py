@@ -69,8 +69,11 @@ BASELINE = Baseline(
             text="select * from public.invoices where id = ?",
             calls=12_000,
             seconds=30.1,
-            squared_deviation=0.3,
+            rows=24_000,
+            blocks=60_000,
             variance=2.5e-05,
+            hours_left_out=1,
+            moved=1.25,
             hours_of_week={9: Cell(700, 1.7, 1e-05), 10: Cell(800, 2.1, 2e-05)},
             hours_of_day={9: Cell(3000, 7.5, 1.5e-05), 33: Cell(90, 0.2, 1e-06)},
         ),
@@ -81,7 +84,8 @@ BASELINE = Baseline(
             text=None,
             calls=4,
             seconds=0.1 + 0.2,
-            squared_deviation=0.0,
+            rows=0,
+            blocks=0,
             variance=0.0,
         ),
     ),
@@ -93,6 +97,10 @@ BASELINE = Baseline(
             seconds=30.1,
             relative_error=0.0213,
             hour_log_stddev=0.08,
+            six_hours_log_stddev=0.06,
+            day_log_stddev=0.04,
+            usual_calls=(71.5,) * 168,
+            moved=1.25,
         ),
         BaselineClass(
             class_name="refunds",
@@ -101,6 +109,9 @@ BASELINE = Baseline(
             seconds=0.0,
             relative_error=0.0,
             hour_log_stddev=0.0,
+            six_hours_log_stddev=0.0,
+            day_log_stddev=0.0,
+            usual_calls=(0.0,) * 168,
         ),
     ),
     gauges=(
@@ -114,7 +125,7 @@ BASELINE = Baseline(
         ),
     ),
     left_out=2,
-    backtest=Backtest(windows=160, pages=1),
+    backtest=Backtest(windows=160, pages=1, tickets=2),
 )
 
 _counts = st.integers(0, 2**63 - 1)
@@ -153,8 +164,12 @@ _statements = st.builds(
     text=st.none() | _names,
     calls=_counts,
     seconds=_amounts,
-    squared_deviation=_amounts,
+    rows=_counts,
+    blocks=_counts,
+    plan_seconds=_amounts,
     variance=_amounts,
+    hours_left_out=_counts,
+    moved=_amounts,
     hours_of_week=st.dictionaries(st.integers(0, 167), _cells, max_size=12),
     hours_of_day=st.dictionaries(st.integers(0, 47), _cells, max_size=12),
 )
@@ -166,6 +181,10 @@ _classes = st.builds(
     seconds=_amounts,
     relative_error=_amounts,
     hour_log_stddev=_amounts,
+    six_hours_log_stddev=_amounts,
+    day_log_stddev=_amounts,
+    usual_calls=st.lists(_amounts, min_size=1, max_size=3).map(lambda few: (few * 168)[:168]),
+    moved=_amounts,
 )
 _series = st.builds(
     GaugeSeries,
@@ -186,6 +205,6 @@ baselines = st.builds(
     classes=st.lists(_classes, max_size=3),
     gauges=st.lists(_gauges, max_size=3),
     left_out=_counts,
-    backtest=st.builds(Backtest, windows=_counts, pages=_counts),
+    backtest=st.builds(Backtest, windows=_counts, pages=_counts, tickets=_counts),
 )
 """Any baseline."""

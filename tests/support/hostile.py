@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
-from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from exporter.deployment.sign_offs import sign
 from exporter.statements.slowest import Slow, SlowStatementKey
@@ -15,7 +14,7 @@ from tests.support.components import Parts, assemble, judged
 from tests.support.judging import (
     QUERIES,
     before,
-    make_change,
+    make_class,
     make_deployment,
     make_evidence,
 )
@@ -82,7 +81,7 @@ tracked:
         board,
         later=0.0,
         before=before(loom_number={(): 5.0}),
-        classes={"quick": ClassResult(make_change(0.5, 0.45, 0.55), 0.95)},
+        classes={"quick": make_class(0.5)},
         sign_offs={each.name: each for each in said},
     )
     for minute in range(30, -1, -1):

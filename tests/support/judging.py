@@ -11,11 +11,16 @@ import yaml
 from exporter.catalog import Deployment
 from exporter.catalog.criteria import Condition
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.rule import Change
+from exporter.comparison.class_hours import ClassCalls, ClassHour
+from exporter.comparison.class_verdict import ClassResult
+from exporter.comparison.class_verdict import judge as judge_class
+from exporter.comparison.sums import contribution
+from exporter.comparison.window_noise import BaselineNoise
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.learning.counted import CountedHour
+from exporter.statements.counters import Delta
 from exporter.verdict.conditions import ConditionResult, judge_condition
 from exporter.verdict.evidence import Before, Evidence
 from tests.support.queries import make_query
@@ -152,16 +157,28 @@ def quiet_hours(deployed_at: float) -> tuple[CountedHour, ...]:
     return CountedHour(deployed_at - 7200, counts), CountedHour(deployed_at, counts)
 
 
-def make_change(ratio: float, lower: float, upper: float, calls: int = 1000) -> Change:
-    """Return how a class changed: a call took 10 ms before."""
-    expected = calls * 0.01
-    return Change(
-        ratio=ratio,
-        lower=lower,
-        upper=upper,
-        z=9.0 if ratio > 1 else -9.0,
-        z_raw=9.0 if ratio > 1 else -9.0,
-        calls=calls,
-        seconds=ratio * expected,
-        expected_seconds=expected,
+def make_class(
+    ratio: float | None, *, calls: int = 1000, hours: int = 20, coverage: float = 1.0
+) -> ClassResult:
+    """Return what is said about a class whose calls, 10 ms each before, take `ratio` times that.
+
+    None without any calls; `calls` are those of all hours, evenly.
+    """
+    if ratio is None:
+        return judge_class([], BaselineNoise())
+    each = max(calls // hours, 1)
+    delta = Delta(each, each * 0.01 * ratio, each * (0.002 * ratio) ** 2, each, 0, 0)
+    sums = contribution(delta, 0.01, 0.002**2)
+    whole = ClassCalls(
+        watched_hours=1.0,
+        sums=sums,
+        rows=each,
+        expected_rows=each,
+        calls=each,
+        usual_calls=each,
+        covered_seconds=sums.seconds,
+        uncovered_seconds=sums.seconds * (1 / coverage - 1),
     )
+    start = APPLIED_AT + 1800
+    each_hour = [ClassHour(start + 3600 * number, whole) for number in range(hours)]
+    return judge_class(each_hour, BaselineNoise(0.01, 0.01, 0.01, 0.01))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
+
+OLDEST, NEWEST = "1.31.0", "1.37.0"
+"""Of Kubernetes. Before 1.31 a Job's podFailurePolicy was no settled thing."""
 
 Manifest = dict[str, Any]
 
@@ -48,6 +52,23 @@ def compose(folder: Path, components: Sequence[str], root: Path = KUBERNETES) ->
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return render(folder)
+
+
+def assert_valid(objects: Sequence[Manifest], folder: Path) -> None:
+    """Fail if the oldest or the newest Kubernetes does not know a field; write into `folder`."""
+    (file := folder / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+    command = Path(sys.executable).parent / "kubernetes-validate"
+    for version in (OLDEST, NEWEST):
+        done = subprocess.run(
+            [command, "--strict", "--kubernetes-version", version, str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        # What it does not know, it only warns of.
+        assert said.count(" passed for resource ") == len(objects), said
 
 
 def assert_published(objects: Iterable[Manifest]) -> None:

@@ -30,15 +30,15 @@ def until_up(daemon: Daemon, up: float) -> None:
     eventually(f"loom_database_up is {up}", lambda: daemon.page().value("loom_database_up") == up)
 
 
-def set_password(loom: LoomDatabase, password: str) -> None:
-    """Give the monitoring role a password, and room for many processes at once."""
+def set_password(loom: LoomDatabase, password: str, role: str = ROLE) -> None:
+    """Give a role of ours a password, and room for many processes at once."""
     with loom.connect() as connection:
         connection.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {} CONNECTION LIMIT 50").format(
-                sql.Identifier(ROLE), sql.Literal(password)
+                sql.Identifier(role), sql.Literal(password)
             )
         )
-    with psycopg.connect(loom.dsn(ROLE, password)):
+    with psycopg.connect(loom.dsn(role, password)):
         pass
 
 

@@ -7,12 +7,11 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from exporter.demo.play import Scenario
 from tests.support.daemon import Page
 from tests.support.demo_process import STORY_SECONDS, Demo, Operator, Told, UnsettledError
 from tests.support.observers import Scraper, eventually
@@ -21,7 +20,10 @@ from tests.support.shipped_queries import DEPLOYMENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+    from exporter.demo.play import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = ("healthy", "published", "regression", "rollback")
+"""Those that are played without sources; `errors` is in test_demo_sources.py."""
 MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.is_signed}
 """The criteria that only people can judge."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporter.catalog import Catalog, Deployment, HttpQuery
+from exporter.catalog import Catalog, Deployment, HttpQuery, Probe, Query
 from exporter.catalog.http_query import parse_http_query
 from exporter.catalog.query import parse_query
 from exporter.sources import Rows
@@ -15,7 +15,7 @@ from exporter.sources import Rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.catalog import AnyQuery, Query
+    from exporter.catalog import AnyQuery
 
 QUERY = """\
 /*
@@ -113,8 +113,9 @@ def make_catalog(*queries: AnyQuery) -> Catalog:
     """Return a catalog of these queries and the deployment above."""
     return Catalog(
         Deployment.model_validate(yaml.safe_load(DEPLOYMENT)),
-        tuple(query for query in queries if not isinstance(query, HttpQuery)),
+        tuple(query for query in queries if isinstance(query, Query)),
         tuple(query for query in queries if isinstance(query, HttpQuery)),
+        tuple(query for query in queries if isinstance(query, Probe)),
     )
 
 

@@ -64,7 +64,7 @@ def one_query(sql: str, header: str = "", *, name: str = "probe") -> Query:
 
 def catalog_of(*queries: Query) -> Catalog:
     """Return a catalog of these queries, with the shipped deployment."""
-    return replace(shipped(), queries=queries, http_queries=())
+    return replace(shipped(), queries=queries, http_queries=(), probes=())
 
 
 def install_grants(loom: LoomDatabase, catalog: Catalog | None = None) -> None:

@@ -57,18 +57,19 @@ def called(
     text: str | None = "select * from invoices",
     class_name: str = "invoices",
     role: str = "anon",
+    rows: int = 0,
 ) -> Counted:
-    """Return calls of one statement that took so many seconds each."""
+    """Return calls of one statement that took so many seconds each, and returned rows together."""
     known = Known(identity(text), class_name, role, text)
-    return Counted(known, delta_of(times))
+    return Counted(known, delta_of(times, rows))
 
 
-def delta_of(times: Iterable[float]) -> Delta:
+def delta_of(times: Iterable[float], rows: int = 0) -> Delta:
     """Return calls that took so many seconds each, as they are counted."""
     each = tuple(times)
     total = math.fsum(each)
     mean = total / len(each)
-    return Delta(len(each), total, math.fsum((time - mean) ** 2 for time in each), 0, 0, 0)
+    return Delta(len(each), total, math.fsum((time - mean) ** 2 for time in each), rows, 0, 0)
 
 
 def window(at: float, *counted: Counted, seconds: float = 30.0, **befallen: Any) -> PollWindow:

@@ -68,14 +68,30 @@ def test_shorter_hour_scales_every_duration_and_changes_nothing_else() -> None:
     durations = 0
     for before, after in _pairs():
         shipped, rehearsed = _parts(before.pop("expr")), _parts(after.pop("expr"))
-        assert rehearsed.durations == [_scaled(each) for each in shipped.durations]
+        if "slice" not in before.get("labels", ()):
+            assert rehearsed.durations == [_scaled(each) for each in shipped.durations]
         assert rehearsed.text == shipped.text
         durations += len(shipped.durations)
-        if "for" in before:
-            waits = timedelta(seconds=parse_duration(before.pop("for")))
-            assert timedelta(seconds=parse_duration(after.pop("for"))) == _scaled(waits)
+        for name in {"for", "keep_firing_for"} & before.keys():
+            waits = timedelta(seconds=parse_duration(before.pop(name)))
+            assert timedelta(seconds=parse_duration(after.pop(name))) == _scaled(waits)
         assert before == after
     assert durations > 100
+
+
+def test_window_is_five_slices_one_after_the_other() -> None:
+    for files, hour_seconds in ((SHIPPED, 3600.0), (REHEARSED, HOUR_SECONDS)):
+        parts = {
+            (each["labels"]["window"], int(each["labels"]["slice"])): _parts(each["expr"]).durations
+            for each in _rules(files["statements.yaml"])
+            if each["record"] == "loom:slice_slower:bool"
+        }
+        assert len(parts) == rule.SLICES * len(rule.ALERT_WINDOWS)
+        for window in rule.ALERT_WINDOWS:
+            length = max(timedelta(seconds=window.slice_hours * hour_seconds), SHORTEST)
+            for number in range(rule.SLICES):
+                before = [number * length] if number else []
+                assert parts[window.label, number] == [length, *before] * 2
 
 
 def test_shorter_hour_scales_seconds_of_an_hour_and_no_other_number() -> None:
@@ -128,15 +144,17 @@ def test_limits_are_those_of_the_decision_rule(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rule, "LEAST_CALLS", 11)
     monkeypatch.setattr(rule, "LEAST_COVERAGE", 0.77)
     monkeypatch.setattr(rule, "EXCESS_FLOOR_SECONDS", 13.0)
+    monkeypatch.setattr(rule, "EXCESS_FLOOR_SECONDS_A_CALL", 0.07)
+    monkeypatch.setattr(rule, "LEAST_SLOW_SLICES", 4)
     changed = {
         each["labels"]["window"] if "labels" in each else "": each["expr"]
         for each in _rules(render_alert_rules()["statements.yaml"])
         if each["record"] == "loom:slower:bool"
     }
-    # The 0 is that of the warm-up, which is 0 or 1.
-    assert set(_parts(changed[""]).numbers) == {1.31, 3.7, 1.9, 11, 0.77, 13, 0}
+    # The 0 is that of the warm-up, which is 0 or 1, and the 1 the most that two floors count.
+    assert set(_parts(changed[""]).numbers) == {1.31, 3.7, 1.9, 11, 0.77, 13, 0.07, 4, 1, 0}
     fast = changed[rule.FAST_WINDOW.label]
-    assert set(_parts(fast).numbers) == {4.1, 6.1, 2.9, 11, 0.77, 13}
+    assert set(_parts(fast).numbers) == {4.1, 6.1, 2.9, 11, 0.77, 13, 0.07, 4, 1}
 
 
 @pytest.mark.parametrize("hour_seconds", [LEAST_HOUR_SECONDS - 0.1, 3600.1])

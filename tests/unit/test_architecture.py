@@ -70,11 +70,13 @@ def test_only_the_web_package_serves_http_and_it_does_not_query_the_database() -
 
 
 def test_only_the_database_package_talks_to_postgresql() -> None:
-    # A source of SQL composes it and has it described, and `dsn` lets libpq read connection
-    # strings; the demo has a database of its own.
+    # A source of SQL composes it and has it described, probes have a session of their own, and
+    # `dsn` lets libpq read connection strings; the demo has a database of its own.
     speaking = _speaking("psycopg", "psycopg_pool")
     assert {name for name in speaking if not name.startswith(("database.", "demo."))} == {
         "dsn",
+        "sources.impersonation",
+        "sources.insertion",
         "sources.inspection",
         "sources.sql",
     }

@@ -57,7 +57,7 @@ def test_document_is_one_line_of_plain_json() -> None:
     assert DOCUMENT.endswith("}\n")
     assert DOCUMENT.count("\n") == 1
     written = json.loads(DOCUMENT)
-    assert written["schema"] == "loom-exporter.baseline/1"
+    assert written["schema"] == "loom-exporter.baseline/2"
     assert written["window"]["start"] == "2025-10-13T00:00:00Z"
     assert written["classes"][0]["class"] == "invoices"
     assert written["statements"][0]["hours_of_week"]["9"] == [700, 1.7, 1e-05]
@@ -110,7 +110,7 @@ def test_document_that_is_cut_off_is_told_from_one_that_is_no_json(length: int) 
         "{}",
         "7",
         "null",
-        "schema: loom-exporter.baseline/1",
+        "schema: loom-exporter.baseline/2",
         "<html>not found</html>",
         '{"schema": 1}',
         '{"schema": "something.else/1"}',
@@ -120,10 +120,10 @@ def test_document_that_is_cut_off_is_told_from_one_that_is_no_json(length: int) 
         "[" * 100_000 + "{}",
         '{"a": ' * 100_000 + "{}" + "}" * 100_000,
         f'{{"a": {"9" * 5_000}}}',
-        '{"schema": "loom-exporter.baseline/1", "a": NaN}',
-        '{"schema": "loom-exporter.baseline/1", "a": 1e999}',
-        '{"schema": "loom-exporter.baseline/1", "a": "\\ud800"}',
-        '{"schema": "loom-exporter.baseline/1", "a": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"schema": "loom-exporter.baseline/2", "a": NaN}',
+        '{"schema": "loom-exporter.baseline/2", "a": 1e999}',
+        '{"schema": "loom-exporter.baseline/2", "a": "\\ud800"}',
+        '{"schema": "loom-exporter.baseline/2", "a": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
     ids=range(18),
 )
@@ -143,15 +143,23 @@ def test_checksum_that_is_missing_or_not_that_of_the_content_is_refused() -> Non
 
 
 def test_newer_major_version_is_refused_whatever_else_it_says() -> None:
-    for schema in ("loom-exporter.baseline/2", "loom-exporter.baseline/17.3"):
+    for schema in ("loom-exporter.baseline/3", "loom-exporter.baseline/17.3"):
         assert _refusal(_signed(schema=schema)).reason is Refusal.NEWER_VERSION
         assert _refusal(json.dumps({"schema": schema})).reason is Refusal.NEWER_VERSION
+
+
+def test_older_major_version_is_refused_with_what_it_lacks() -> None:
+    body = json.loads(DOCUMENT)
+    body["schema"] = "loom-exporter.baseline/1.4"
+    refused = _refusal(json.dumps(body))
+    assert refused.reason is Refusal.OLDER_VERSION
+    assert "no calls by hour" in str(refused)
 
 
 def test_what_a_minor_version_adds_is_ignored() -> None:
     body = json.loads(DOCUMENT)
     del body["sha256"]
-    body["schema"] = "loom-exporter.baseline/1.4"
+    body["schema"] = "loom-exporter.baseline/2.4"
     for place in (body, body["identity"], body["window"], body["statements"][0], body["backtest"]):
         place["something_new"] = {"nested": [1, 2.5, "three"]}
     assert loads(_sign(body)) == BASELINE

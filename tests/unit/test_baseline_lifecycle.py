@@ -18,12 +18,14 @@ from exporter.catalog import Catalog
 from exporter.catalog.standard import APPLIED
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.comparison import COMPARISON
-from exporter.comparison.rule import Sums
+from exporter.comparison.calls import COMPARISON
+from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.errors import ExporterError
 from exporter.learning.document import KEY, TOPIC, class_rules_digest
+from exporter.learning.exclusions import EXCLUSIONS, Exclusion, key_of, rebuilt
 from exporter.learning.gauges import GAUGES, Gauges
 from exporter.learning.hours import HOURS, UnreadableError
 from exporter.learning.lifecycle import STALE_SECONDS, BaselineLifecycle
@@ -195,7 +197,7 @@ def test_deployment_that_was_there_before_anybody_looked_has_no_baseline(life: L
     life.call(START, 0.2)
     life.on_progress(LONG_SINCE)
     assert life.condition() == (BaselineState.MISSING, None)
-    assert (life.baseline, life.written(), life.lifecycle.changes()) == (None, None, {})
+    assert (life.baseline, life.written(), life.lifecycle.results()) == (None, None, {})
 
 
 def test_deployment_that_begins_at_once_has_no_baseline(life: Life) -> None:
@@ -224,7 +226,7 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
     found = life.matched()
     assert (found.calls, found.seconds, found.expected_seconds) == pytest.approx((3, 0.9, 3 * mean))
     assert found.deviation == pytest.approx(sum((x - mean) ** 2 for x in (0.5, 0.3, 0.1)))
-    change = life.lifecycle.changes()["invoices"].change
+    change = life.lifecycle.results()["invoices"].whole.change
     assert change is not None
     assert (change.calls, change.seconds) == pytest.approx((2, 0.4)), "not in the warm-up"
     ratio = life.lifecycle.samples()["loom_statement_change_ratio"]
@@ -234,7 +236,7 @@ def test_counters_are_exact_after_the_deployment(life: Life) -> None:
 def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     life.freeze()
     life.call(NOW - HOUR, 0.3)  # by a server whose clock is an hour late
-    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
+    assert set(life.lifecycle.results()) == {"invoices", "refunds", "other"}
     counted = COMPARISON.read(life.scope, "sums")
     assert counted is not None
     assert COMPARISON.save(
@@ -242,9 +244,9 @@ def test_what_was_counted_long_ago_says_nothing_of_now(life: Life) -> None:
     )
     life.restart()
     life.on_progress(BEGUN)
-    assert life.lifecycle.changes() == {}
+    assert life.lifecycle.results() == {}
     life.call(NOW, 0.3)
-    assert set(life.lifecycle.changes()) == {"invoices", "refunds", "other"}
+    assert set(life.lifecycle.results()) == {"invoices", "refunds", "other"}
 
 
 def test_captured_baseline_is_dropped_for_what_was_collected_meanwhile(life: Life) -> None:
@@ -283,7 +285,7 @@ def _live(life: Life, restart_after: int | None) -> tuple[object, ...]:
     assert life.baseline is not None
     # A text is known again only when its statement is called again.
     statements = [each.model_copy(update={"text": None}) for each in life.baseline.statements]
-    return statements, life.matched(), life.lifecycle.changes()
+    return statements, life.matched(), life.lifecycle.results()
 
 
 @pytest.mark.parametrize("after", range(7))
@@ -303,21 +305,34 @@ def test_nothing_is_written_twice(life: Life) -> None:
     assert versions == [version(life.scope, topic) for topic in (TOPIC, HOURS.name)]
 
 
-def test_hours_are_gone_once_the_baseline_is_written(life: Life) -> None:
+def test_no_second_baseline_is_made_of_the_hours_once_the_first_is_written(life: Life) -> None:
+    baseline = life.freeze()
+    assert "used" in life.hours()
+    life.write("{")
+    life.on_progress(BEGUN)
+    assert life.condition() == (BaselineState.REFUSED, Refusal.TRUNCATED)
+    life.write(dumps(baseline))
+    life.on_progress(BEGUN)
+    assert life.baseline == baseline
+
+
+def test_collecting_again_begins_without_the_hours_that_are_used(life: Life) -> None:
     life.freeze()
-    assert life.hours() == []
+    life.on_progress(BEFORE)
+    life.call(SETTLED + HOUR, 0.2)
+    assert len(life.hours()) == 1
 
 
-def test_process_killed_between_baseline_and_hours_forgets_these_later(life: Life) -> None:
+def test_process_killed_between_baseline_and_hours_uses_these_no_more(life: Life) -> None:
     life.collect()
     hours = HOURS.load(life.scope)
     life.on_progress(BEGUN)
     before = life.written()
-    HOURS.save(life.scope, hours)
+    HOURS.save(life.scope, hours, replace=True)
     life.restart()
     life.on_progress(BEGUN)
     assert life.written() == before
-    assert life.hours() == []
+    assert "used" in life.hours()
 
 
 def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: Life) -> None:
@@ -331,7 +346,7 @@ def test_baseline_that_cannot_be_written_is_used_and_written_when_it_can(life: L
     life.restart()
     life.on_progress(BEGUN)
     assert calls(life.baseline) == 10
-    assert life.hours() == []
+    assert "used" in life.hours()
     assert life.matched().calls == 1
 
 
@@ -372,7 +387,7 @@ def test_document_that_a_command_has_written_is_taken_up(life: Life) -> None:
     life.on_progress(BEGUN)
     assert life.baseline is not None
     assert life.baseline.source == "captured"
-    assert life.lifecycle.changes()["invoices"].change is None, "it begins anew"
+    assert life.lifecycle.results()["invoices"].whole.change is None, "it begins anew"
     life.call(SETTLED + 30, 0.3)
     assert life.matched().expected_seconds == pytest.approx(0.25 + 0.5)
 
@@ -395,7 +410,7 @@ def _tampered(text: str) -> str:
 
 
 def _newer(text: str) -> str:
-    return text.replace("loom-exporter.baseline/1", "loom-exporter.baseline/2")
+    return text.replace("loom-exporter.baseline/2", "loom-exporter.baseline/3")
 
 
 def _named_otherwise(text: str) -> str:
@@ -438,7 +453,7 @@ def test_refused_baseline_is_named_and_left_alone_and_the_daemon_goes_on(
     told = [line for line in logs if line["event"] == "the baseline is refused"]
     assert [(line["log_level"], line["reason"]) for line in told] == [("warning", reason)]
     assert life.condition() == (BaselineState.REFUSED, reason)
-    assert (life.baseline, life.lifecycle.changes()) == (None, {})
+    assert (life.baseline, life.lifecycle.results()) == (None, {})
     assert life.lifecycle.on_poll(OWNER, None) == {}
     assert life.written() == spoilt
 
@@ -571,7 +586,7 @@ async def test_polls_and_looks_at_the_same_time_lose_no_call_and_count_none_twic
 
     await asyncio.gather(poll(), look())
     assert life.matched().calls == 100
-    assert life.lifecycle.changes()["invoices"].change is not None
+    assert life.lifecycle.results()["invoices"].whole.change is not None
 
 
 # ── another database ─────────────────────────────────────────────────────────────────────────────
@@ -648,3 +663,65 @@ def test_baseline_that_a_command_writes_meanwhile_comes_first(life: Life) -> Non
     life.lifecycle.freeze(FACTS, baseline)
     assert life.baseline == captured
     assert life.written() == dumps(captured)
+
+
+# ── times that people leave out ──────────────────────────────────────────────────────────────────
+
+
+def _exclude(life: Life, hour: float) -> Exclusion:
+    exclusion = Exclusion(START + hour * HOUR, START + (hour + 1.5) * HOUR, "a load test")
+    with opened(life.path) as other:
+        assert EXCLUSIONS.save(scope(other), {key_of(exclusion): exclusion})
+    return exclusion
+
+
+def test_time_that_people_exclude_is_no_part_of_the_baseline(life: Life) -> None:
+    _exclude(life, 1)
+    baseline = life.freeze()
+    assert calls(baseline) == 2 * 3
+    reasons = {each.start.timestamp(): each.reason for each in baseline.window.excluded}
+    assert reasons == {START + HOUR: "a load test", START + 2 * HOUR: "a load test"}
+
+
+def test_baseline_is_made_again_without_what_people_exclude_later(life: Life) -> None:
+    baseline = life.freeze()
+    life.call(SETTLED, 0.3)
+    with opened(life.path) as other:
+        again = rebuilt(
+            scope(other, identity=OWNER),
+            CATALOG.deployment,
+            Clock(),
+            baseline,
+            [Exclusion(START, START + 1, "a deploy")],
+        )
+    assert calls(again) == 2 * 4
+    assert [each.text for each in again.statements] == ["select * from invoices"]
+    life.write(dumps(again))
+    life.on_progress(BEGUN)
+    assert life.baseline == again
+    assert life.lifecycle.results()["invoices"].whole.change is None, "it is counted afresh"
+
+
+@pytest.mark.parametrize("what", ["captured", "everything"])
+def test_what_cannot_be_left_out_is_an_error(life: Life, what: str) -> None:
+    baseline = life.freeze()
+    if what == "captured":
+        baseline = baseline.model_copy(update={"source": "captured"})
+    with opened(life.path) as other, pytest.raises(ExporterError, match="baseline: it"):
+        rebuilt(
+            scope(other, identity=OWNER),
+            CATALOG.deployment,
+            Clock(),
+            baseline,
+            [Exclusion(START, BEGAN)],
+        )
+
+
+def test_baseline_that_is_dropped_is_not_made_again_of_its_hours(life: Life) -> None:
+    life.freeze()
+    life.write(None)
+    for _ in range(2):
+        life.on_progress(BEGUN)
+        life.restart()
+    assert life.baseline is None
+    assert life.hours() == []

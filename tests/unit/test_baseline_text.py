@@ -21,19 +21,20 @@ kept        167 buckets of 1h
 excluded    2025-10-14 06:00:00 to 2025-10-14 07:00:00: the server was restarted
 statements  2 with 12,004 calls; 2 more left out by the limit
 evicted     3 entries of pg_stat_statements
-backtest    1 of 160 windows would have paged for noise
+backtest    1 pages and 2 tickets for noise in 160 hours that could be judged
 created     2025-10-20 02:00:00 by loom-exporter 0.3.0
 database    loom (OID 16385)
 server      7432109876543210987, PostgreSQL 15.18, running since 2025-09-13 00:00:00
 extension   pg_stat_statements 1.10 in schema extensions
 settings    compute_query_id auto, max 5000, track top, track_planning off, track_utility on
 
-class     role            calls  mean ms  known within  hour to hour
-invoices  authenticated  12,000    2.508        ± 2.1%        ± 8.0%
+class     role            calls  mean ms  known within     1 h     6 h    24 h  left out
+invoices  authenticated  12,000    2.508        ± 2.1%  ± 8.0%  ± 6.0%  ± 4.0%      +25%
 refunds   anon                0
 
 known within: standard error of the mean
-hour to hour: standard deviation between hours in which nothing was changed
+1 h, 6 h, 24 h: standard deviation between windows of this length while nothing changes
+left out: how much hours of incidents would have raised the mean
 
 gauge        taken                series
 orders_open  2025-10-20 00:00:00       2

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.comparison.comparison import ClassResult
 from exporter.database.outcome import State
 from tests.support.judging import (
     DONE,
@@ -19,13 +18,14 @@ from tests.support.judging import (
     before,
     judge,
     make_board,
-    make_change,
+    make_class,
     make_evidence,
     number_is,
     things_are,
 )
 
 if TYPE_CHECKING:
+    from exporter.comparison.class_verdict import ClassResult
     from exporter.deployment.records import Outcome
 
 
@@ -164,28 +164,26 @@ QUICK = {"class": "quick", "not_slower_than": "baseline"}
 
 
 @pytest.mark.parametrize(
-    ("change", "coverage", "outcome"),
+    ("result", "outcome"),
     [
-        (make_change(3.4, 2.9, 3.98), 0.97, FAIL),
-        (make_change(0.4, 0.35, 0.45), 0.97, PASS),
-        (make_change(1.1, 0.8, 1.5), 0.97, INCONCLUSIVE),
-        (make_change(3.4, 2.9, 3.98), 0.5, INCONCLUSIVE),
-        (make_change(3.4, 2.9, 3.98, calls=2), 0.97, INCONCLUSIVE),
-        (None, None, INCONCLUSIVE),
+        (make_class(3.4), FAIL),
+        (make_class(0.4), PASS),
+        (make_class(1.1, calls=8, hours=4), INCONCLUSIVE),
+        (make_class(1.0, coverage=0.5), INCONCLUSIVE),
+        (make_class(None), INCONCLUSIVE),
     ],
 )
-def test_class_is_judged_by_the_decision_rule(
-    change: Any, coverage: float | None, outcome: Outcome
-) -> None:
-    evidence = make_evidence(classes={"quick": ClassResult(change, coverage)})
-    assert judge(QUICK, evidence).outcome is outcome
+def test_class_is_judged_by_the_decision_rule(result: ClassResult, outcome: Outcome) -> None:
+    found = judge(QUICK, make_evidence(classes={"quick": result}))
+    assert found.outcome is outcome
+    assert found.evidence == f"class quick: {result.reason} ({result.facts})"
 
 
 def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame() -> None:
-    evidence = make_evidence(classes={"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)})
+    evidence = make_evidence(classes={"quick": make_class(3.4)})
     found = judge({**QUICK, "phase": "two"}, evidence)
     assert found.phases == ("two",)
-    for told in ("class quick", "3.40", "2.90", "3.98", "1000 calls"):
+    for told in ("class quick", "3.40 times", "surely above 3.2", "1,000 calls"):
         assert told in found.evidence
 
 
@@ -199,7 +197,7 @@ def test_slower_class_is_told_by_name_ratio_and_interval_with_the_phase_to_blame
     ],
 )
 def test_class_is_not_judged_too_early(changes: dict[str, Any], why: str) -> None:
-    slow = {"quick": ClassResult(make_change(3.4, 2.9, 3.98), 0.97)}
+    slow = {"quick": make_class(3.4)}
     found = judge(QUICK, make_evidence(**{"classes": slow, **changes}))
     assert found.outcome is INCONCLUSIVE
     assert why in found.evidence

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.settings import Settings
 from tests.support.contract import ALL
 
 ROOT = Path(__file__).parents[2]
@@ -35,3 +36,11 @@ def test_metrics_of_a_page_are_served(page: Path) -> None:
     roles = {"loom_monitor", "loom_probe", "loom_exporter", "loom_"}
     families = {name.removesuffix(suffix) for name in ALL for suffix in ("_total", "_info", "")}
     assert {name for name in named - roles - families if not name.endswith("_")} == set()
+
+
+def test_settings_are_all_in_their_page() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    missing = [
+        name for name in Settings.model_fields if f"`LOOM_EXPORTER_{name.upper()}`" not in text
+    ]
+    assert missing == []

@@ -14,7 +14,14 @@ from deploy.helm.build import generated_files
 from exporter.settings import load_settings
 from tests.support.alert_rules import GROUPS
 from tests.support.helm import CHART, EVERYTHING, SECRET, helm, render
-from tests.support.kustomize import compose, of_kind, pod_templates, selects
+from tests.support.kustomize import (
+    OLDEST,
+    assert_valid,
+    compose,
+    of_kind,
+    pod_templates,
+    selects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +34,7 @@ METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 
 def test_chart_has_the_version_of_the_exporter() -> None:
     assert METADATA["version"] == METADATA["appVersion"] == exporter.__version__
+    assert METADATA["kubeVersion"] == f">={OLDEST}-0"
 
 
 def test_copies_are_current() -> None:
@@ -50,6 +58,66 @@ def test_package_has_what_the_templates_read(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / f"loom-exporter-{exporter.__version__}.tgz") as package:
         names = set(package.getnames())
     assert {f"loom-exporter/{name}" for name in generated_files()} <= names
+
+
+def test_names_of_digits_stay_text(tmp_path: Path) -> None:
+    """Else YAML reads a number, or `on` as true; a release may be called by a ticket's number."""
+    name = "123"
+    values = {
+        **EVERYTHING,
+        "image": {"pullSecrets": [name]},
+        "database": {
+            "existingSecret": {"name": name, "key": "on"},
+            "ca": {"existingSecret": name, "key": "on"},
+        },
+        "webConfig": {"existingSecret": name, "caKey": name},
+        "persistence": {"existingClaim": name},
+        "serviceAccount": {"name": name},
+        "priorityClassName": name,
+        "ingress": {**EVERYTHING["ingress"], "className": name},
+        "fullnameOverride": name,
+        "nameOverride": name,
+    }
+    assert_valid([each for each in render(values, name, name) if "." not in _group(each)], tmp_path)
+
+
+def _group(each: Manifest) -> str:
+    """Return the group of an object, if it is another project's."""
+    group = each["apiVersion"].rpartition("/")[0]
+    return "" if group.endswith(".k8s.io") and not group.startswith("gateway.") else group
+
+
+def test_host_of_an_ingress_may_be_a_wildcard() -> None:
+    values = {**SECRET, "ingress": {"enabled": True, "hosts": ["*.example.org"]}}
+    (ingress,) = of_kind(render(values), "Ingress")
+    assert [rule["host"] for rule in ingress["spec"]["rules"]] == ["*.example.org"]
+
+
+def test_network_policy_without_a_peer_lets_only_its_own_pods_in() -> None:
+    values = {**SECRET, "networkPolicy": {"enabled": True, "from": []}}
+    (policy,) = of_kind(render(values), "NetworkPolicy")
+    (incoming,) = policy["spec"]["ingress"]
+    assert incoming["from"] == [{"podSelector": policy["spec"]["podSelector"]}]
+
+
+COMPONENTS = sorted(EVERYTHING.keys() - SECRET.keys())
+
+
+@pytest.mark.parametrize("enabled", ["alone", "left out"])
+def test_chart_is_valid_with_each_component_alone_and_without_it(
+    enabled: str, tmp_path: Path
+) -> None:
+    objects = [
+        each
+        for name in COMPONENTS
+        for each in render(
+            {**SECRET, name: EVERYTHING[name]}
+            if enabled == "alone"
+            else {key: value for key, value in EVERYTHING.items() if key != name}
+        )
+        if "." not in _group(each)
+    ]
+    assert_valid(objects, tmp_path)
 
 
 def _comparable(template: Manifest) -> Manifest:
@@ -77,10 +145,33 @@ def test_chart_and_kustomize_render_the_same_pods(tmp_path: Path) -> None:
         assert _comparable(template) == _comparable(kustomize[name]), name
 
 
+def test_chart_and_kustomize_agree_on_what_holds_the_pods(tmp_path: Path) -> None:
+    chart = {(e["kind"], e["metadata"]["name"]): e for e in render({**SECRET, **_JOBS})}
+    compared = set()
+    for each in compose(tmp_path, ["verify", "baseline"]):
+        kind = each["kind"]
+        if kind in ("Deployment", "CronJob", "PersistentVolumeClaim"):
+            found = _without_pod(chart[kind, each["metadata"]["name"]]["spec"])
+            assert found == _without_pod(each["spec"]), kind
+            compared.add(kind)
+    assert compared == {"Deployment", "CronJob", "PersistentVolumeClaim"}
+
+
+def _without_pod(spec: Manifest) -> Manifest:
+    """Return what is said of pods besides their template: when, how often, and for how long."""
+    copied: Manifest = yaml.safe_load(yaml.safe_dump(spec))
+    copied.get("jobTemplate", {}).get("spec", copied).pop("template", None)
+    return copied
+
+
 def test_chart_and_kustomize_render_the_same_pod_with_all_that_is_mounted(tmp_path: Path) -> None:
-    components = ["verify", "baseline", "own-queries", "web-config", "database-ca"]
+    components = ["verify", "baseline", "own-queries", "web-config", "database-ca", "probes"]
     values = {
-        "database": {**SECRET["database"], "ca": {"existingSecret": "loom-exporter-ca"}},
+        "database": {
+            **SECRET["database"],
+            "ca": {"existingSecret": "loom-exporter-ca"},
+            "probeSecret": {"name": "loom-exporter-probes"},
+        },
         "queries": {"existingConfigMap": "loom-exporter-queries"},
         "webConfig": {"existingSecret": "loom-exporter-web"},
         **_JOBS,

@@ -74,7 +74,8 @@ CASES = [
 
 TESTED_ELSEWHERE = {
     # In this file, because they need another value besides.
-    *("database.ca.key", "webConfig.scheme", "webConfig.caKey", "verify.inconclusive"),
+    *("database.ca.key", "database.probeSecret.key"),
+    *("webConfig.scheme", "webConfig.caKey", "verify.inconclusive"),
     # In test_helm_chart.py, against the rules.
     *("prometheusRule.additionalRuleLabels", "prometheusRule.runbookUrl"),
     *("prometheusRule.grafanaUrl", "prometheusRule.disabled", "prometheusRule.overrides"),
@@ -173,6 +174,9 @@ def test_settings_are_those_of_the_exporter() -> None:
         ({"probes": {"liveness": {"httpGet": {}}}}, "'httpGet' not allowed"),
         ({"replicas": 2}, "/replicas': maximum: got 2, want 1"),
         ({"persistence": {"accessModes": ["ReadWriteMany"]}}, "/persistence/accessModes/0'"),
+        ({"persistence": {"accessModes": []}}, "/persistence/accessModes'"),
+        ({"persistence": {"size": "1 GB"}}, "/persistence/size'"),
+        ({"networkPolicy": {"databasePorts": []}}, "/networkPolicy/databasePorts'"),
         ({"image": {"digest": "latest"}}, "/image/digest'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -216,6 +220,19 @@ def test_authority_is_mounted_under_one_name_whatever_its_key_is(kind: str) -> N
     volume = deployment["spec"]["template"]["spec"]["volumes"][2]
     source = volume["secret" if kind == "existingSecret" else "configMap"]
     assert source["items"] == [{"key": "root.pem", "path": "ca.crt"}]
+
+
+def test_login_of_the_probes_is_mounted_under_one_name_whatever_its_key_is() -> None:
+    values = {"database": {**SECRET["database"], "probeSecret": {"name": "probes", "key": "uri"}}}
+    objects = render(values)
+    (deployment,) = (each for each in objects if each["kind"] == "Deployment")
+    volume = deployment["spec"]["template"]["spec"]["volumes"][2]
+    assert volume["secret"]["items"] == [{"key": "uri", "path": "url"}]
+    (settings,) = (each for each in objects if each["metadata"]["name"].endswith("-settings"))
+    file = settings["data"]["LOOM_EXPORTER_PROBE_DATABASE_URL_FILE"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "probes")
+    assert file == f"{mount['mountPath']}/url"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

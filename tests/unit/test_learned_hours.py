@@ -35,10 +35,7 @@ INVOICES = StatementKey(identity("select * from invoices") or "", "anon", "invoi
 
 def deltas(hour: RecordedHour) -> dict[StatementKey, Delta]:
     """Return what was called in an hour, by statement."""
-    return {
-        StatementKey(identity, role, class_name): Delta(calls, seconds, squared, 0, 0, 0)
-        for identity, role, class_name, calls, seconds, squared in hour.statements
-    }
+    return {StatementKey(*row[:3]): Delta(*row[3:]) for row in hour.statements}
 
 
 class Collector:

@@ -53,6 +53,8 @@ def test_migrations_run_between_ready_and_verify() -> None:
         for command in (" ready --url", "supabase db push", " verify --url")
     ]
     assert order == sorted(order)
+    # No machine of GitHub's has that program.
+    assert "supabase/setup-cli@v1" in [s.get("uses") for s in github["jobs"]["deploy"]["steps"]]
     gitlab = yaml.safe_load((PIPELINES / "gitlab-ci.yaml").read_text(encoding="utf-8"))
     stages = [gitlab[job]["stage"] for job in ("ready", "migrate", "verify")]
     assert stages == gitlab["stages"]

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from exporter import catalog
-from exporter.catalog import HttpQuery
+from exporter.catalog import HttpQuery, Probe
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
 from exporter.settings import packaged
@@ -20,6 +20,7 @@ from tests.support.queries import QUERY
 FILES = {
     "sql": packaged("queries") / "header.schema.json",
     "http": packaged("queries") / "http.schema.json",
+    "as": packaged("queries") / "as.schema.json",
 }
 SHIPPED = {
     query.name: query for query in catalog.load_catalog(packaged("queries") / "loom").all_queries
@@ -61,7 +62,7 @@ def test_every_key_is_explained(kind: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_header_of_a_shipped_query_is_valid(name: str) -> None:
     query = SHIPPED[name]
-    kind = "http" if isinstance(query, HttpQuery) else "sql"
+    kind = {HttpQuery: "http", Probe: "as"}.get(type(query), "sql")
     _validator(kind).validate(query.document.data)
 
 

@@ -78,6 +78,8 @@ def test_every_setting_can_be_given_in_each_way(
 ) -> None:
     values = {
         "database_url_file": "/run/secrets/url",
+        "probe_database_url_file": "/run/secrets/probe-url",
+        "probe_subjects": {"client": "00000000-0000-4000-8000-000000000002"},
         "database_name": "other",
         "listen": "127.0.0.1:9",
         "web_config_file": "/etc/web.yml",
@@ -91,7 +93,7 @@ def test_every_setting_can_be_given_in_each_way(
         "log_format": "json",
         "log_level": "debug",
     }
-    assert {*values, "database_url"} == set(Settings.model_fields)
+    assert {*values, "database_url", "probe_database_url"} == set(Settings.model_fields)
     config.write_text("".join(f"{key}: {value!r}\n" for key, value in values.items()))
     from_file = load_settings(config)
     for key, value in values.items():

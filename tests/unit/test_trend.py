@@ -8,7 +8,7 @@ import pytest
 
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
-from exporter.comparison.rule import Sums
+from exporter.comparison.sums import Sums
 from exporter.database.outcome import State
 from exporter.verdict.trend import MOST_POINTS, Trend
 from tests.support.judging import make_deployment, make_evidence
@@ -17,7 +17,7 @@ from tests.support.queries import make_query
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.comparison.comparison import ClassRole
+    from exporter.comparison.calls import ClassRole
 
 NOW = 1_800_000_000.0
 QUERIES = (make_query("number", {"loom_number": {"value": "number"}}),)

@@ -8,7 +8,6 @@ import pytest
 
 from exporter.catalog.criteria import Criterion
 from exporter.catalog.own_metrics import own_metrics
-from exporter.comparison.comparison import ClassResult
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import Assessment, Verdict, assess
@@ -18,7 +17,7 @@ from tests.support.judging import (
     NOT_BEGUN,
     before,
     make_board,
-    make_change,
+    make_class,
     make_deployment,
     make_evidence,
 )
@@ -43,8 +42,8 @@ tracked:
   - {title: Round things, metric: loom_things, labels: {kind: round}}
   - {title: Mean time, class: quick}
 """)
-SAME = make_change(1.0, 0.95, 1.05)
-SLOWER = make_change(3.4, 2.9, 3.98)
+SAME = make_class(1.0)
+SLOWER = make_class(3.4)
 
 
 def _assess(
@@ -64,7 +63,7 @@ def _assess(
     evidence = make_evidence(
         board,
         **{
-            "classes": {"quick": ClassResult(ratio, 0.95)},
+            "classes": {"quick": ratio},
             "sign_offs": sign_offs,
             "before": before(loom_number={(): 5.0}, loom_things={("round",): 2.0, ("odd",): 9.0}),
             **changes,

@@ -13,7 +13,6 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from exporter.comparison.comparison import ClassResult
 from exporter.deployment.sign_offs import sign
 from exporter.render.junit import verify_junit
 from exporter.render.report import report_html, report_markdown
@@ -24,7 +23,7 @@ from tests.support.judging import (
     NOT_BEGUN,
     before,
     make_board,
-    make_change,
+    make_class,
     make_deployment,
     make_evidence,
 )
@@ -63,7 +62,7 @@ def _assessment(things: float, *, signed: bool = False, **changes: Any) -> Asses
     evidence = make_evidence(
         board,
         **{
-            "classes": {"quick": ClassResult(make_change(0.5, 0.45, 0.55), 0.95)},
+            "classes": {"quick": make_class(0.5)},
             "sign_offs": sign_offs if signed else {},
             "before": before(loom_number={(): 5.0}),
             **changes,

@@ -15,8 +15,8 @@
 {{- end }}
 
 {{- define "loom-exporter.selector" -}}
-app.kubernetes.io/name: {{ include "loom-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "loom-exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "loom-exporter.exporterSelector" -}}
@@ -37,8 +37,8 @@ ones win, but for the labels by which pods are selected. */ -}}
 {{- if not .pod -}}
 {{- /* Not of pods: a new version of the chart alone is no reason for a new pod. */ -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
-name: {{ .name | default (printf "%s-%s" (include "loom-exporter.fullname" $root) (.suffix | default "") | trimSuffix "-") }}
-namespace: {{ .namespace | default $root.Release.Namespace }}
+name: {{ .name | default (printf "%s-%s" (include "loom-exporter.fullname" $root) (.suffix | default "") | trimSuffix "-") | quote }}
+namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 {{- end }}
 {{- range prepend (.labels | default list) $root.Values.commonLabels -}}
 {{- $labels = mergeOverwrite $labels (deepCopy .) -}}
@@ -80,14 +80,14 @@ annotations:
 
 {{- /* What all pods have in common. */ -}}
 {{- define "loom-exporter.podSpec" -}}
-serviceAccountName: {{ include "loom-exporter.serviceAccount" . }}
+serviceAccountName: {{ include "loom-exporter.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 # A Service of this name would put LOOM_EXPORTER_* variables into every pod beside it.
 enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
@@ -101,14 +101,14 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
 {{- /* What all containers have in common. */ -}}
 {{- define "loom-exporter.container" -}}
 name: loom-exporter
-image: {{ include "loom-exporter.image" . }}
+image: {{ include "loom-exporter.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
@@ -134,6 +134,11 @@ env:
 - name: database
   mountPath: /etc/loom-exporter/database
   readOnly: true
+{{- if .Values.database.probeSecret.name }}
+- name: probes
+  mountPath: /etc/loom-exporter/probes
+  readOnly: true
+{{- end }}
 {{- if or .Values.database.ca.existingSecret .Values.database.ca.existingConfigMap }}
 - name: ca
   mountPath: /etc/loom-exporter/ca
@@ -154,19 +159,32 @@ env:
 - name: state
   {{- if .Values.persistence.enabled }}
   persistentVolumeClaim:
-    claimName: {{ include "loom-exporter.claim" . }}
+    claimName: {{ include "loom-exporter.claim" . | quote }}
   {{- else }}
   emptyDir: {}
   {{- end }}
 - name: database
   secret:
-    secretName: {{ required "database.existingSecret.name: name the Secret that holds the connection string" .Values.database.existingSecret.name }}
+    secretName: {{ required "database.existingSecret.name: name the Secret that holds the connection string" .Values.database.existingSecret.name | quote }}
     defaultMode: 0440
     {{- if ne .Values.database.existingSecret.key "url" }}
     items:
-      - key: {{ .Values.database.existingSecret.key }}
+      - key: {{ .Values.database.existingSecret.key | quote }}
         path: url
     {{- end }}
+{{- with .Values.database.probeSecret }}
+{{- if .name }}
+- name: probes
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    {{- if ne .key "url" }}
+    items:
+      - key: {{ .key }}
+        path: url
+    {{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.database.ca }}
 {{- if and .existingSecret .existingConfigMap }}
 {{- fail "database.ca: name a Secret or a ConfigMap, not both" }}
@@ -175,15 +193,15 @@ env:
 - name: ca
   {{- if .existingSecret }}
   secret:
-    secretName: {{ .existingSecret }}
+    secretName: {{ .existingSecret | quote }}
     defaultMode: 0440
   {{- else }}
   configMap:
-    name: {{ .existingConfigMap }}
+    name: {{ .existingConfigMap | quote }}
   {{- end }}
     {{- if ne .key "ca.crt" }}
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: ca.crt
     {{- end }}
 {{- end }}
@@ -195,7 +213,7 @@ env:
 {{- if or .existingConfigMap .inline }}
 - name: queries
   configMap:
-    name: {{ default (printf "%s-queries" $fullname) .existingConfigMap }}
+    name: {{ default (printf "%s-queries" $fullname) .existingConfigMap | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.extraVolumes }}

@@ -17,9 +17,9 @@ tlsConfig:
 tlsConfig:
   ca:
     secret:
-      name: {{ $web.existingSecret }}
-      key: {{ $web.caKey }}
-  serverName: {{ include "loom-exporter.fullname" .root }}
+      name: {{ $web.existingSecret | quote }}
+      key: {{ $web.caKey | quote }}
+  serverName: {{ include "loom-exporter.fullname" .root | quote }}
 {{- end }}
 {{- with .monitor.basicAuth }}
 basicAuth:
@@ -51,7 +51,7 @@ basicAuth:
 {{- define "loom-exporter.monitorSelector" -}}
 {{- with .monitor.namespace }}
 namespaceSelector:
-  matchNames: [{{ $.root.Release.Namespace }}]
+  matchNames: [{{ $.root.Release.Namespace | quote }}]
 {{- end }}
 selector:
   matchLabels:

@@ -1,0 +1,307 @@
+"""Why a class passes, fails, or is inconclusive: each reason asks one question of the evidence.
+
+A reason returns a sentence, without a full stop, if it applies, and None if not.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from exporter.clock import HOURS_OF_A_DAY
+from exporter.comparison.class_evidence import (
+    Evidence,
+    costs_enough,
+    has_enough_calls,
+    is_slower,
+    last_day_bound,
+    last_day_margin,
+    pass_bound,
+)
+from exporter.comparison.class_hours import Span
+from exporter.comparison.rule import (
+    FAIL_Z,
+    GREATEST_BASELINE_ERROR,
+    IMPROVED,
+    LEAST_CALLS,
+    LEAST_COVERAGE,
+    MISSING_ROWS_RATIO,
+    USUAL_RATIO,
+    Change,
+)
+
+Reason = Callable[[Evidence], str | None]
+
+_EXCLUDED = (1.5, 2.0, 3.0, 5.0, 10.0)
+"""What a slow-down that can already be excluded is rounded up to."""
+
+_INCIDENT_SHARE = 0.5
+"""The share of the excess that one hour must hold to be named as the cause."""
+
+
+def rows_missing(evidence: Evidence) -> str | None:
+    """Return whether hardly any row is returned where the baseline has some."""
+    for when, span in evidence.spans:
+        ratio = span.calls.rows_ratio
+        if ratio is not None and ratio < MISSING_ROWS_RATIO:
+            return f"{when}results are missing: {_rows(span)}, over {span.calls.sums.calls:,} calls"
+    return None
+
+
+def _no_calls(evidence: Evidence) -> str | None:
+    if evidence.whole.change is not None:
+        return None
+    usual = evidence.whole.calls.calls_ratio
+    if usual is None:
+        return "no calls of statements with a baseline"
+    return (
+        "no calls of statements with a baseline, where"
+        f" {evidence.whole.calls.usual_calls:,.0f} calls of the class are usual in this time"
+    )
+
+
+def _few_calls(evidence: Evidence) -> str | None:
+    calls = evidence.whole.calls.sums.calls
+    return f"only {calls} calls, {LEAST_CALLS} at least" if calls < LEAST_CALLS else None
+
+
+def _unknown_statements(evidence: Evidence) -> str | None:
+    coverage = evidence.whole.calls.coverage
+    if coverage is not None and coverage > LEAST_COVERAGE:
+        return None
+    return (
+        f"a baseline is known for {coverage or 0.0:.0%} of the time of these statements,"
+        f" more than {LEAST_COVERAGE:.0%} is needed"
+    )
+
+
+def _uncertain_baseline(evidence: Evidence) -> str | None:
+    error = _change(evidence).baseline_error
+    if error <= GREATEST_BASELINE_ERROR:
+        return None
+    return f"the baseline is uncertain by {error:.0%}, {GREATEST_BASELINE_ERROR:.0%} at most"
+
+
+def _regression(evidence: Evidence) -> str | None:
+    for when, span in evidence.spans:
+        if is_slower(span, evidence.margin) and costs_enough(span, evidence.hour_seconds):
+            return when + _measured(span)
+    return None
+
+
+def _unusual_calls(evidence: Evidence) -> str | None:
+    for when, span in evidence.spans:
+        ratio = span.calls.calls_ratio
+        least, most = evidence.usual_ratio
+        if ratio is None or least <= ratio <= most:
+            continue
+        why = "calls that fail are not counted" if ratio < 1 else "one call may have become many"
+        return f"{when}called {_times(ratio)} as often as in these hours of the baseline: {why}"
+    return None
+
+
+def _unusual_rows(evidence: Evidence) -> str | None:
+    for when, span in evidence.spans:
+        ratio = span.calls.rows_ratio
+        if ratio is not None and not USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1]:
+            return f"{when}{_rows(span)}"
+    return None
+
+
+def _replacement_called_more(evidence: Evidence) -> str | None:
+    for each in evidence.called_more:
+        times = _times(each.ratio)
+        return f"{each.name} is called {times} as often as the statement that it replaces was"
+    return None
+
+
+def _missed_statement(evidence: Evidence) -> str | None:
+    for each in evidence.missed:
+        return (
+            f"{each.name} was called {each.calls:,} times, where {each.expected_calls:,.0f} calls"
+            " are usual beside the rest of its class: calls that fail are not counted"
+        )
+    return None
+
+
+def _slower_statement(evidence: Evidence) -> str | None:
+    if not evidence.slower:
+        return None
+    named = ", ".join(f"{name} ({_times(change.ratio)})" for name, change in evidence.slower)
+    ratio = _times(_change(evidence).ratio)
+    return (
+        f"{ratio} the baseline in all, but surely more than 2 times in single statements: {named}"
+    )
+
+
+def _wide_spread(evidence: Evidence) -> str | None:
+    for when, span in evidence.spans:
+        if span.spread.is_wide:
+            return (
+                f"{when}calls deviate {_times(span.spread.to_baseline)} as far from the mean as in"
+                " the baseline: a few of them take far longer"
+            )
+    return None
+
+
+def _too_cheap(evidence: Evidence) -> str | None:
+    span = evidence.whole
+    if not is_slower(span, evidence.margin):
+        return None
+    sums, hours = span.calls.sums, span.calls.watched_hours * evidence.hour_seconds / 3600
+    return (
+        f"{_measured(span)}, but only by {1000 * sums.excess_seconds / sums.calls:.2g} ms a call"
+        f" and {sums.excess_seconds / hours:.2g} s an hour, too little to fail"
+    )
+
+
+def _one_incident(evidence: Evidence) -> str | None:
+    whole, total = evidence.whole, _change(evidence).ratio
+    if not whole.median_ratio or not whole.median_ratio <= evidence.margin < total:
+        return None
+    worst = max(evidence.hours, key=lambda hour: hour.calls.sums.excess_seconds)
+    share = worst.calls.sums.excess_seconds / whole.calls.sums.excess_seconds
+    if share < _INCIDENT_SHARE:
+        return None
+    return (
+        f"{_times(whole.median_ratio)} the baseline in the median hour, but {_times(total)} in"
+        f" total: {min(share, 1.0):.0%} of the excess is in the hour from {_utc(worst.start)}"
+    )
+
+
+def _too_early(evidence: Evidence) -> str | None:
+    bound = pass_bound(evidence.whole)
+    if bound <= evidence.margin:
+        return None
+    change = _change(evidence)
+    if not has_enough_calls(change):
+        return f"too early to tell: {change.calls} calls so far, too few for how they spread"
+    rate = change.calls / evidence.whole.calls.watched_hours
+    excluded = next((each for each in _EXCLUDED if each > max(bound, evidence.margin)), None)
+    known = f"{excluded:g} times can be excluded" if excluded else "little can be excluded"
+    return (
+        f"too early to tell: {_times(change.ratio)} the baseline so far; at {rate:.3g} calls an"
+        f" hour {known}, {evidence.margin:g} not yet"
+    )
+
+
+def _slower_last_day(evidence: Evidence) -> str | None:
+    change = evidence.last_day.change
+    return _last_day(evidence) if change and change.ratio > evidence.margin else None
+
+
+def _last_day(evidence: Evidence) -> str | None:
+    change, margin = evidence.last_day.change, last_day_margin(evidence)
+    if change is None or last_day_bound(evidence) <= margin:
+        return None
+    return (
+        f"{_times(_change(evidence).ratio)} the baseline over the whole time, but"
+        f" {_times(change.ratio)} in the last 24 h, for which {margin:.3g} cannot be excluded"
+    )
+
+
+def _more_time_in_all(evidence: Evidence) -> str | None:
+    ratio = evidence.whole.calls.all_seconds_ratio
+    if ratio is None or ratio <= evidence.margin:
+        return None
+    calls = evidence.whole.calls
+    if calls.plan_seconds - calls.expected_plan_seconds > calls.uncovered_seconds:
+        what = "with the time of planning"
+    else:
+        what = "together with statements that have no baseline"
+    return f"{_times(ratio)} the time of the baseline {what}, {evidence.margin:g} at most"
+
+
+def passed(evidence: Evidence) -> str:
+    """Return the sentence of a pass."""
+    upper = pass_bound(evidence.whole)
+    faster = f", so at least {1 - IMPROVED:.0%} faster" if upper <= IMPROVED else ""
+    return f"{_times(_change(evidence).ratio)} the baseline, surely below {upper:.2f}{faster}"
+
+
+def nothing_worse(evidence: Evidence) -> str:
+    """Return the sentence about statements of which nothing is surely worse."""
+    change = evidence.whole.change
+    if change is None:
+        return "no calls of statements with a baseline"
+    return f"{_times(change.ratio)} the baseline; no statement is surely slower"
+
+
+def too_little(evidence: Evidence) -> str | None:
+    """Return why times cannot be compared, or what else is unusual if they cannot."""
+    for reason in (_no_calls, _few_calls):
+        if text := reason(evidence):
+            return text
+    for reason in (_unknown_statements, _uncertain_baseline):
+        if text := reason(evidence):
+            return next((found for each in _COUNTED if (found := each(evidence))), text)
+    return None
+
+
+_COUNTED: Sequence[Reason] = (
+    _unusual_calls,
+    _unusual_rows,
+    _replacement_called_more,
+    _missed_statement,
+)
+"""What needs no times."""
+REGRESSIONS: Sequence[Reason] = (_regression,)
+SURELY_WORSE: Sequence[Reason] = (rows_missing, _slower_statement, _regression)
+DOUBTS: Sequence[Reason] = (
+    *_COUNTED,
+    _slower_statement,
+    _wide_spread,
+    _too_cheap,
+    _one_incident,
+    _slower_last_day,
+    _too_early,
+    _last_day,
+    _more_time_in_all,
+)
+"""The most telling cause first: where calls fail, that is why there are too few to be sure."""
+
+
+def facts(evidence: Evidence) -> str:
+    """Return what else was seen: calls, rows per call, the last day."""
+    calls, change = evidence.whole.calls, evidence.last_day.change
+    seen = [f"{calls.calls:,} calls"]
+    if calls.calls_ratio is not None:
+        seen[0] += f", {_times(calls.calls_ratio)} as many as usual"
+    if calls.rows_ratio is not None:
+        seen.append(_rows(evidence.whole))
+    if change is not None and evidence.whole.calls.watched_hours > HOURS_OF_A_DAY:
+        seen.append(f"{_times(change.ratio)} the baseline in the last 24 h")
+    return "; ".join(seen)
+
+
+def _change(evidence: Evidence) -> Change:
+    """Return the change over the whole time; `_no_calls` has made sure that there is one."""
+    assert evidence.whole.change is not None  # noqa: S101
+    return evidence.whole.change
+
+
+def _measured(span: Span) -> str:
+    """Return how slow the calls of a span are that are surely slower."""
+    change, calls = span.change, span.calls
+    assert change is not None and span.median_ratio is not None  # noqa: S101, PT018
+    text = (
+        f"{_times(change.ratio)} the baseline, surely above {change.bound(-FAIL_Z):.2f};"
+        f" {_times(span.median_ratio)} in the median hour"
+    )
+    if calls.expected_blocks > 0 and calls.blocks > 0:
+        text += f"; blocks per call {_times(calls.blocks / calls.expected_blocks)} the baseline's"
+    return text
+
+
+def _rows(span: Span) -> str:
+    calls = span.calls.sums.calls
+    return (
+        f"{span.calls.rows / calls:.2f} rows a call, {span.calls.expected_rows / calls:.2f} in the"
+        " baseline"
+    )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} times" if ratio < 10 else f"{ratio:,.0f} times"
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

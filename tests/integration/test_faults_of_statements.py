@@ -1,0 +1,375 @@
+"""Faults after a deployment that the statements show: none of them is said to be as fast as before.
+
+Each is done to a real database under the load of an application, after a baseline of the same load.
+The hour of the exporter lasts three seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+import pytest
+
+from exporter.baseline.codec import dumps
+from exporter.baseline.fit import adopted
+from exporter.deployment.history import write_mark
+from exporter.deployment.records import Outcome
+from exporter.learning.document import KEY, TOPIC
+from tests.support.marks import only_18
+from tests.support.watching import MONITOR, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from exporter.baseline.artefact import Baseline
+    from exporter.comparison.class_verdict import ClassResult
+    from exporter.state import Scope
+    from tests.support.loom_database import LoomDatabase
+    from tests.support.watching import Watch
+
+HOUR = 3.0
+HOURS_BEFORE = 12
+PARTS = 3
+"""In which the calls of an hour are made."""
+
+CHECK = "SELECT public.user_has_active_mfa(auth.uid())"
+FAILURES = "SELECT public.count_recent_mfa_failures(auth.uid())"
+OVERVIEW = """
+SELECT u.role, count(*) AS users, count(m.user_id) AS with_mfa FROM public.users AS u
+LEFT JOIN (SELECT DISTINCT user_id FROM public.user_mfa_methods WHERE status = 'active') AS m
+ON m.user_id = u.id GROUP BY u.role
+"""
+NEW_OVERVIEW = """
+SELECT role, count(*) AS users, count(*) FILTER (WHERE mfa_enabled) AS with_mfa
+FROM public.user_mfa_status_unified GROUP BY role
+"""
+ITEMS = "SELECT id, sort_order FROM public.resource_collection_items LIMIT 20"
+COLLECTIONS = "SELECT id, name FROM public.resource_collections LIMIT 5"
+PROGRESS = "SELECT file_id FROM public.resource_client_progress LIMIT 5"
+ADD = """
+INSERT INTO public.mfa_verification_attempts (user_id, method_type, status)
+SELECT id, 'totp', 'success' FROM public.users LIMIT 1
+"""
+SETTINGS = "SELECT user_id, is_enabled FROM public.user_mfa_settings LIMIT 20"
+NEW_CHECK = "SELECT public.user_has_active_mfa(auth.uid()), 'since then'"
+SESSIONS = "SELECT id, title FROM public.sessions LIMIT 5"
+
+CALLS = {
+    CHECK: 60,
+    FAILURES: 12,
+    OVERVIEW: 12,
+    ADD: 18,
+    SETTINGS: 12,
+    ITEMS: 30,
+    COLLECTIONS: 30,
+    PROGRESS: 18,
+    SESSIONS: 9,
+}
+"""Calls an hour."""
+
+TABLES = (
+    "resource_collection_items",
+    "resource_collections",
+    "resource_client_progress",
+    "user_mfa_settings",
+    "mfa_verification_attempts",
+)
+
+Calls = dict[str, int]
+
+
+def _prepare(loom: LoomDatabase) -> None:
+    """Let the application see all rows, and its checks take two milliseconds."""
+    with loom.connect() as superuser:
+        for table in TABLES:
+            superuser.execute(
+                f"DO $$ DECLARE p record; BEGIN FOR p IN SELECT policyname FROM pg_policies"
+                f" WHERE tablename = '{table}' LOOP EXECUTE"
+                f" format('DROP POLICY %I ON public.{table}', p.policyname); END LOOP; END $$;"
+                f" ALTER TABLE public.{table} ENABLE ROW LEVEL SECURITY;"
+                f" CREATE POLICY seen ON public.{table} TO authenticated USING (true)".encode()
+            )
+        superuser.execute("ALTER POLICY seen ON public.user_mfa_settings USING (false)")
+        superuser.execute("ALTER TABLE public.users DISABLE ROW LEVEL SECURITY")
+        superuser.execute("ALTER TABLE public.user_mfa_methods DISABLE ROW LEVEL SECURITY")
+        superuser.execute("ALTER TABLE public.sessions DISABLE ROW LEVEL SECURITY")
+    checks_do(loom, "PERFORM pg_sleep(0.002);")
+    checks_do(loom, "PERFORM pg_sleep(0.002);", name="count_recent_mfa_failures")
+
+
+def checks_do(loom: LoomDatabase, body: str, name: str = "user_has_active_mfa") -> None:
+    """Give a function another body, which is run before it returns nothing."""
+    with loom.connect() as superuser:
+        found = superuser.execute(
+            "SELECT pg_get_function_arguments(oid), pg_get_function_result(oid) FROM pg_proc"
+            " WHERE proname = %s",
+            [name],
+        ).fetchone()
+        assert found is not None
+        arguments, returned = found
+        superuser.execute(
+            f"CREATE OR REPLACE FUNCTION public.{name}({arguments}) RETURNS {returned}"
+            f" LANGUAGE plpgsql AS $f$ BEGIN {body} RETURN NULL; END $f$".encode()
+        )
+
+
+def run(text: str) -> Callable[[LoomDatabase], None]:
+    """Return what runs SQL as the superuser."""
+
+    def act(loom: LoomDatabase) -> None:
+        with loom.connect() as superuser:
+            superuser.execute(text.encode())
+
+    return act
+
+
+def work(loom: LoomDatabase, calls: Mapping[str, int], role: str = "authenticated") -> None:
+    """Call each statement so often; those that fail are what they are for an application."""
+    user = "authenticator" if role == "authenticated" else None
+    with loom.connect(user) as api:
+        if user:
+            api.execute(f"SET ROLE {role}".encode())
+            api.execute("SET statement_timeout = '100ms'")
+        for statement, times in calls.items():
+            for _ in range(times):
+                with suppress(psycopg.Error):
+                    api.execute(statement.encode())
+
+
+async def live(watch: Watch, loom: LoomDatabase, hours: int, calls: Mapping[str, int]) -> None:
+    """Let some hours go by under this load, polling all the while."""
+    some = {statement: count // PARTS for statement, count in calls.items()}
+    step = HOUR / PARTS
+    for _ in range(hours * PARTS):
+        ends = (time.time() // step + 1) * step
+        await asyncio.to_thread(work, loom, some)
+        await watch.poll()
+        await asyncio.sleep(max(ends - time.time(), 0.0))
+    await watch.poll()
+
+
+_known: dict[str, Baseline] = {}
+
+
+async def baseline_of(loom: LoomDatabase, folder: Path) -> Baseline:
+    """Return a baseline of the application; it is collected once."""
+    if "baseline" not in _known:
+        async with watching(loom.dsn(MONITOR), state=folder / "before.sqlite3", hour=HOUR) as watch:
+            await watch.look()
+            await watch.poll()
+            await watch.judge()
+            await live(watch, loom, 2, CALLS)  # in these, the server may have been started
+            await watch.judge()
+            await live(watch, loom, HOURS_BEFORE + 2, CALLS)
+            people = scope_of_shipped(watch)
+            await people.store.run(write_mark, people, time.time())
+            await watch.look("migrations")
+            await watch.judge()
+            await watch.judge()
+            found = watch.parts.lifecycle.status.baseline
+        assert found is not None
+        _known["baseline"] = found
+    return _known["baseline"]
+
+
+def scope_of_shipped(watch: Watch) -> Scope:
+    """Return the scope of what people say."""
+    return watch.parts.poller._people
+
+
+async def after(
+    loom: LoomDatabase,
+    folder: Path,
+    fault: Callable[[LoomDatabase], None],
+    calls: Mapping[str, int],
+    *,
+    hours: int = 2,
+    beside: Callable[[LoomDatabase], None] | None = None,
+) -> Mapping[str, ClassResult]:
+    """Return what is said about the classes some hours after a deployment with this fault."""
+    _prepare(loom)
+    baseline = await baseline_of(loom, folder)
+    async with watching(loom.dsn(MONITOR), state=folder / "after.sqlite3", hour=HOUR) as watch:
+        await watch.look()
+        await watch.poll()
+        facts = await watch.parts.verdict._facts.read()
+        people = scope_of_shipped(watch)
+        document = {KEY: dumps(adopted(baseline, facts)).encode()}
+        await people.store.run(people.store.save, people.of(facts.identity), TOPIC, document)
+        await asyncio.to_thread(fault, loom)
+        at = time.time() - HOUR  # the warm-up is over
+        await people.store.run(write_mark, people, at)
+        await watch.judge()
+        await watch.poll()
+        if beside:
+            await asyncio.to_thread(beside, loom)
+        await live(watch, loom, hours, {**CALLS, **calls})
+        found: Mapping[str, ClassResult] = await people.store.run(watch.parts.lifecycle.results)
+        return found
+
+
+class Fault(NamedTuple):
+    """What is done to the database, what is called then, and what is said of which class."""
+
+    act: Callable[[LoomDatabase], None]
+    class_name: str
+    reason: str
+    outcome: Outcome = Outcome.INCONCLUSIVE
+    calls: Mapping[str, int] = {}
+    hours: int = 2
+
+
+def nothing(loom: LoomDatabase) -> None:
+    """Leave all as it is."""
+
+
+def checks(body: str, name: str = "user_has_active_mfa") -> Callable[[LoomDatabase], None]:
+    """Return what gives a function another body."""
+    return partial(checks_do, body=body, name=name)
+
+
+def new_overview(loom: LoomDatabase) -> None:
+    """Make the view that the new overview asks."""
+    run(
+        "CREATE VIEW public.user_mfa_status_unified AS SELECT role, mfa_enabled FROM public.users;"
+        " GRANT SELECT ON public.user_mfa_status_unified TO authenticated"
+    )(loom)
+
+
+def slower_failures(loom: LoomDatabase) -> None:
+    """Make one function four times slower, and another one faster."""
+    checks_do(loom, "PERFORM pg_sleep(0.009);", "count_recent_mfa_failures")
+    checks_do(loom, "PERFORM pg_sleep(0.001);")
+
+
+FAULTS = {
+    "a policy compares the wrong column": Fault(
+        run("ALTER POLICY seen ON public.resource_collection_items USING (id = auth.uid())"),
+        "collection_items",
+        "results are missing: 0.00 rows a call, 20.00 in the baseline",
+        Outcome.FAIL,
+    ),
+    "all progress is deleted": Fault(
+        run(
+            "TRUNCATE public.resource_client_progress; TRUNCATE public.resource_collections CASCADE"
+        ),
+        "resource_library",
+        "results are missing: 0.00 rows a call, 5.00 in the baseline",
+        Outcome.FAIL,
+    ),
+    "a policy shows what was hidden": Fault(
+        run("ALTER POLICY seen ON public.user_mfa_settings USING (true)"),
+        "mfa_status",
+        "rows a call",
+    ),
+    "the function of the login raises for most": Fault(
+        checks("IF random() < 0.8 THEN RAISE 'no'; END IF; PERFORM pg_sleep(0.001);"),
+        "mfa_status",
+        "user_has_active_mfa.* was called .* calls are usual .*: calls that fail are not counted",
+    ),
+    "a timeout kills the checks that would take long": Fault(
+        checks("PERFORM pg_sleep(CASE WHEN random() < 0.8 THEN 1 ELSE 0.001 END);"),
+        "mfa_status",
+        "calls that fail are not counted",
+    ),
+    "one call has become ten": Fault(
+        nothing,
+        "collection_items",
+        "as often as in these hours of the baseline: one call may have become many",
+        calls={ITEMS: 300},
+    ),
+    "one call has become ten behind a replacement": Fault(
+        new_overview,
+        "mfa_status",
+        "as often as the statement that it replaces was",
+        calls={OVERVIEW: 0, NEW_OVERVIEW: 120},
+    ),
+    "nobody may add any more": Fault(
+        run("REVOKE INSERT ON public.mfa_verification_attempts FROM authenticated"),
+        "mfa_status",
+        "was called 0 times, where .* calls that fail are not counted",
+    ),
+    "nobody may read progress any more": Fault(
+        run("REVOKE SELECT ON public.resource_client_progress FROM authenticated"),
+        "resource_library",
+        "was called 0 times, where .* calls that fail are not counted",
+    ),
+    "a statement of no class takes 80 ms more": Fault(
+        run(
+            "ALTER TABLE public.sessions RENAME TO sessions_then;"
+            " CREATE VIEW public.sessions AS SELECT s.* FROM public.sessions_then AS s,"
+            " LATERAL pg_sleep(0.08 + 0 * length(s.title)) LIMIT 1;"
+            " GRANT SELECT ON public.sessions TO authenticated"
+        ),
+        "other",
+        "surely more than 2 times in single statements: .*public.sessions",
+    ),
+    "a few calls take twenty times as long": Fault(
+        checks("PERFORM pg_sleep(CASE WHEN random() < 0.04 THEN 0.04 ELSE 0.001 END);"),
+        "mfa_status",
+        "a few of them take far longer",
+        hours=4,
+    ),
+    "one statement is slower within its class": Fault(
+        slower_failures,
+        "mfa_status",
+        "count_recent_mfa_failures",
+        hours=4,
+    ),
+    "a new statement adds to the time": Fault(
+        checks("PERFORM pg_sleep(0.002);"),
+        "mfa_status",
+        "together with statements that have no baseline|a baseline is known for 7",
+        calls={NEW_CHECK: 21},
+    ),
+    "the application is down": Fault(
+        nothing,
+        "collection_items",
+        "no calls of statements with a baseline, where",
+        calls={ITEMS: 0},
+    ),
+    "the checks are slower": Fault(
+        checks("PERFORM pg_sleep(0.02);"),
+        "mfa_status",
+        "times the baseline, surely",
+        Outcome.FAIL,
+        hours=4,
+    ),
+    "nothing": Fault(
+        checks("PERFORM pg_sleep(0.0005);"),
+        "mfa_status",
+        "so at least 30% faster",
+        Outcome.PASS,
+        hours=4,
+    ),
+}
+
+
+@only_18
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fault_is_named(watched: LoomDatabase, tmp_path: Path, name: str) -> None:
+    fault = FAULTS[name]
+    found = (await after(watched, tmp_path, fault.act, fault.calls, hours=fault.hours))[
+        fault.class_name
+    ]
+    assert re.search(fault.reason, found.reason), f"{found.outcome}: {found.reason} ({found.facts})"
+    assert found.outcome is fault.outcome
+
+
+@only_18
+async def test_person_at_a_psql_takes_no_pass_away(watched: LoomDatabase, tmp_path: Path) -> None:
+    def query(loom: LoomDatabase) -> None:
+        with loom.connect() as superuser:
+            superuser.execute("SELECT count(*), pg_sleep(3) FROM public.user_mfa_settings")
+
+    faster = checks("PERFORM pg_sleep(0.0005);")
+    found = (await after(watched, tmp_path, faster, {}, hours=4, beside=query))["mfa_status"]
+    assert found.outcome is Outcome.PASS, found.reason
+    assert found.whole.calls.coverage == 1.0
