@@ -50,7 +50,7 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
         ("[anon]", "[other]", "`other` stands for what is in none"),
         ("relations: [app.parts]", "relations: []", ":10: classes.small: must name relations"),
         ("app.parts", "a.b.c", ":11: classes.small.relations.0: must be schema.name"),
-        ("[app.parts]", "['\"Parts\"']", "without quotes"),
+        ("[app.parts]", "['\"Parts']", "spelt as the catalog has it"),
         ("functions: [app.count]", "identities: [abc]", "16 hexadecimal digits"),
         ("functions: [app.count]", f"identities: [{'0a' * 32}]", "16 hexadecimal digits"),
         ("functions", "function", ":9: classes.big.function: unknown key"),
