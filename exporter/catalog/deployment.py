@@ -7,7 +7,6 @@ the two.
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
@@ -33,7 +31,7 @@ from exporter.catalog.expected import DeployedObject, History, Migration, Object
 from exporter.catalog.terms import Identifier, Model, Text
 from exporter.durations import Duration
 from exporter.parser import SqlError, parse_sql
-from exporter.yaml_source import YamlDocument, YamlError, read_document, rule_in_words
+from exporter.yaml_source import rule_in_words
 
 _NAME = r"^[a-z0-9][a-z0-9._-]*$"
 _IDENTITY = r"^[0-9a-f]{16}$"
@@ -102,6 +100,8 @@ class StatementClass(Model):
         ...,
     ] = ()
     """Fingerprints of statements that belong here whatever they name, as behind a view."""
+    severity: Literal["critical", "warning"] = "critical"
+    """Of the alert when it becomes slow; `warning` opens a ticket and wakes nobody."""
     margin: Annotated[float, Field(ge=1.05, le=10)] | None = None
     """How many times the time of the baseline is still no regression for the verdict; 1.2 by
     default. Alerts have limits of their own."""
@@ -168,6 +168,8 @@ class Deployment(Model):
     """Of the deployment, in the state and in commands."""
     title: Text
     """For people."""
+    include: Literal["standard"] | None = None
+    """`standard`: the shipped queries that every PostgreSQL answers belong to the pack."""
     history: History | None = None
     """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
@@ -287,39 +289,3 @@ class Deployment(Model):
             if criterion.phase == ALL:
                 raise ValueError(f"rolled_back.{name} must name the `phase` that was rolled back")
         return self
-
-
-def load_deployment(path: Path) -> tuple[Deployment, YamlDocument]:
-    """Read `deployment.yaml`; the document is for errors that are found later.
-
-    Raises:
-        YamlError: it is missing, unreadable or malformed.
-    """
-    document = read_document(path)
-    if not isinstance(document.data, dict):
-        raise YamlError(str(path), 1, (), "must hold `key: value` pairs, beginning with name")
-    try:
-        deployment = Deployment.model_validate(document.data)
-        return deployment.model_copy(update={"phases": _seen_phases(deployment)}), document
-    except ValidationError as invalid:
-        raise document.errors(invalid) from None
-
-
-def _seen_phases(deployment: Deployment) -> dict[str, Phase]:
-    """Return the phases with the migrations by which the history shows them.
-
-    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
-    """
-    kind = deployment.history.kind if deployment.history else None
-    if kind not in ("probe", "none"):
-        return deployment.phases
-    return {
-        name: phase.model_copy(
-            update={
-                "migrations": (
-                    (Migration(version=name, name=phase.title),) if kind == "probe" else ()
-                )
-            }
-        )
-        for name, phase in deployment.phases.items()
-    }

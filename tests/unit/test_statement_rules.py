@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.catalog.deployment import StatementClass, load_deployment
-from exporter.yaml_source import YamlError
+from exporter.catalog import CatalogError, load_catalog
+from exporter.catalog.deployment import StatementClass
+from tests.support.queries import QUERY, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,9 @@ classes:
 
 def _load(folder: Path, old: str = "", new: str = "") -> dict[str, StatementClass]:
     assert old in DEPLOYMENT
-    path = folder / "deployment.yaml"
-    path.write_text(DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT)
-    return load_deployment(path)[0].classes
+    text = DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT
+    files = {"things.sql": QUERY.replace("phase: one", "phase: all"), "deployment.yaml": text}
+    return dict(load_catalog(make_folder(folder / "pack", files)).deployment.classes)
 
 
 def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(YamlError) as error:
+    with pytest.raises(CatalogError) as error:
         _load(tmp_path, old, new)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -74,8 +75,8 @@ def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, s
     ],
 )
 def test_replacement_that_could_never_be_found_is_told(tmp_path: Path, sql: str, said: str) -> None:
-    path = tmp_path / "deployment.yaml"
-    path.write_text(f"{DEPLOYMENT}replacements:\n  - old: SELECT 1\n    new: {sql}\n")
-    with pytest.raises(YamlError) as error:
-        load_deployment(path)
+    text = f"{DEPLOYMENT}replacements:\n  - old: SELECT 1\n    new: {sql}\n"
+    files = {"things.sql": QUERY.replace("phase: one", "phase: all"), "deployment.yaml": text}
+    with pytest.raises(CatalogError) as error:
+        load_catalog(make_folder(tmp_path / "pack", files))
     assert f":14: replacements.0.new: {said}" in str(error.value)
