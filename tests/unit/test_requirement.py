@@ -13,6 +13,7 @@ from exporter.catalog.requirement import (
     ServerRequirement,
     parse_version,
 )
+from exporter.database.grants import function_schema
 from exporter.database.outcome import RunError, State
 from exporter.sources.preflight import decide, needs_preflight, preflight_parameters
 from tests.support.queries import make_query
@@ -85,6 +86,7 @@ def test_only_a_definer_looks_for_its_function() -> None:
         "relations": ["a.b"],
         "extensions": [],
         "function": "things",
+        "schema": function_schema(""),
         "settings": ["search_path=pg_catalog, pg_temp", "row_security=off"],
     }
 
