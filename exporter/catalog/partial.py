@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from exporter.catalog.consistency import inconsistencies
-from exporter.catalog.deployment import Deployment, with_seen_phases
+from exporter.catalog.deployment import Deployment
+from exporter.catalog.history import with_seen_phases
 from exporter.yaml_source import KeyPath, YamlDocument, YamlError
 
 _STAND_INS: dict[str, Any] = {"name": "x", "title": "x", "warmup": "1m", "phases": {}}
