@@ -1,5 +1,5 @@
 /*
-description: SECURITY DEFINER functions and procedures of the exposed schema, graded by their search_path.
+description: SECURITY DEFINER functions and procedures of the owner's schemas, graded by their search_path.
 phase: security
 interval: 1m
 metrics:
@@ -19,7 +19,16 @@ metrics:
 --   catalog_first    pg_catalog is listed first
 --   pinned           fixed schemas, pg_catalog not first (though searched first if not listed)
 -- Functions of extensions are left to the extensions. pg_temp is not graded.
-WITH definer AS (
+WITH private AS (
+    -- Functions that policies call stand in schemas that the API does not expose. Those of a platform
+    -- are not the owner's.
+    SELECT n.oid
+      FROM pg_catalog.pg_namespace AS n
+     WHERE n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+       AND n.nspname !~ '^pg_'
+       AND n.nspname NOT IN ('information_schema', 'loom_monitor')
+),
+definer AS (
     -- An element of proconfig is name=value; the value may hold anything, so split at the first =.
     SELECT p.oid,
            (SELECT substr(setting, strpos(setting, '=') + 1)
@@ -27,7 +36,7 @@ WITH definer AS (
              WHERE split_part(setting, '=', 1) = 'search_path') AS search_path
       FROM pg_catalog.pg_proc AS p
      WHERE p.prosecdef
-       AND p.pronamespace = 'public'::regnamespace
+       AND (p.pronamespace = 'public'::regnamespace OR p.pronamespace IN (SELECT oid FROM private))
        AND NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
                         WHERE d.classid = 'pg_catalog.pg_proc'::regclass
