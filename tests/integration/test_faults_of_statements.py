@@ -318,7 +318,7 @@ FAULTS = {
         "surely more than 2 times in single statements: .*public.sessions",
     ),
     "a few calls take twenty times as long": Fault(
-        checks("PERFORM pg_sleep(CASE WHEN random() < 0.04 THEN 0.04 ELSE 0.001 END);"),
+        checks("PERFORM pg_sleep(CASE WHEN random() < 0.04 THEN 0.03 ELSE 0.0005 END);"),
         "mfa_status",
         "a few of them take far longer",
         hours=4,
