@@ -187,7 +187,9 @@ def nothing_worse(evidence: Evidence) -> str:
     change = evidence.whole.change
     if change is None:
         return "no calls of statements with a baseline"
-    return f"{times(change.ratio)} the baseline; no statement is surely slower"
+    coverage = evidence.whole.calls.coverage or 0.0
+    rest = f"; no baseline for {1 - coverage:.0%} of the time" if coverage < LEAST_COVERAGE else ""
+    return f"{times(change.ratio)} the baseline; no statement is surely slower{rest}"
 
 
 def too_little(evidence: Evidence) -> str | None:

@@ -236,7 +236,11 @@ member (kind, object, state) AS (
                      (SELECT string_agg(acl::text, ',' ORDER BY acl::text)
                         FROM unnest(d.datacl) AS acl
                        WHERE acl::text !~ '^loom_(monitor|probe)='),
-                     (SELECT string_agg(s.state, '|') FROM setting AS s WHERE s.setdatabase = d.oid AND s.setrole = 0))
+                     (SELECT string_agg(s.state, '|') FROM setting AS s WHERE s.setdatabase = d.oid AND s.setrole = 0),
+                     (SELECT string_agg(concat_ws('=', s.name, s.reset_val), ',' ORDER BY s.name)
+                        FROM pg_catalog.pg_settings AS s
+                       WHERE s.name IN ('autovacuum', 'track_counts', 'fsync', 'full_page_writes', 'wal_level',
+                                        'synchronous_commit', 'default_transaction_read_only')))
       FROM pg_catalog.pg_database AS d
      WHERE d.datname = current_database()
      UNION ALL

@@ -217,6 +217,22 @@ def test_outage_from_the_beginning_is_told_from_silence() -> None:
     assert verdict([]).outcome is Outcome.INCONCLUSIVE
 
 
+def test_outage_of_the_last_hours_is_not_hidden_by_the_week_before() -> None:
+    down = ClassCalls(watched_hours=1.0, usual_calls=100.0)
+    found = verdict([*days(6), down])
+    assert (found.outcome, found.reason) == (
+        Outcome.INCONCLUSIVE,
+        "called 0 times in the last 1.0 h, where 100 calls are usual in these hours",
+    )
+    few = [calls(1.0, 9, usual_calls=100.0)]
+    assert verdict([*days(6), *few]).reason.startswith("called 9 times in the last 1.0 h")
+    rare = ClassCalls(watched_hours=1.0, usual_calls=4.0)
+    assert verdict([*days(6), *[rare] * 7]).outcome is Outcome.PASS
+    assert verdict([*days(6), *[rare] * 8]).reason.startswith("called 0 times in the last 8.0 h")
+    night = ClassCalls(watched_hours=1.0)
+    assert verdict([*days(6), *[night] * 8]).outcome is Outcome.PASS
+
+
 def test_four_calls_decide_nothing() -> None:
     found = verdict([calls(0.1, 4, rows=0, expected_rows=0.0, usual_calls=4.0)])
     assert (found.outcome, found.reason) == (Outcome.INCONCLUSIVE, "only 4 calls, 5 at least")
