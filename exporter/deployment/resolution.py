@@ -100,10 +100,7 @@ def _findings(
         and each.name.schema not in _SYSTEM
         and not _phase_of(each, coming)
     ]
-    known_relations = known["relation"]
-    if relations and not any(
-        _same_but_for_spelling(each.name, known_relations) for each in relations
-    ):
+    if relations and not any(_meant(each, known["relation"]) for each in relations):
         count, names = len({each.name for each in relations}), str(relations[0].name)
         yield _at(
             relations[0],
@@ -155,8 +152,8 @@ def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
     kind, name = mention.kind, mention.name
     if kind == "test user":
         return f"there is no test user {name} in the settings (`probe_subjects`)"
-    same = _same_but_for_spelling(name, known)
-    if not mention.is_required and (same is None or not _are_in_one_schema(name, same)):
+    same = _meant(mention, known)
+    if same is None and not mention.is_required:
         return None
     told = f"there is no {kind} {name}"
     if same:
@@ -168,16 +165,19 @@ def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
     return told
 
 
-def _same_but_for_spelling(name: RelationName, known: Set[RelationName]) -> RelationName | None:
-    """Return the known name that differs in case, spaces, quotation marks or schema alone."""
+def _meant(mention: Mention, known: Set[RelationName]) -> RelationName | None:
+    """Return the known name that differs in case, spaces, quotation marks or schema alone.
+
+    What may be missing is not looked for in other schemas.
+    """
+    name = mention.name
     wanted = RelationName(name.schema and _folded(name.schema), _folded(name.name))
     found = [each for each in known if _folded(each.name) == wanted.name]
     found.sort(key=lambda each: (_folded(each.schema or "") != wanted.schema, str(each)))
-    return found[0] if found and found[0].schema not in _SYSTEM else None
-
-
-def _are_in_one_schema(one: RelationName, other: RelationName) -> bool:
-    return _folded(one.schema or "") == _folded(other.schema or "")
+    if not found or found[0].schema in _SYSTEM:
+        return None
+    is_near = _folded(found[0].schema or "") == (wanted.schema or "")
+    return found[0] if is_near or mention.is_required else None
 
 
 def _folded(text: str) -> str:
