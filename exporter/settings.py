@@ -70,8 +70,8 @@ def packaged(folder: str) -> Path:
 
 
 def packaged_queries() -> Path:
-    """Return the folder of the shipped queries."""
-    return packaged("queries")
+    """Return the folder of the shipped pack."""
+    return packaged("queries") / "loom"
 
 
 def _state_home() -> Path:

@@ -25,7 +25,7 @@ FOLDER = ROOT / "grafana" / "dashboards"
 
 def dashboards() -> Mapping[str, str]:
     """Return every dashboard as JSON, by the name of its file."""
-    deployment = load_catalog(ROOT / "queries").deployment
+    deployment = load_catalog(ROOT / "queries" / "loom").deployment
     boards = (
         deployment_board(deployment),
         query_performance_board(deployment),

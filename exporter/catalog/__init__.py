@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
-from exporter.catalog.history import APPLIED, HISTORY_QUERY, history_queries, unseen_phases
+from exporter.catalog.history import APPLIED, unseen_phases, with_seen_phases
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
@@ -17,6 +17,7 @@ from exporter.catalog.probe import SUFFIX as PROBE_SUFFIX
 from exporter.catalog.probe import Probe, faults_of_probes, parse_probe
 from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
+from exporter.catalog.standard import standard_queries
 from exporter.errors import UsageError
 from exporter.yaml_source import YamlDocument, YamlError, read_document, read_text
 
@@ -105,12 +106,14 @@ def load_catalog(folder: Path) -> Catalog:
     probe_paths = sorted(folder.glob(f"*{PROBE_SUFFIX}"))
     paths = sorted({*folder.glob("*.sql")} - {*probe_paths})
     queries = _parsed(paths, parse_query, problems)
-    if deployment and HISTORY_QUERY not in {path.stem for path in paths}:
-        queries = sorted([*queries, *history_queries(deployment)], key=lambda query: query.name)
+    if deployment:
+        own = frozenset(path.stem for path in paths)
+        shipped = standard_queries(deployment, own)
+        queries = sorted([*queries, *shipped], key=lambda query: query.name)
     http_paths = sorted(folder.glob(f"*{HTTP_SUFFIX}"))
     http_queries = _parsed(http_paths, parse_http_query, problems)
     probes = _parsed(probe_paths, parse_probe, problems)
-    if not queries and not paths:
+    if not (paths or queries):
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries, *probes]
@@ -132,6 +135,7 @@ def load_catalog(folder: Path) -> Catalog:
         unseen = [str(part.document.error(*fault)) for fault in faults]
     if problems or deployment is None:
         raise CatalogError(problems, unseen)
+    deployment = with_seen_phases(deployment)
     told = parameters(deployment)
     queries = [replace(each.with_parameters(told), pack=deployment.name) for each in queries]
     return Catalog(

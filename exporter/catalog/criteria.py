@@ -183,8 +183,10 @@ class Condition(Model):
 class CriterionAlert(Model):
     """How LoomCriterionFailed tells that the criterion fails."""
 
-    severity: Literal["page", "ticket"] = "ticket"
-    """Whether it wakes somebody."""
+    severity: Literal["critical", "warning", "info", "none"] = "warning"
+    """`critical` wakes somebody, `warning` is a ticket; `none`: another alert speaks of it."""
+    after: Annotated[Literal["1m", "5m", "15m", "1h"], Field(alias="for")] = "5m"
+    """How long it must have failed."""
     runbook: Text | None = None
     """Where it says what to do: an address."""
 

@@ -100,6 +100,8 @@ class StatementClass(Model):
         ...,
     ] = ()
     """Fingerprints of statements that belong here whatever they name, as behind a view."""
+    severity: Literal["critical", "warning"] = "critical"
+    """Of the alert when it becomes slow; `warning` opens a ticket and wakes nobody."""
     margin: Annotated[float, Field(ge=1.05, le=10)] | None = None
     """How many times the time of the baseline is still no regression for the verdict; 1.2 by
     default. Alerts have limits of their own."""
@@ -166,6 +168,8 @@ class Deployment(Model):
     """Of the deployment, in the state and in commands."""
     title: Text
     """For people."""
+    include: Literal["standard"] | None = None
+    """`standard`: the shipped queries that every PostgreSQL answers belong to the pack."""
     history: History | None = None
     """Without it, a query of the pack feeds loom_migration_applied{version}."""
     warmup: Duration
@@ -244,24 +248,3 @@ class Deployment(Model):
             "rolled_back": self.rolled_back,
         }
         return conditions_with_places(sections, self.plan)
-
-
-def with_seen_phases(deployment: Deployment) -> Deployment:
-    """Return it with the migrations by which the history shows its phases.
-
-    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
-    """
-    kind = deployment.history.kind if deployment.history else None
-    if kind not in ("probe", "none"):
-        return deployment
-    phases = {
-        name: phase.model_copy(
-            update={
-                "migrations": (
-                    (Migration(version=name, name=phase.title),) if kind == "probe" else ()
-                )
-            }
-        )
-        for name, phase in deployment.phases.items()
-    }
-    return deployment.model_copy(update={"phases": phases})

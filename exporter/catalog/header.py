@@ -132,12 +132,12 @@ class BaseHeader(CommonHeader):
             suffix = SUFFIX.get(metric.type)
             if suffix and not name.endswith(suffix):
                 raise ValueError(f"{name}: the name of a {metric.type} ends with {suffix}")
+            if metric.family(name) in reserved_families():
+                raise ValueError(f"{name}: this name is the exporter's own")
             if metric.type == "gauge" and name.endswith(("_total", "_info", "_baseline")):
                 raise ValueError(f"{name}: this ending is not for a gauge")
             if name.startswith(RESERVED_PREFIXES):
                 raise ValueError(f"{name}: this prefix is the exporter's own")
-            if metric.family(name) in reserved_families():
-                raise ValueError(f"{name}: this name is the exporter's own")
         return metrics
 
 

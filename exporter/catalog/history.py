@@ -1,12 +1,11 @@
-"""The shipped queries that read a history of migrations, and what nothing could ever show."""
+"""By what a phase is seen to be applied, and the phases that nothing could ever show."""
 
 from collections.abc import Iterable, Iterator
 
 from exporter.catalog.deployment import Deployment
+from exporter.catalog.expected import Migration
 from exporter.catalog.header import QueryMetric
-from exporter.catalog.query import Query, parse_query
-from exporter.settings import packaged
-from exporter.yaml_source import KeyPath, read_text
+from exporter.yaml_source import KeyPath
 
 HISTORY_QUERY = "migrations"
 """The name of the query that reads the history, whatever keeps it."""
@@ -17,26 +16,25 @@ APPLIED = "loom_migration_applied"
 """The metric, with a label `version`, by which a migration is known to be applied."""
 
 
-def history_queries(deployment: Deployment) -> list[Query]:
-    """Return the shipped query of the history that deployment.yaml names; none, if it names none.
+def with_seen_phases(deployment: Deployment) -> Deployment:
+    """Return the deployment whose phases have the migrations by which its history shows them.
 
-    Its placeholder for the schema of the history's table is `public`.
+    Objects are the history of `probe`, with the phase as the version; `none` shows no migration.
     """
-    history = deployment.history
-    if history is None or history.kind == "none":
-        return []
-    folder = packaged("queries")
-    path = folder / "standard" / "history" / f"{history.kind}.sql"
-    if history.kind == "supabase":
-        path = folder / f"{HISTORY_QUERY}.sql"
-    text = read_text(path)
-    if history.kind == "probe":
-        file = folder / f"{OBJECTS_QUERY}.sql"
-        objects = parse_query(file, read_text(file)).text.strip()
-        text = text.replace(f"SELECT * FROM {OBJECTS_QUERY}", objects)
-    if history.schema_name:
-        text = text.replace("public.", f"{history.schema_name}.")
-    return [parse_query(path, text, HISTORY_QUERY)]
+    kind = deployment.history.kind if deployment.history else None
+    if kind not in ("probe", "none"):
+        return deployment
+    phases = {
+        name: phase.model_copy(
+            update={
+                "migrations": (
+                    (Migration(version=name, name=phase.title),) if kind == "probe" else ()
+                )
+            }
+        )
+        for name, phase in deployment.phases.items()
+    }
+    return deployment.model_copy(update={"phases": phases})
 
 
 def unseen_phases(

@@ -46,6 +46,7 @@ def parameters(deployment: Deployment) -> Mapping[str, str]:
         ],
         "tables": [_relation(table, schemas[0]) for table in deployment.tables],
         "api_roles": list(deployment.api_roles),
+        "statement_roles": list(deployment.statement_roles),
         "exposed_schemas": schemas,
         "audit_events": [
             {"phase": phase, "event_type": each}

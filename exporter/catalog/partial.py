@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exporter.catalog.consistency import inconsistencies
-from exporter.catalog.deployment import Deployment, with_seen_phases
+from exporter.catalog.deployment import Deployment
 from exporter.yaml_source import KeyPath, YamlDocument, YamlError
 
 _STAND_INS: dict[str, Any] = {"name": "x", "title": "x", "warmup": "1m", "phases": {}}
@@ -70,7 +70,7 @@ def right_part(document: YamlDocument) -> Partial:
         else:
             faults = inconsistencies(deployment)
             found.faults.update({found.place(path): reason for path, reason in faults})
-            found.deployment = with_seen_phases(deployment)
+            found.deployment = deployment
             break
     return found
 

@@ -34,6 +34,9 @@ _NAMES: Mapping[Kind, str] = {
     "schema": "SELECT NULL, nspname FROM pg_namespace",
 }
 
+_NAMES_ALONE = 180_000
+"""From this version on, pg_stat_statements knows relations by their names, without schemas."""
+
 _SYSTEM = ("pg_catalog", "information_schema")
 
 
@@ -67,12 +70,12 @@ def resolve(conninfo: str, catalog: Catalog, test_users: Set[str] | None) -> lis
                 known = _known(connection)
             finally:
                 deadline.cancel()
-            database = connection.info.dbname
+            database, version = connection.info.dbname, connection.info.server_version
     except psycopg.Error as error:
         raise RunError(state_of(error), describe_error(error)) from None
     if test_users is not None:
         known["test user"] = {RelationName(None, each) for each in test_users}
-    return list(_findings(catalog, known, database))
+    return list(_findings(catalog, known, database, version))
 
 
 def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
@@ -88,7 +91,10 @@ def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
 
 
 def _findings(
-    catalog: Catalog, known: Mapping[Kind, Set[RelationName]], database: str
+    catalog: Catalog,
+    known: Mapping[Kind, Set[RelationName]],
+    database: str,
+    server_version: int,
 ) -> Iterator[Resolved]:
     coming = list(brought(catalog.deployment))
     named = [each for each in mentions(catalog) if each.kind in known]
@@ -115,10 +121,31 @@ def _findings(
             yield _at(each, State.ABSENT, f"{each.name} is not there yet: phase {phase} brings it")
         elif fault := _fault(each, known[each.kind]):
             yield _at(each, State.ERROR, fault)
+    if server_version >= _NAMES_ALONE:
+        yield from _shared_names(named, known["relation"])
     found = {(each.kind, each.name) for each in named if each not in missing}
     place = Path(catalog.document.place).name if catalog.document else ""
     told = "1 name" if len(found) == 1 else f"{len(found)} names"
     yield Resolved(place, State.OK, f"{told} found in the database {database}")
+
+
+def _shared_names(named: Iterable[Mention], known: Set[RelationName]) -> Iterator[Resolved]:
+    """Yield a warning for each relation of a class whose name another schema has too."""
+    for each in named:
+        if each.kind != "relation" or each.path[0] != "classes" or each.name.schema is None:
+            continue
+        others = sorted(
+            str(other)
+            for other in known
+            if other.name == each.name.name and other.schema not in (each.name.schema, *_SYSTEM)
+        )
+        if others:
+            yield _at(
+                each,
+                State.OK,
+                f"{each.name} shares its name with {', '.join(others)}: PostgreSQL 18 counts one"
+                " statement for both where the rest of it is alike, under the class of the first",
+            )
 
 
 def _place_of(mention: Mention) -> tuple[str, int]:

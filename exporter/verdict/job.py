@@ -84,7 +84,7 @@ class VerdictJob:
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics of its samples, by name."""
         return {
-            **own_metrics("deployment", "verdict", "pack"),
+            **own_metrics("deployment", "tracked", "verdict", "pack"),
             **baseline_metrics.metrics(self._catalog),
         }
 

@@ -43,6 +43,12 @@ def verdict_samples(assessment: Assessment) -> Samples:
         "loom_criterion_status": criteria,
         "loom_deployment_verdict": one_hot("loom_deployment_verdict", assessment.verdict),
         "loom_daily_check_status": checks,
+        "loom_tracked": {
+            (row.title,): row.after for row in assessment.tracked if row.after is not None
+        },
+        "loom_tracked_baseline": {
+            (row.title,): row.before for row in assessment.tracked if row.before is not None
+        },
     }
 
 
@@ -56,14 +62,25 @@ def pack_samples(deployment: Deployment) -> Samples:
     """Return what deployment.yaml says of classes, phases and criteria, as info metrics."""
     return {
         "loom_class_info": {
-            (name, deployment.phase_of(name)): 1.0 for name in (*deployment.classes, OTHER)
+            (name, deployment.phase_of(name), severity): 1.0
+            for name, severity in {
+                **{name: each.severity for name, each in deployment.classes.items()},
+                OTHER: "warning",
+            }.items()
         },
         "loom_phase_info": {
             (name, phase.title, phase.rollback.risk, phase.rollback.advice): 1.0
             for name, phase in deployment.phases.items()
         },
         "loom_criterion_info": {
-            (name, each.phase, each.title, each.alert.severity, each.alert.runbook or ""): 1.0
+            (
+                name,
+                each.phase,
+                each.title,
+                each.alert.severity,
+                each.alert.after,
+                each.alert.runbook or "",
+            ): 1.0
             for name, each in deployment.all_criteria()
         },
     }

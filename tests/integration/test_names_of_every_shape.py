@@ -158,7 +158,8 @@ async def test_statements_belong_to_the_classes_of_what_they_name(
     async with watching(odd.dsn(MONITOR), catalog=pack) as watch:
         await watch.poll()
         with odd.connect("postgres") as owner:
-            owner.execute('SELECT id FROM "Sales".people')
+            # PostgreSQL 18 takes the same question to two tables of one name for one statement.
+            owner.execute('SELECT count(*) FROM "Sales".people')
             for names in called.values():
                 for name in names:
                     owner.execute(f"SELECT id FROM {name}".encode())

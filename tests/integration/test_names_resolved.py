@@ -231,3 +231,13 @@ def test_check_says_of_a_pack_of_another_database_that_alone(
     assert done.returncode == 2
     (line,) = done.stdout.splitlines()
     assert "THIS PACK IS FOR ANOTHER DATABASE" in line
+
+
+def test_relations_of_one_name_are_told_where_their_statements_are_one(
+    shop: LoomDatabase, tmp_path: Path
+) -> None:
+    shop.run('CREATE TABLE "Sales".users (id int)')
+    found = _resolve(shop, tmp_path / "pack", "classes: {users: {relations: [public.users]}}\n")
+    assert {each.state for each in found} == {State.OK}
+    (told,) = [each.detail for each in found if "shares its name" in each.detail]
+    assert "public.users shares its name with Sales.users, auth.users: PostgreSQL 18" in told

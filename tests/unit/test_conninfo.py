@@ -185,7 +185,10 @@ def test_complaint_is_the_same_whatever_the_password(template: str, password: st
     # A word of the sentence that is also the password is hidden there, and here.
     same = [
         _complaint(conninfo)
-        for conninfo in ("postgresql://u:A@B@h", "=", " ", "postgresql://h:x", "'x'", "X=y")
+        for conninfo in (
+            *("postgresql://u:A@B@h", "=", " ", "postgresql://h:x", "'x'", "X=y"),
+            "postgresql://\x7f@",  # without a database, its name is that of the user
+        )
     ]
     assert message is None or message in same
 

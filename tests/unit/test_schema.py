@@ -14,19 +14,21 @@ from exporter.catalog import Deployment, HttpQuery, Probe
 from exporter.catalog.deployment_page import deployment_page
 from exporter.catalog.header import Header
 from exporter.catalog.schema import schema_text
-from exporter.settings import packaged_queries
+from exporter.settings import packaged
 from exporter.yaml_source import parse_document, read_document
 from tests.support.queries import QUERY
 
 FILES = {
-    "sql": packaged_queries() / "header.schema.json",
-    "http": packaged_queries() / "http.schema.json",
-    "as": packaged_queries() / "as.schema.json",
-    "deployment": packaged_queries() / "deployment.schema.json",
+    "sql": packaged("queries") / "header.schema.json",
+    "http": packaged("queries") / "http.schema.json",
+    "as": packaged("queries") / "as.schema.json",
+    "deployment": packaged("queries") / "deployment.schema.json",
 }
-SHIPPED = {query.name: query for query in catalog.load_catalog(packaged_queries()).all_queries}
 
-ROOT = packaged_queries().parent
+SHIPPED = {
+    query.name: query for query in catalog.load_catalog(packaged("queries") / "loom").all_queries
+}
+ROOT = packaged("queries").parent
 
 each_kind = pytest.mark.parametrize("kind", FILES)
 
@@ -76,7 +78,7 @@ def test_page_has_every_key_of_deployment_yaml() -> None:
 
 
 def test_shipped_deployment_is_valid() -> None:
-    data = read_document(packaged_queries() / "deployment.yaml").data
+    data = read_document(packaged("queries") / "loom" / "deployment.yaml").data
     _validator("deployment").validate(data)
 
 
@@ -89,7 +91,7 @@ def test_shipped_deployment_is_valid() -> None:
         (["warmup"], 1800),
         (["slow_statement"], "fast"),
         (["history"], {"kind": "knex"}),
-        (["history"], {"kind": "flyway", "schema": "Ops Schema"}),
+        (["history"], {"kind": "flyway", "schema": "Ops.Schema"}),
         (["tables"], "users"),
         (["tables"], ["a.b.c"]),
         (["phases", "RLS"], {}),
@@ -106,7 +108,7 @@ def test_shipped_deployment_is_valid() -> None:
 def test_broken_deployment_is_refused_by_schema_and_code_alike(
     path: list[str | int], value: object
 ) -> None:
-    data = read_document(packaged_queries() / "deployment.yaml").data
+    data = read_document(packaged("queries") / "loom" / "deployment.yaml").data
     inside = data
     for step in path[:-1]:
         inside = inside[step]

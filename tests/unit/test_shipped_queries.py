@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter import catalog
+from exporter.catalog.parameters import parameters
 from exporter.settings import packaged_queries
 
 if TYPE_CHECKING:
@@ -21,13 +22,6 @@ CATALOG = catalog.load_catalog(FOLDER)
 DEPLOYMENT = CATALOG.deployment
 QUERIES = {query.name: query for query in CATALOG.queries}
 
-# What the migrations leave that is watched like a table of the deployment.
-VIEWS = {
-    each.object
-    for phase in DEPLOYMENT.phases.values()
-    for each in phase.objects
-    if each.kind == "materialized_view"
-}
 TABLES = set(DEPLOYMENT.tables)
 
 _LITERAL = r"'(?:[^']|'')*'"
@@ -136,16 +130,15 @@ def test_query_of_a_phase_is_of_a_phase_of_the_deployment(query: Query) -> None:
     assert query.header.phase in {*DEPLOYMENT.phases, "all"}
 
 
-def test_every_phase_is_watched() -> None:
-    assert {query.header.phase for query in CATALOG.queries} == {*DEPLOYMENT.phases, "all"}
-
-
-def test_policies_are_those_of_the_deployment() -> None:
-    assert _values("rls_policies_present", "expected") == {
-        (policy.table, policy.command, policy.policy)
-        for phase in DEPLOYMENT.phases.values()
-        for policy in phase.policies
-    }
+def test_what_stands_in_deployment_yaml_stands_nowhere_else() -> None:
+    told = parameters(DEPLOYMENT)
+    for query in CATALOG.queries:
+        assert set(query.parameters) == {name for name in told if name in query.text}, query.name
+        assert query.path.parent == FOLDER or not any(
+            name in query.text
+            for names in (DEPLOYMENT.tables, DEPLOYMENT.api_roles)
+            for name in names
+        )
 
 
 def test_audit_events_are_those_of_the_deployment() -> None:
@@ -157,44 +150,8 @@ def test_audit_events_are_those_of_the_deployment() -> None:
     assert _lists("audit_last_event", "IN") == [listed - {"other"}] * 2, "IN and NOT IN"
 
 
-@pytest.mark.parametrize("name", ["rls_enabled", "rls_policies", "rls_policies_changed"])
-def test_policies_are_watched_on_every_table_of_the_deployment(name: str) -> None:
-    assert {row[0] for row in _values(name, "watched")} == TABLES
-
-
-def test_constraints_are_those_of_every_table() -> None:
-    assert {row[0] for row in _values("constraints", "watched")} == TABLES
-
-
-@pytest.mark.parametrize("name", ["tables", "table_sizes", "indexes"])
-def test_statistics_are_those_of_every_table_and_of_the_view(name: str) -> None:
-    assert len(VIEWS) == 1
-    assert {row[0] for row in _values(name, "watched")} == TABLES | VIEWS
-
-
 def test_columns_are_of_tables_of_the_deployment() -> None:
     assert {row[0] for row in _values("rls_policy_columns", "expected")} <= TABLES
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "exposed_relations",
-        "security_definer_executable",
-        "security_definer_functions",
-    ],
-)
-def test_api_roles_and_schema_are_those_of_the_deployment(name: str) -> None:
-    assert _lists(name, "rolname IN") == [set(DEPLOYMENT.api_roles)]
-    schemas = set(re.findall(r"'([a-z_]+)'::regnamespace", _code(QUERIES[name])))
-    assert schemas == set(DEPLOYMENT.exposed_schemas)
-
-
-def test_drift_is_looked_for_in_the_roles_and_schemas_of_the_deployment() -> None:
-    assert _lists("schema_objects", "rolname IN") == [set(DEPLOYMENT.statement_roles)]
-    assert set(DEPLOYMENT.api_roles) < set(DEPLOYMENT.statement_roles)
-    schemas = re.findall(r"n.nspname = '([a-z_]+)'", _code(QUERIES["schema_objects"]))
-    assert set(schemas) == set(DEPLOYMENT.exposed_schemas)
 
 
 def test_commands_of_policies_are_those_that_are_counted() -> None:

@@ -26,13 +26,20 @@ metrics:
 -- ours, and of those of the platform the policies, the triggers that call watched functions, and the
 -- functions that policies, views, defaults and checks call, such as auth.uid().
 -- Columns that not every version has are read by to_jsonb.
-WITH watched AS (
+WITH exposed (nspname, place) AS (
+    SELECT *
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY
+),
+watched AS (
     SELECT n.oid, n.nspowner, n.nspacl, n.nspname,
-           CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END AS prefix
+           CASE e.place WHEN 1 THEN '' ELSE n.nspname || '.' END AS prefix
       FROM pg_catalog.pg_namespace AS n
+      LEFT JOIN exposed AS e USING (nspname)
      WHERE n.nspname !~ '^pg_'
        AND n.nspname NOT IN ('information_schema', 'loom_monitor')
-       AND (n.nspname = 'public'
+       AND (e.place IS NOT NULL
             OR n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database()))
        AND NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
@@ -86,7 +93,9 @@ type AS (
                           AND d.deptype = 'e')
 ),
 api AS (
-    SELECT oid FROM pg_catalog.pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role')
+    SELECT oid
+      FROM pg_catalog.pg_roles
+     WHERE coalesce(nullif(current_setting('deployment.statement_roles', true), ''), '[]')::jsonb ? rolname
 ),
 setting (setdatabase, setrole, state) AS (
     SELECT s.setdatabase, s.setrole, (SELECT string_agg(one, ',' ORDER BY one) FROM unnest(s.setconfig) AS one)

@@ -23,22 +23,32 @@ metrics:
 -- Why: an invalid index costs every write and helps no read, and nothing else tells of it. One that
 -- is lost is known by the baseline. An index of a partitioned table is the sum of those of its
 -- partitions, and as valid as all of them.
-WITH RECURSIVE part (root, oid) AS (
+-- Without deployment.tables, every table of the exposed schemas is watched.
+WITH RECURSIVE watched (oid, "table") AS (
+    SELECT c.oid, w."table"
+      FROM jsonb_to_recordset(nullif(current_setting('deployment.tables', true), '')::jsonb)
+               AS w (schema text, name text, "table" text)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = n.oid
+     UNION ALL
+    SELECT c.oid, CASE e.place WHEN 1 THEN c.relname::text ELSE concat_ws('.', e.schema, c.relname) END
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY AS e (schema, place)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE coalesce(current_setting('deployment.tables', true), '') = ''
+),
+part (root, oid) AS (
     SELECT i.indexrelid, i.indexrelid
-      FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
-                   ('file_uploads'), ('file_shares'), ('resource_collections'),
-                   ('resource_collection_items'), ('resource_client_progress'),
-                   ('security_audit_log'), ('user_mfa_status_unified')) AS watched (relation)
-      JOIN pg_catalog.pg_class AS t
-        ON t.relname = watched.relation AND t.relnamespace = 'public'::regnamespace
-      JOIN pg_catalog.pg_index AS i
-        ON i.indrelid = t.oid
+      FROM watched AS w
+      JOIN pg_catalog.pg_index AS i ON i.indrelid = w.oid
     UNION ALL
     SELECT part.root, i.inhrelid
       FROM part
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = part.oid
 )
-SELECT t.relname                                                      AS "table",
+SELECT w."table",
        x.relname                                                      AS "index",
        sum(pg_stat_get_numscans(i.indexrelid))                        AS scans,
        (sum(pg_stat_get_numscans(i.indexrelid)) > 0)::int             AS used,
@@ -47,5 +57,5 @@ SELECT t.relname                                                      AS "table"
   JOIN pg_catalog.pg_index AS i ON i.indexrelid = part.oid
   JOIN pg_catalog.pg_index AS r ON r.indexrelid = part.root
   JOIN pg_catalog.pg_class AS x ON x.oid = part.root
-  JOIN pg_catalog.pg_class AS t ON t.oid = r.indrelid
- GROUP BY t.relname, x.relname;
+  JOIN watched AS w ON w.oid = r.indrelid
+ GROUP BY w."table", x.relname;

@@ -18,8 +18,8 @@ metrics:
 SELECT m.version::text                                                 AS version,
        coalesce(m.name, '')                                            AS name,
        CASE WHEN later.is_there                                        THEN 'out_of_order'
-            WHEN m.version IN ('20251021000001', '20251021000002', '20251021000003') THEN 'expected'
-            WHEN m.version < '20251021000001'                          THEN 'earlier'
+            WHEN m.version = ANY (expected.versions)                   THEN 'expected'
+            WHEN m.version < expected.first                            THEN 'earlier'
             ELSE 'unknown' END                                         AS state
   FROM supabase_migrations.schema_migrations AS m
  CROSS JOIN LATERAL (
@@ -27,4 +27,8 @@ SELECT m.version::text                                                 AS versio
                         FROM supabase_migrations.schema_migrations AS h
                        WHERE h.version > m.version
                          AND age(h.xmin) > age(m.xmin)) AS is_there) AS later
+ CROSS JOIN (
+       SELECT array_agg(version) AS versions, min(version) AS first
+         FROM jsonb_to_recordset(nullif(current_setting('deployment.migrations', true), '')::jsonb)
+                  AS listed (version text)) AS expected
  ORDER BY m.version DESC;

@@ -1,6 +1,6 @@
 /*
 description: Tables that can only be read by first reading themselves, because policies form a cycle.
-phase: rls
+phase: all
 interval: 1m
 metrics:
   loom_rls_policy_cycle_tables:

@@ -31,22 +31,32 @@ metrics:
 -- The functions behind pg_stat_all_tables are asked, because the view groups all of pg_class.
 -- A partitioned table is the sum of its partitions. pg_inherits is read, because pg_partition_tree
 -- takes a lock on each of them. ANALYZE of the whole counts where some partition was never analysed.
-WITH RECURSIVE part (root, oid) AS (
-    SELECT c.oid, c.oid
-    FROM (VALUES ('users'), ('user_mfa_methods'), ('mfa_verification_attempts'),
-                 ('file_uploads'), ('file_shares'), ('resource_collections'),
-                 ('resource_collection_items'), ('resource_client_progress'),
-                 ('security_audit_log'), ('user_mfa_status_unified')) AS watched (relation)
-    JOIN pg_catalog.pg_class AS c
-      ON c.relname = watched.relation AND c.relnamespace = 'public'::regnamespace
-   WHERE c.relkind IN ('r', 'p', 'm')
+-- Without deployment.tables, every table of the exposed schemas is watched.
+WITH RECURSIVE watched (oid, "table") AS (
+    SELECT c.oid, w."table"
+      FROM jsonb_to_recordset(nullif(current_setting('deployment.tables', true), '')::jsonb)
+               AS w (schema text, name text, "table" text)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = n.oid
+     UNION ALL
+    SELECT c.oid, CASE e.place WHEN 1 THEN c.relname::text ELSE concat_ws('.', e.schema, c.relname) END
+      FROM jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb
+           ) WITH ORDINALITY AS e (schema, place)
+      JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema
+      JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE coalesce(current_setting('deployment.tables', true), '') = ''
+),
+part (root, oid) AS (
+    SELECT oid, oid
+      FROM watched
     UNION ALL
     SELECT part.root, i.inhrelid
       FROM part
       JOIN pg_catalog.pg_inherits AS i ON i.inhparent = part.oid
       JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent AND p.relkind = 'p'
 )
-SELECT c.relname                                AS "table",
+SELECT w."table",
        CASE WHEN bool_and(l.reltuples >= 0) THEN sum(l.reltuples)
             WHEN c.reltuples >= 0 THEN c.reltuples
        END                                      AS rows_estimate,
@@ -56,6 +66,7 @@ SELECT c.relname                                AS "table",
              WHERE i.indrelid = l.oid))         AS index_scans,
        sum(pg_stat_get_dead_tuples(l.oid))      AS dead_rows
   FROM part
-  JOIN pg_catalog.pg_class AS c ON c.oid = part.root
+  JOIN watched AS w ON w.oid = part.root
+  JOIN pg_catalog.pg_class AS c ON c.oid = part.root AND c.relkind IN ('r', 'p', 'm')
   JOIN pg_catalog.pg_class AS l ON l.oid = part.oid AND l.relkind <> 'p'
- GROUP BY c.oid, c.relname, c.reltuples;
+ GROUP BY c.oid, w."table", c.reltuples;

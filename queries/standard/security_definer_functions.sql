@@ -1,6 +1,6 @@
 /*
 description: SECURITY DEFINER functions and procedures of the exposed schema, graded by their search_path.
-phase: security
+phase: all
 interval: 1m
 metrics:
   loom_security_definer_functions:
@@ -19,7 +19,16 @@ metrics:
 --   catalog_first    pg_catalog is listed first
 --   pinned           fixed schemas, pg_catalog not first (though searched first if not listed)
 -- Functions of extensions are left to the extensions. pg_temp is not graded.
-WITH definer AS (
+WITH exposed (oid) AS (
+    SELECT n.oid
+      FROM pg_catalog.pg_namespace AS n
+     WHERE coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb ? n.nspname
+),
+api_role (rolname) AS (
+    SELECT jsonb_array_elements_text(
+               coalesce(nullif(current_setting('deployment.api_roles', true), ''), '[]')::jsonb)
+),
+definer AS (
     -- An element of proconfig is name=value; the value may hold anything, so split at the first =.
     SELECT p.oid,
            (SELECT substr(setting, strpos(setting, '=') + 1)
@@ -27,7 +36,7 @@ WITH definer AS (
              WHERE split_part(setting, '=', 1) = 'search_path') AS search_path
       FROM pg_catalog.pg_proc AS p
      WHERE p.prosecdef
-       AND p.pronamespace = 'public'::regnamespace
+       AND p.pronamespace IN (SELECT oid FROM exposed)
        AND NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
                         WHERE d.classid = 'pg_catalog.pg_proc'::regclass
@@ -40,7 +49,7 @@ writable AS (
      WHERE has_schema_privilege('public', n.oid, 'CREATE')
         OR EXISTS (SELECT
                      FROM pg_catalog.pg_roles AS r
-                    WHERE r.rolname IN ('anon', 'authenticated')
+                    WHERE r.rolname IN (SELECT rolname FROM api_role)
                       AND has_schema_privilege(r.oid, n.oid, 'CREATE'))
 ),
 graded AS (
