@@ -116,8 +116,8 @@ async def test_the_deployment_is_seen_and_judged_rightly(
         assert blamed.advice == "Stop the importer, then drop the column."
         page = await watch.page()
         assert (
-            'loom_criterion_info{criterion="cities_filled",database="loom",phase="split",'
-            'runbook="https://wiki.example/cities",severity="page",'
+            'loom_criterion_info{after="5m",criterion="cities_filled",database="loom",phase="split",'
+            'runbook="https://wiki.example/cities",severity="critical",'
             'title="Every address has its city"} 1.0'
         ) in page
         assert 'rollback_advice="Stop the importer, then drop the column."' in page
