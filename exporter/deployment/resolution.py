@@ -2,37 +2,18 @@
 
 import difflib
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
-
 from exporter.catalog import Catalog
 from exporter.catalog.relation_name import RelationName
-from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
-from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.database.names import read_names
+from exporter.database.outcome import State
 from exporter.deployment.mentions import Brought, Kind, Mention, brought, mentions
-
-_TIMEOUT_SECONDS = 5.0
-
-_DEADLINE_SECONDS = 20.0
-"""A server that is silent for this long is taken for dead."""
 
 _MOST_COMPARED = 5_000
 """Names among which a misspelt one is looked for; more of them take seconds."""
-
-_NAMES: Mapping[Kind, str] = {
-    "relation": "SELECT n.nspname, c.relname FROM pg_class AS c"
-    " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'",
-    "function": "SELECT DISTINCT n.nspname, p.proname FROM pg_proc AS p"
-    " JOIN pg_namespace AS n ON n.oid = p.pronamespace",
-    "role": "SELECT NULL, rolname FROM pg_roles",
-    "schema": "SELECT NULL, nspname FROM pg_namespace",
-}
 
 _NAMES_ALONE = 180_000
 """From this version on, pg_stat_statements knows relations by their names, without schemas."""
@@ -62,32 +43,11 @@ def resolve(conninfo: str, catalog: Catalog, test_users: Set[str] | None) -> lis
     Raises:
         RunError: the database cannot be asked.
     """
-    try:
-        with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
-            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
-            deadline.start()
-            try:
-                known = _known(connection)
-            finally:
-                deadline.cancel()
-            database, version = connection.info.dbname, connection.info.server_version
-    except psycopg.Error as error:
-        raise RunError(state_of(error), describe_error(error)) from None
+    found = read_names(conninfo)
+    known: dict[Kind, Set[RelationName]] = dict(found.names.items())
     if test_users is not None:
         known["test user"] = {RelationName(None, each) for each in test_users}
-    return list(_findings(catalog, known, database, version))
-
-
-def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
-    connection.execute(BEGIN)
-    connection.execute(SEARCH_PATH)
-    connection.execute(GUARD, guard_parameters(_TIMEOUT_SECONDS))
-    known: dict[Kind, set[RelationName]] = {
-        kind: {RelationName(*row) for row in connection.execute(query.encode())}
-        for kind, query in _NAMES.items()
-    }
-    connection.rollback()
-    return known
+    return list(_findings(catalog, known, found.database, found.server_version))
 
 
 def _findings(
