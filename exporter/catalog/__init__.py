@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from exporter.catalog.deployment import Deployment
 from exporter.catalog.header import QueryMetric
-from exporter.catalog.history import APPLIED, unseen_phases
+from exporter.catalog.history import APPLIED, unseen_phases, with_seen_phases
 from exporter.catalog.http_query import SUFFIX as HTTP_SUFFIX
 from exporter.catalog.http_query import HttpQuery, parse_http_query
 from exporter.catalog.metric import Metric
@@ -135,6 +135,7 @@ def load_catalog(folder: Path) -> Catalog:
         unseen = [str(part.document.error(*fault)) for fault in faults]
     if problems or deployment is None:
         raise CatalogError(problems, unseen)
+    deployment = with_seen_phases(deployment)
     told = parameters(deployment)
     queries = [replace(each.with_parameters(told), pack=deployment.name) for each in queries]
     return Catalog(

@@ -107,7 +107,10 @@ def check(
         names = _resolve(settings, known)
         if output == "text":
             print(*(f"{each.state:<12} {each.place:<32} {each.detail}" for each in names), sep="\n")
-        for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
+        # To a pack of another database the queries say nothing more.
+        fits = any(each.state is State.OK for each in names)
+        queries_asked = known.queries if fits else ()
+        for name, state, detail in inspect(conninfo_reader(settings)(), queries_asked):
             code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
             found(Finding(name, state, redact(detail), code))
     if sources:

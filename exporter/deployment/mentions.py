@@ -5,12 +5,13 @@ from typing import Literal, NamedTuple
 
 from exporter.catalog import Catalog, Deployment
 from exporter.catalog.relation_name import RelationName
+from exporter.database.names import NameKind
 from exporter.parser import SqlError
 from exporter.statements.classes import names_of
 from exporter.statements.text import parse_statement
 from exporter.yaml_source import KeyPath, YamlDocument
 
-Kind = Literal["relation", "function", "role", "schema", "test user"]
+Kind = NameKind | Literal["test user"]
 
 _RELATIONS = ("table", "view", "materialized_view", "sequence", "foreign_table")
 """Kinds of deployed objects that are relations."""

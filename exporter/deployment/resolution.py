@@ -2,37 +2,21 @@
 
 import difflib
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
-
 from exporter.catalog import Catalog
 from exporter.catalog.relation_name import RelationName
-from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
-from exporter.database.outcome import RunError, State, describe_error, state_of
-from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.database.names import read_names
+from exporter.database.outcome import State
 from exporter.deployment.mentions import Brought, Kind, Mention, brought, mentions
-
-_TIMEOUT_SECONDS = 5.0
-
-_DEADLINE_SECONDS = 20.0
-"""A server that is silent for this long is taken for dead."""
 
 _MOST_COMPARED = 5_000
 """Names among which a misspelt one is looked for; more of them take seconds."""
 
-_NAMES: Mapping[Kind, str] = {
-    "relation": "SELECT n.nspname, c.relname FROM pg_class AS c"
-    " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'",
-    "function": "SELECT DISTINCT n.nspname, p.proname FROM pg_proc AS p"
-    " JOIN pg_namespace AS n ON n.oid = p.pronamespace",
-    "role": "SELECT NULL, rolname FROM pg_roles",
-    "schema": "SELECT NULL, nspname FROM pg_namespace",
-}
+_NAMES_ALONE = 180_000
+"""From this version on, pg_stat_statements knows relations by their names, without schemas."""
 
 _SYSTEM = ("pg_catalog", "information_schema")
 
@@ -59,36 +43,18 @@ def resolve(conninfo: str, catalog: Catalog, test_users: Set[str] | None) -> lis
     Raises:
         RunError: the database cannot be asked.
     """
-    try:
-        with psycopg.connect(conninfo, **CONNECTION_PARAMETERS) as connection:
-            deadline = threading.Timer(_DEADLINE_SECONDS, hang_up, [connection])
-            deadline.start()
-            try:
-                known = _known(connection)
-            finally:
-                deadline.cancel()
-            database = connection.info.dbname
-    except psycopg.Error as error:
-        raise RunError(state_of(error), describe_error(error)) from None
+    found = read_names(conninfo)
+    known: dict[Kind, Set[RelationName]] = dict(found.names.items())
     if test_users is not None:
         known["test user"] = {RelationName(None, each) for each in test_users}
-    return list(_findings(catalog, known, database))
-
-
-def _known(connection: psycopg.Connection) -> dict[Kind, set[RelationName]]:
-    connection.execute(BEGIN)
-    connection.execute(SEARCH_PATH)
-    connection.execute(GUARD, guard_parameters(_TIMEOUT_SECONDS))
-    known: dict[Kind, set[RelationName]] = {
-        kind: {RelationName(*row) for row in connection.execute(query.encode())}
-        for kind, query in _NAMES.items()
-    }
-    connection.rollback()
-    return known
+    return list(_findings(catalog, known, found.database, found.server_version))
 
 
 def _findings(
-    catalog: Catalog, known: Mapping[Kind, Set[RelationName]], database: str
+    catalog: Catalog,
+    known: Mapping[Kind, Set[RelationName]],
+    database: str,
+    server_version: int,
 ) -> Iterator[Resolved]:
     coming = list(brought(catalog.deployment))
     named = [each for each in mentions(catalog) if each.kind in known]
@@ -100,10 +66,7 @@ def _findings(
         and each.name.schema not in _SYSTEM
         and not _phase_of(each, coming)
     ]
-    known_relations = known["relation"]
-    if relations and not any(
-        _same_but_for_spelling(each.name, known_relations) for each in relations
-    ):
+    if relations and not any(_meant(each, known["relation"]) for each in relations):
         count, names = len({each.name for each in relations}), str(relations[0].name)
         yield _at(
             relations[0],
@@ -118,10 +81,31 @@ def _findings(
             yield _at(each, State.ABSENT, f"{each.name} is not there yet: phase {phase} brings it")
         elif fault := _fault(each, known[each.kind]):
             yield _at(each, State.ERROR, fault)
+    if server_version >= _NAMES_ALONE:
+        yield from _shared_names(named, known["relation"])
     found = {(each.kind, each.name) for each in named if each not in missing}
     place = Path(catalog.document.place).name if catalog.document else ""
     told = "1 name" if len(found) == 1 else f"{len(found)} names"
     yield Resolved(place, State.OK, f"{told} found in the database {database}")
+
+
+def _shared_names(named: Iterable[Mention], known: Set[RelationName]) -> Iterator[Resolved]:
+    """Yield a warning for each relation of a class whose name another schema has too."""
+    for each in named:
+        if each.kind != "relation" or each.path[0] != "classes" or each.name.schema is None:
+            continue
+        others = sorted(
+            str(other)
+            for other in known
+            if other.name == each.name.name and other.schema not in (each.name.schema, *_SYSTEM)
+        )
+        if others:
+            yield _at(
+                each,
+                State.OK,
+                f"{each.name} shares its name with {', '.join(others)}: PostgreSQL 18 counts one"
+                " statement for both where the rest of it is alike, under the class of the first",
+            )
 
 
 def _place_of(mention: Mention) -> tuple[str, int]:
@@ -155,8 +139,8 @@ def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
     kind, name = mention.kind, mention.name
     if kind == "test user":
         return f"there is no test user {name} in the settings (`probe_subjects`)"
-    same = _same_but_for_spelling(name, known)
-    if not mention.is_required and (same is None or not _are_in_one_schema(name, same)):
+    same = _meant(mention, known)
+    if same is None and not mention.is_required:
         return None
     told = f"there is no {kind} {name}"
     if same:
@@ -168,16 +152,19 @@ def _fault(mention: Mention, known: Set[RelationName]) -> str | None:
     return told
 
 
-def _same_but_for_spelling(name: RelationName, known: Set[RelationName]) -> RelationName | None:
-    """Return the known name that differs in case, spaces, quotation marks or schema alone."""
+def _meant(mention: Mention, known: Set[RelationName]) -> RelationName | None:
+    """Return the known name that differs in case, spaces, quotation marks or schema alone.
+
+    What may be missing is not looked for in other schemas.
+    """
+    name = mention.name
     wanted = RelationName(name.schema and _folded(name.schema), _folded(name.name))
     found = [each for each in known if _folded(each.name) == wanted.name]
     found.sort(key=lambda each: (_folded(each.schema or "") != wanted.schema, str(each)))
-    return found[0] if found and found[0].schema not in _SYSTEM else None
-
-
-def _are_in_one_schema(one: RelationName, other: RelationName) -> bool:
-    return _folded(one.schema or "") == _folded(other.schema or "")
+    if not found or found[0].schema in _SYSTEM:
+        return None
+    is_near = _folded(found[0].schema or "") == (wanted.schema or "")
+    return found[0] if is_near or mention.is_required else None
 
 
 def _folded(text: str) -> str:

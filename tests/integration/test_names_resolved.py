@@ -217,3 +217,27 @@ def test_check_ends_with_the_code_of_a_fault_and_tells_a_machine_the_same(
     assert rest_of_them["state"] == "ok"
     make_folder(pack, {"deployment.yaml": right, "things.sql": QUERY})
     assert command(*arguments, env=env).returncode == 0
+
+
+def test_check_says_of_a_pack_of_another_database_that_alone(
+    loom: LoomDatabase, tmp_path: Path
+) -> None:
+    rest = "history: {kind: rails}\nclasses:\n  a: {relations: [app.a]}\n"
+    pack = make_folder(
+        tmp_path / "pack", {"deployment.yaml": DEPLOYMENT + rest, "things.sql": QUERY}
+    )
+    env = {"LOOM_EXPORTER_DATABASE_URL": loom.dsn(OWNER)}
+    done = command("check", "--database", "--queries", str(pack), env=env)
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert "THIS PACK IS FOR ANOTHER DATABASE" in line
+
+
+def test_relations_of_one_name_are_told_where_their_statements_are_one(
+    shop: LoomDatabase, tmp_path: Path
+) -> None:
+    shop.run('CREATE TABLE "Sales".users (id int)')
+    found = _resolve(shop, tmp_path / "pack", "classes: {users: {relations: [public.users]}}\n")
+    assert {each.state for each in found} == {State.OK}
+    (told,) = [each.detail for each in found if "shares its name" in each.detail]
+    assert "public.users shares its name with Sales.users, auth.users: PostgreSQL 18" in told

@@ -55,11 +55,12 @@ def test_named_history_is_read_by_a_shipped_query(kind: str, tmp_path: Path) -> 
     assert loaded.unseen == ()
 
 
-def test_history_may_be_in_another_schema(tmp_path: Path) -> None:
-    loaded = load_catalog(_pack(tmp_path, _with("{kind: flyway, schema: ops}")))
+@pytest.mark.parametrize("schema", ["ops", "Ops Schema"])
+def test_history_may_be_in_another_schema(tmp_path: Path, schema: str) -> None:
+    loaded = load_catalog(_pack(tmp_path, _with(f"{{kind: flyway, schema: {schema}}}")))
     (query,) = [query for query in loaded.queries if query.name == "migrations"]
-    assert query.header.requires.relations == ("ops.flyway_schema_history",)
-    assert "ops.flyway_schema_history" in query.text
+    assert query.header.requires.relations == (f"{schema}.flyway_schema_history",)
+    assert f'"{schema}".flyway_schema_history' in query.text
     assert "public." not in query.text
 
 
