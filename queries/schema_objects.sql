@@ -30,8 +30,8 @@ WITH watched AS (
     SELECT n.oid, n.nspowner, n.nspacl, n.nspname,
            CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END AS prefix
       FROM pg_catalog.pg_namespace AS n
-     WHERE n.nspname !~ '^pg_'
-       AND n.nspname NOT IN ('information_schema', 'loom_monitor')
+     WHERE n.nspname !~ '^(pg_|loom_monitor_)'
+       AND n.nspname <> 'information_schema'
        AND (n.nspname = 'public'
             OR n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database()))
        AND NOT EXISTS (SELECT

@@ -25,8 +25,8 @@ WITH private AS (
     SELECT n.oid
       FROM pg_catalog.pg_namespace AS n
      WHERE n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
-       AND n.nspname !~ '^pg_'
-       AND n.nspname NOT IN ('information_schema', 'loom_monitor')
+       AND n.nspname !~ '^(pg_|loom_monitor_)'
+       AND n.nspname <> 'information_schema'
 ),
 definer AS (
     -- An element of proconfig is name=value; the value may hold anything, so split at the first =.
