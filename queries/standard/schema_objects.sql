@@ -37,8 +37,8 @@ watched AS (
            CASE e.place WHEN 1 THEN '' ELSE n.nspname || '.' END AS prefix
       FROM pg_catalog.pg_namespace AS n
       LEFT JOIN exposed AS e USING (nspname)
-     WHERE n.nspname !~ '^pg_'
-       AND n.nspname NOT IN ('information_schema', 'loom_monitor')
+     WHERE n.nspname !~ '^(pg_|loom_monitor_)'
+       AND n.nspname <> 'information_schema'
        AND (e.place IS NOT NULL
             OR n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database()))
        AND NOT EXISTS (SELECT

@@ -26,7 +26,7 @@ WITH watched_schema (oid) AS (
       FROM pg_catalog.pg_namespace AS n
      WHERE coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb ? n.nspname
         OR (n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
-            AND n.nspname !~ '^(pg_|loom_monitor)'
+            AND n.nspname !~ '^(pg_|loom_monitor_)'
             AND n.nspname <> 'information_schema')
 ),
 api_role (rolname) AS (

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.catalog.criteria import Condition
 from exporter.catalog.deployment import OTHER
+from exporter.database.grants import function_schema
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tests.support.watching import Watch
 
 AS_FAST = make_class(1.0)
+OURS = function_schema(DEPLOYMENT.name)
 CHANGED = "loom_schema_changed_timestamp_seconds"
 
 
@@ -279,6 +281,8 @@ async def test_what_changes_by_itself_is_no_drift(watched: LoomDatabase) -> None
         "REINDEX TABLE public.users",
         "REFRESH MATERIALIZED VIEW public.user_mfa_status_unified",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY public.user_mfa_status_unified",
+        f"CREATE FUNCTION {OURS}.another() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        f"GRANT USAGE ON SCHEMA private TO {MONITOR}",
     )
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)
