@@ -1,6 +1,7 @@
 """Whether what a pack names is in the database: `loom-exporter check --database`."""
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
@@ -167,6 +168,7 @@ def _meant(mention: Mention, known: Set[RelationName]) -> RelationName | None:
     return found[0] if is_near or mention.is_required else None
 
 
+@functools.cache  # a database may have a hundred thousand names
 def _folded(text: str) -> str:
     return re.sub(r'[\s"_]+', "", text).lower()
 
