@@ -66,10 +66,7 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
         for condition in criterion.conditions
         if not criterion.or_manual or _is_configured(condition, evidence)
     ]
-    findings = [
-        replace(judge_condition(each, criterion.phase, evidence), is_needed=each.needed)
-        for each in conditions
-    ]
+    findings = [_finding(each, criterion.phase, evidence) for each in conditions]
     is_open = any(
         each.outcome is Outcome.INCONCLUSIVE and not _holds_nothing_up(each) for each in findings
     )
@@ -85,6 +82,13 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
         is_manual and not is_open,
         criterion.note or "",
     )
+
+
+def _finding(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
+    found = replace(judge_condition(condition, phase, evidence), is_needed=condition.needed)
+    if _holds_nothing_up(found):
+        return replace(found, evidence=f"{found.evidence}; the verdict does not wait for it")
+    return found
 
 
 def _is_configured(condition: Condition, evidence: Evidence) -> bool:
