@@ -103,6 +103,7 @@ def rehearsal() -> Iterator[Rehearsal]:
             try:
                 plays[scenario] = play.result()
             except UnsettledError:
+                demos[scenario].end()
                 with _demo(scenario, ports[scenario]) as demo:
                     plays[scenario] = watcher.watch(scenario, demo, _port(demo))
         yield Rehearsal(plays, prometheus, alerting)
