@@ -40,14 +40,20 @@ class NewServer(Protocol):
 
 
 _GROUP_OF_FIXTURE = {
-    "plays": "demo",
-    "screens": "demo",
+    "rehearsed": "rehearsal",
     "minute_of_frost": "frost",
     "journey": "journey",
 }
 """Fixtures that take minutes, and the group of the tests that use them: each is made once."""
 
-_LONGEST_GROUPS = ("demo", "frost")
+_LONGEST_GROUPS = (
+    "rehearsal",
+    "frost",
+    "test_faults_of_statements",
+    "test_lost_connections",
+    "another_demo",
+)
+"""In the order in which they begin: the demos of the rehearsal are over when another one begins."""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.lives import Lives
 from tests.support.outages import freeze_for_a_minute
-from tests.support.plays import play_all
+from tests.support.plays import rehearsal
 from tests.support.queries import make_folder, query_text
-from tests.support.tools import require_postgres
+from tests.support.tools import require_postgres, require_tool
 from tests.support.watching import install_grants
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from exporter.demo.postgres import PostgresServer
     from tests.support.loom_database import LoomDatabase
     from tests.support.outages import Outages
-    from tests.support.plays import Play
+    from tests.support.plays import Play, Rehearsal
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,15 @@ def minute_of_frost() -> Iterator[Future[Outages]]:
 
 
 @pytest.fixture(scope="session")
-def plays() -> Mapping[Scenario, Play]:
-    """Return what was seen of every scenario of the demo; takes minutes, so set a timeout."""
+def rehearsed() -> Iterator[Rehearsal]:
+    """Play every scenario of the demo, which takes minutes; those who watched can be asked."""
     require_postgres(18)
-    return play_all()
+    require_tool("prometheus-alertmanager", "LOOM_TEST_PROMETHEUS_ALERTMANAGER")
+    with rehearsal() as played:
+        yield played
+
+
+@pytest.fixture(scope="session")
+def plays(rehearsed: Rehearsal) -> Mapping[Scenario, Play]:
+    """Return what was seen of every scenario of the demo."""
+    return rehearsed.plays

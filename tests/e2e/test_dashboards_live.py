@@ -1,30 +1,27 @@
-"""Every panel of every dashboard, asked of a real Prometheus that scrapes all demos."""
+"""Every panel of every dashboard, asked of a real Prometheus that has scraped all demos.
+
+The demos are over by then: it is asked what it showed while they had their verdict.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.demo.play import Scenario
 from tests.e2e.test_demo import OBJECTS
 from tests.support.dashboards import RED, boards, colour_of, fill, panels
-from tests.support.demo_process import Demo
-from tests.support.observers import eventually
-from tests.support.prometheus import Prometheus, Series
-from tests.support.tools import require_postgres
+from tests.support.prometheus import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from tests.support.dashboards import Panel, Target
-
-SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+    from tests.support.plays import Rehearsal
+    from tests.support.prometheus import Prometheus
 
 RATE_WINDOW = "15s"
 """Instead of four scrapes, as queries run every two seconds here: a handful of answers."""
@@ -79,23 +76,25 @@ class Screen:
     prometheus: Prometheus
     scenario: str
     started_at: float
+    at: float
+    """Unix time of what is seen."""
 
     def series(self, panel: Panel, target: Target, **chosen: str) -> list[Series]:
-        """Return what a query of a panel shows now; `chosen` are values of variables."""
+        """Return what a query of a panel shows; `chosen` are values of variables."""
         expression = target.filled(self._variables(chosen))
         if target.is_range:
-            return self.prometheus.query_range(expression, self.started_at, time.time())
-        return self.prometheus.query(expression)
+            return self.prometheus.query_range(expression, self.started_at, self.at)
+        return self.prometheus.query(expression, self.at)
 
     def column(self, panel: str, title: str, **chosen: str) -> list[Series]:
-        """Return what a column of a table shows now."""
+        """Return what a column of a table shows."""
         table = PANELS[panel]
         (target,) = (each for each in table.targets if table.title_of(each) == title)
         return self.series(table, target, **chosen)
 
     def ask(self, expression: str) -> list[Series]:
-        """Return what any other expression of a dashboard gives now."""
-        return self.prometheus.query(fill(expression, self._variables({})))
+        """Return what any other expression of a dashboard gives."""
+        return self.prometheus.query(fill(expression, self._variables({})), self.at)
 
     def red(self) -> set[str]:
         """Return the names of the panels that have a value in red."""
@@ -112,67 +111,33 @@ class Screen:
 
     def _variables(self, chosen: Mapping[str, str]) -> Mapping[str, str]:
         return {
-            "job": ".+",
+            "job": self.scenario,  # the others end at other times
             "instance": ".+",
             "database": self.scenario,
             "class": ".+",
             "role": ".+",
             "__rate_interval": RATE_WINDOW,
-            "__range": f"{time.time() - self.started_at:.0f}s",
+            "__range": f"{self.at - self.started_at:.0f}s",
             **chosen,
         }
 
 
 @pytest.fixture(scope="module")
-def screens() -> Iterator[Mapping[str, Screen]]:
-    """Play the demos at the same time; when each has told its story, leave them running."""
-    require_postgres(18)
-    with contextlib.ExitStack() as stack:
-        demos = {
-            scenario: stack.enter_context(Demo("--scenario", scenario, "--fast"))
-            for scenario in SCENARIOS
-        }
-        ports = {
-            scenario: int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
-            for scenario, demo in demos.items()
-        }
-        prometheus = stack.enter_context(Prometheus(_scrapes(ports), RULES))
-        started_at = time.time()
-        for demo in demos.values():
-            demo.until_told(r"Exit code \d")
-        yield {scenario: Screen(prometheus, scenario, started_at) for scenario in SCENARIOS}
+def screens(rehearsed: Rehearsal) -> Mapping[str, Screen]:
+    """Return what was to be seen of each demo when it had told its story."""
+    return {
+        scenario: Screen(rehearsed.prometheus, scenario, play.started_at, play.settled[-1])
+        for scenario, play in rehearsed.plays.items()
+    }
 
 
-RULES = (
-    {"alert": "LoomWatchdog", "expr": "vector(1)", "labels": {"severity": "none", "phase": "all"}},
-    {
-        "alert": "LoomVerdictNoGo",
-        "expr": 'loom_deployment_verdict{verdict="no_go"} == 1',
-        "labels": {"severity": "critical", "phase": "all"},
-    },
-)
-"""Two alerts with the names and labels of ours, but without their patience."""
-
-
-def _scrapes(ports: Mapping[Scenario, int]) -> dict[str, object]:
-    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    jobs = [
-        {
-            "job_name": scenario,
-            "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
-            # All demos call their database the same.
-            "metric_relabel_configs": [
-                {
-                    "source_labels": ["database"],
-                    "regex": ".+",
-                    "target_label": "database",
-                    "replacement": scenario,
-                }
-            ],
-        }
-        for scenario, port in ports.items()
-    ]
-    return {"global": every, "scrape_configs": jobs}
+@pytest.fixture(scope="module")
+def history(rehearsed: Rehearsal, screens: Mapping[str, Screen]) -> Mapping[str, list[Screen]]:
+    """Return what was to be seen of each demo from its verdict on, the latest first."""
+    return {
+        scenario: [replace(screens[scenario], at=at) for at in reversed(play.settled)]
+        for scenario, play in rehearsed.plays.items()
+    }
 
 
 def test_every_query_of_every_panel_has_data(screens: Mapping[str, Screen]) -> None:
@@ -202,24 +167,22 @@ def test_rows_of_tables_can_be_told_apart(screens: Mapping[str, Screen]) -> None
                     assert each.labels.keys() <= panel.columns.keys(), (name, target.ref)
 
 
-def test_healthy_deployment_turns_nothing_red(screens: Mapping[str, Screen]) -> None:
-    screen = screens["healthy"]
-
-    def is_all_well() -> bool:
+def test_healthy_deployment_turns_nothing_red(history: Mapping[str, list[Screen]]) -> None:
+    def is_all_well(screen: Screen) -> bool:
         red = {name for name in screen.red() if not DEPENDS_ON_THE_MACHINE.match(name)}
         is_slower = screen.ask(IS_SLOWER) or screen.column(
             "loom-deployment: Phases", "Slower classes"
         )
         return red <= (SLOW_DOWN if is_slower else set())
 
-    eventually("nothing is red but what this machine slows down", is_all_well)
+    assert any(map(is_all_well, history["healthy"])), history["healthy"][0].red()
 
 
 @pytest.mark.parametrize(("scenario", "wrong"), [("published", DEFECTS), ("regression", SLOW_DOWN)])
 def test_what_is_wrong_is_red(
-    screens: Mapping[str, Screen], scenario: str, wrong: set[str]
+    history: Mapping[str, list[Screen]], scenario: str, wrong: set[str]
 ) -> None:
-    eventually("all of it is red", lambda: wrong <= screens[scenario].red())
+    assert any(wrong <= screen.red() for screen in history[scenario]), history[scenario][0].red()
 
 
 def test_newcomer_gets_from_the_verdict_to_phase_class_and_statement(
@@ -266,11 +229,8 @@ def test_alerts_are_shown_where_they_belong(screens: Mapping[str, Screen]) -> No
         shown = screens[scenario].column("loom-deployment: Firing alerts", "Since")
         return {each.labels["alertname"] for each in shown}
 
-    def expected(scenario: str) -> set[str]:
-        alerts = screens[scenario].ask('ALERTS{alertstate="firing", database=~"$database|"}')
-        return {each.labels["alertname"] for each in alerts}
-
-    eventually("its own are shown", lambda: firing("healthy") == expected("healthy"))
+    alerts = screens["healthy"].ask('ALERTS{alertstate="firing", database=~"$database|"}')
+    assert firing("healthy") == {each.labels["alertname"] for each in alerts}
     assert firing("published") == {"LoomWatchdog", "LoomVerdictNoGo"}
 
 
@@ -280,7 +240,7 @@ def test_each_phase_is_marked_at_its_time(screens: Mapping[str, Screen]) -> None
         phases, _, alerts = board["annotations"]["list"]
         marks = {each.labels["phase"]: each.value / 1000 for each in screen.ask(phases["expr"])}
         assert marks.keys() == {"security", "rls", "mfa"}
-        assert screen.started_at < marks["security"] < marks["rls"] < marks["mfa"] < time.time()
+        assert screen.started_at < marks["security"] < marks["rls"] < marks["mfa"] < screen.at
         assert screen.ask(alerts["expr"])
 
 

@@ -5,59 +5,44 @@ from __future__ import annotations
 import json
 import re
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from tests.support.demo_process import Demo
 from tests.support.marks import plays_the_demo
 from tests.support.observers import HANG_SECONDS
+from tests.support.plays import with_status
 from tests.support.tools import require_postgres
 
 if TYPE_CHECKING:
-    from tests.support.demo_process import Told
+    from collections.abc import Mapping
 
-pytestmark = plays_the_demo
+    from exporter.demo.play import Scenario
+    from tests.support.demo_process import Told
+    from tests.support.plays import Play
 
 BEFORE_SECONDS = "90"
 """Twice as long as in other tests of the demo. Fifteen short hours of a busy machine may be too
 uncertain a baseline for a go, and here nothing but a go will do."""
 
 
-@pytest.fixture(scope="module")
-def verdicts() -> dict[str, tuple[Told, str]]:
-    """Return what `verify` says of both deployments, and the page of metrics at that time."""
+def _criteria(told: Told) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in json.loads(told.stdout)["criteria"]}
+
+
+@plays_the_demo
+def test_healthy_deployment_gets_to_go_without_a_signature() -> None:
     require_postgres(18)
-    expected = {"healthy": 0, "errors": 1}
-    with ThreadPoolExecutor() as threads:
-        playing = {each: threads.submit(_play, each, code) for each, code in expected.items()}
-        return {scenario: play.result() for scenario, play in playing.items()}
-
-
-def _play(scenario: str, code: int) -> tuple[Told, str]:
-    arguments = ("--scenario", scenario, "--sources", "--fast", "--before", BEFORE_SECONDS)
-    with Demo(*arguments) as demo:
+    with Demo("--sources", "--fast", "--before", BEFORE_SECONDS) as demo:
         demo.until_told(r"Exit code \d")
         # On a busy machine a healthy deployment does get slower for a while.
         told = demo.operator.ask_until(
-            lambda told: told.returncode == code, "verify", "--format", "json"
+            lambda told: told.returncode == 0, "verify", "--format", "json"
         )
         demo.note_processes()
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(HANG_SECONDS) == 0, demo.output
         demo.assert_nothing_left()
-        return told, demo.output
-
-
-def _criteria(told: Told) -> dict[str, dict[str, Any]]:
-    return {each["name"]: each for each in json.loads(told.stdout)["criteria"]}
-
-
-def test_healthy_deployment_gets_to_go_without_a_signature(
-    verdicts: dict[str, tuple[Told, str]],
-) -> None:
-    told, output = verdicts["healthy"]
+        output = demo.output
     assert json.loads(told.stdout)["verdict"] == "go"
     for name, each in _criteria(told).items():
         assert each["status"] == "pass", name
@@ -66,17 +51,18 @@ def test_healthy_deployment_gets_to_go_without_a_signature(
 
 
 def test_raised_error_rate_is_a_no_go_by_the_database_and_by_the_logs(
-    verdicts: dict[str, tuple[Told, str]],
+    plays: Mapping[Scenario, Play],
 ) -> None:
-    told, output = verdicts["errors"]
-    assert json.loads(told.stdout)["verdict"] == "no_go"
+    play = plays["errors"]
+    told = play.answers["json"]
+    assert (told.returncode, json.loads(told.stdout)["verdict"]) == (1, "no_go")
     criteria = _criteria(told)
-    assert {name for name, each in criteria.items() if each["status"] == "fail"} == {"error_rates"}
+    assert with_status(told, "fail") == {"error_rates"}
     failed = [
         each["text"] for each in criteria["error_rates"]["evidence"] if each["status"] == "fail"
     ]
     assert len(failed) == 2
     assert "rollbacks" in failed[0]
     assert "application" in failed[1]
-    assert "one call in ten fails" in output
-    assert "× 42703" in output
+    assert "one call in ten fails" in play.output
+    assert "× 42703" in play.output

@@ -142,15 +142,15 @@ class Alerting:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def query(self, expression: str) -> list[dict[str, str]]:
-        """Return the labels of the series that an expression gives now."""
-        query = urllib.parse.urlencode({"query": expression})
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, str]]:
+        """Return the labels of the series that an expression gives at a Unix time, or now."""
+        query = urllib.parse.urlencode({"query": expression} | ({} if at is None else {"time": at}))
         answer = _get(f"http://{HOST}:{self._prometheus}/api/v1/query?{query}")
         return [result["metric"] for result in answer["data"]["result"]]
 
-    def firing(self, database: str) -> set[str]:
-        """Return the alerts of a database that fire now, as Prometheus sees it."""
-        found = self.query(f'ALERTS{{alertstate="firing", database="{database}"}}')
+    def firing(self, database: str, at: float) -> set[str]:
+        """Return the alerts of a database that fire at a Unix time, as Prometheus sees it."""
+        found = self.query(f'ALERTS{{alertstate="firing", database="{database}"}}', at)
         return {each["alertname"] for each in found}
 
     def post(self, *alerts: Mapping[str, str]) -> None:

@@ -78,6 +78,11 @@ class Demo:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+        self._output.close()
+
+    def end(self) -> None:
+        """Interrupt it, if it still runs, and wait until it is gone."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -87,7 +92,6 @@ class Demo:
                 self.process.kill()
                 send_signal(self._processes, signal.SIGKILL)
                 self.process.wait()
-        self._output.close()
 
     @property
     def output(self) -> str:

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from exporter.demo.database import DATABASE_NAME
+from exporter.demo.play import Scenario
+from tests.support.alerting import Alerting
 from tests.support.daemon import Page
 from tests.support.demo_process import STORY_SECONDS, Demo, Operator, Told, UnsettledError
 from tests.support.observers import Scraper, eventually
+from tests.support.prometheus import Prometheus
 from tests.support.shipped_queries import DEPLOYMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from exporter.demo.play import Scenario
+    from tests.support.alerting import Hook, Notified
 
-SCENARIOS: tuple[Scenario, ...] = ("healthy", "published", "regression", "rollback")
-"""Those that are played without sources; `errors` is in test_demo_sources.py."""
+PLAYED: tuple[Scenario, ...] = get_args(Scenario)
+SCENARIOS = tuple(each for each in PLAYED if each != "errors")
+"""Those without sources: the errors are in what lies beyond the database, too."""
+ALERTED: tuple[Scenario, ...] = ("healthy", "published", "regression")
+"""Those that the shipped alert rules watch."""
 MANUAL = {name for name, each in DEPLOYMENT.criteria.items() if each.is_signed}
 """The criteria that only people can judge."""
+REGRESSIONS = ("LoomStatementRegressionFast", "LoomStatementRegression")
+"""The pages for a class that is slower."""
 
 Answers = dict[str, Told]
 """What commands said of a deployment, each under a name."""
 
 BEFORE_SECONDS = "45"
-"""Longer than the demo takes by itself: with four of them on one machine, its baseline must stand
+"""Longer than the demo takes by itself: with five of them on one machine, its baseline must stand
 calls that are held up for milliseconds."""
+SETTLED_SECONDS = 6.0
+"""How long a demo is watched after its verdict: three times as long as its queries take turns."""
+PAGED_SECONDS = 300.0
+"""The limit of the wait for a page after the index is lost, in hours of 30 s."""
+UNDER_LOAD = "under load, after it"
+"""The demo's message when its database is deployed."""
 
 
 @dataclass(frozen=True)
@@ -43,37 +61,128 @@ class Play:
     answers: Answers
     exit_code: int
     output: str
+    started_at: float
+    """Unix time."""
+    settled: range
+    """Ten Unix times from its verdict to the first signature."""
+    paged_when_deployed: Sequence[Notified]
+    paged: Sequence[Notified]
+    """What the pager got until it was signed."""
 
 
-def play_all() -> Mapping[Scenario, Play]:
+@dataclass(frozen=True)
+class Rehearsal:
+    """All plays, and those who have watched them: they can still be asked what they saw."""
+
+    plays: Mapping[Scenario, Play]
+    prometheus: Prometheus
+    alerting: Alerting
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[Rehearsal]:
     """Play every scenario at the same time, because most of it is waiting.
 
     If other work slows the machine down meanwhile, a healthy deployment does get slower, and its
     verdict rightly says so. Such a play is repeated, by itself.
     """
-    with ThreadPoolExecutor() as threads:
-        playing = {scenario: threads.submit(_play, scenario) for scenario in SCENARIOS}
-    plays: dict[Scenario, Play] = {}
-    for scenario, play in playing.items():
-        try:
-            plays[scenario] = play.result()
-        except UnsettledError:
-            plays[scenario] = _play(scenario)
-    return plays
+    with contextlib.ExitStack() as stack:
+        demos = {each: stack.enter_context(_demo(each)) for each in PLAYED}
+        ports = {scenario: _port(demo) for scenario, demo in demos.items()}
+        prometheus = stack.enter_context(Prometheus(_scrapes(ports), RULES))
+        alerting = stack.enter_context(Alerting({each: ports[each] for each in ALERTED}))
+        watcher = _Watcher(alerting.hook)
+        with ThreadPoolExecutor() as threads:
+            playing = {
+                scenario: threads.submit(watcher.watch, scenario, demo, ports[scenario])
+                for scenario, demo in demos.items()
+            }
+            playing["regression"].add_done_callback(lambda _: watcher.is_paged.set())
+        plays: dict[Scenario, Play] = {}
+        for scenario, play in playing.items():
+            try:
+                plays[scenario] = play.result()
+            except UnsettledError:
+                demos[scenario].end()
+                with _demo(scenario, ports[scenario]) as demo:
+                    plays[scenario] = watcher.watch(scenario, demo, _port(demo))
+        yield Rehearsal(plays, prometheus, alerting)
 
 
-def _play(scenario: Scenario) -> Play:
-    inquire = _INQUIRIES.get(scenario)
+RULES = (
+    {"alert": "LoomWatchdog", "expr": "vector(1)", "labels": {"severity": "none", "phase": "all"}},
+    {
+        "alert": "LoomVerdictNoGo",
+        "expr": 'loom_deployment_verdict{verdict="no_go"} == 1',
+        "labels": {"severity": "critical", "phase": "all"},
+    },
+)
+"""Two alerts with the names and labels of ours, but without their patience."""
+
+
+def _scrapes(ports: Mapping[Scenario, int]) -> dict[str, object]:
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    jobs = [
+        {
+            "job_name": scenario,
+            "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+            # All demos call their database the same.
+            "metric_relabel_configs": [
+                {
+                    "source_labels": ["database"],
+                    "regex": ".+",
+                    "target_label": "database",
+                    "replacement": scenario,
+                }
+            ],
+        }
+        for scenario, port in ports.items()
+    ]
+    return {"global": every, "scrape_configs": jobs}
+
+
+def _demo(scenario: Scenario, port: int = 0) -> Demo:
     # Without questions it ends by itself, else when whoever asked has had enough.
-    hold = [] if inquire else ["--hold", "1"]
-    with Demo("--scenario", scenario, "--fast", "--before", BEFORE_SECONDS, *hold) as demo:
-        port = int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
+    hold = [] if scenario in _INQUIRIES else ["--hold", f"{2 * SETTLED_SECONDS:g}"]
+    sources = [] if scenario in SCENARIOS else ["--sources"]
+    pace = ["--fast", "--before", BEFORE_SECONDS]
+    return Demo("--port", str(port), "--scenario", scenario, *pace, *hold, *sources)
+
+
+def _port(demo: Demo) -> int:
+    return int(demo.until_told(r"http://127\.0\.0\.1:(\d+)/metrics")[1])
+
+
+class _Watcher:
+    """Watches demos, each in a thread, until the pages for the lost index have arrived."""
+
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+        self.is_paged = threading.Event()
+        """The pages have arrived, or none will."""
+        self._page_took_seconds = 0.0
+
+    def watch(self, scenario: Scenario, demo: Demo, port: int) -> Play:
+        """Return what is seen of a demo until it has ended."""
+        started_at = time.time()
         demo.note_processes()
         with Scraper(port, "loom_", every_seconds=2.0) as scraper:
-            answers: Answers = {}
+            demo.until_told(UNDER_LOAD)
+            deployed_at = time.monotonic()
+            paged_when_deployed = self._paged(scenario)
+            demo.until_told(r"Exit code \d")
+            inquire = _INQUIRIES.get(scenario)
+            answers = inquire(demo.operator) if inquire else {}
+            verdict_at = time.time()
+            time.sleep(SETTLED_SECONDS)
+            if scenario in ALERTED:
+                self._until_paged(scenario, deployed_at)
+            seconds = int(time.time() - verdict_at)
+            settled = range(int(verdict_at), int(verdict_at) + seconds, max(seconds // 10, 1))
+            paged = self._paged(scenario)
+            if scenario == "healthy":
+                answers |= _signed(demo.operator)
             if inquire:
-                demo.until_told(r"Exit code \d")
-                answers = inquire(demo.operator)
                 demo.process.send_signal(signal.SIGINT)
             exit_code = demo.process.wait(STORY_SECONDS)
             eventually("nobody answers any more", lambda: scraper.scrapes[-1].problem)
@@ -81,7 +190,30 @@ def _play(scenario: Scenario) -> Play:
         *scrapes, after_the_end = scraper.until_first_failure()
         assert "refused" in after_the_end.problem or "reset" in after_the_end.problem
         pages = [Page("\n".join(each.lines) + "\n") for each in scrapes]
-        return Play(pages, answers, exit_code, demo.output)
+        return Play(
+            pages, answers, exit_code, demo.output, started_at, settled, paged_when_deployed, paged
+        )  # fmt: skip
+
+    def _paged(self, scenario: Scenario) -> Sequence[Notified]:
+        return self._hook.firing("pager", database=scenario)
+
+    def _slow_pages(self) -> set[str]:
+        found = self._hook.firing("pager", database="regression", **{"class": "mfa_status"})
+        return {each.labels["alertname"] for each in found}
+
+    def _until_paged(self, scenario: Scenario, deployed_at: float) -> None:
+        """Wait for the pages; the healthy one has as long to be silent as they took to arrive."""
+        if scenario == "regression":
+            eventually(
+                "the pages for the lost index arrive",
+                lambda: self._slow_pages() >= set(REGRESSIONS),
+                within_seconds=PAGED_SECONDS,
+            )
+            self._page_took_seconds = time.monotonic() - deployed_at
+            self.is_paged.set()
+        else:
+            self.is_paged.wait(STORY_SECONDS + PAGED_SECONDS)
+            time.sleep(max(0.0, deployed_at + self._page_took_seconds - time.monotonic()))
 
 
 def with_status(told: Told, status: str) -> set[str]:
@@ -91,21 +223,25 @@ def with_status(told: Told, status: str) -> set[str]:
     return {each["name"] for each in criteria if each["status"] == status}
 
 
-def _healthy(operator: Operator) -> Answers:
+def _unsigned(operator: Operator) -> Answers:
     def is_for_people(told: Told) -> bool:
         return with_status(told, "inconclusive") == MANUAL
 
-    def is_report_of_a_go(told: Told) -> bool:
-        return f"<title>{DEPLOYMENT.title}: GO<" in told.stdout or told.stdout.startswith(
-            f"# {DEPLOYMENT.title}: GO\n"
-        )
-
-    answers = {
+    return {
         "json, unsigned": operator.ask_until(is_for_people, "verify", "--format", "json"),
         "text, unsigned": operator.ask_until(
             lambda told: f"{len(MANUAL)} criteria are still open" in told.stdout, "verify"
         ),
     }
+
+
+def _signed(operator: Operator) -> Answers:
+    def is_report_of_a_go(told: Told) -> bool:
+        return f"<title>{DEPLOYMENT.title}: GO<" in told.stdout or told.stdout.startswith(
+            f"# {DEPLOYMENT.title}: GO\n"
+        )
+
+    answers: Answers = {}
     for name in (*sorted(MANUAL), "database_administrator"):
         note = f"seen by Ada: {name}"
         answers[f"sign-off {name}"] = operator.ask("sign-off", name, "--by", "Ada", "--note", note)
@@ -129,7 +265,10 @@ def _ask_of_another_database(operator: Operator) -> Told:
     with psycopg.connect(url):
         pass  # it is there, and may be looked at
     return operator.ask(
-        "verify", LOOM_EXPORTER_DATABASE_URL=url, LOOM_EXPORTER_DATABASE_URL_FILE=""
+        "verify",
+        LOOM_EXPORTER_DATABASE_URL=url,
+        LOOM_EXPORTER_DATABASE_URL_FILE="",
+        LOOM_EXPORTER_DATABASE_NAME=DATABASE_NAME,
     )
 
 
@@ -140,4 +279,16 @@ def _no_go(operator: Operator) -> Answers:
     }
 
 
-_INQUIRIES = {"healthy": _healthy, "published": _no_go, "regression": _no_go}
+def _only_errors(operator: Operator) -> Answers:
+    def has_only_errors(told: Told) -> bool:
+        return with_status(told, "fail") == {"error_rates"}
+
+    return {"json": operator.ask_until(has_only_errors, "verify", "--format", "json")}
+
+
+_INQUIRIES = {
+    "healthy": _unsigned,
+    "published": _no_go,
+    "regression": _no_go,
+    "errors": _only_errors,
+}

@@ -83,11 +83,12 @@ class Prometheus:
             self._process.wait()
         self._folder.cleanup()
 
-    def query(self, expression: str) -> list[Series]:
-        """Return what the expression says now."""
+    def query(self, expression: str, at: float | None = None) -> list[Series]:
+        """Return what the expression says at a Unix time, or now."""
+        when = {} if at is None else {"time": at}
         return [
             Series(each["metric"], float(each["value"][1]))
-            for each in self._ask("query", query=expression)
+            for each in self._ask("query", query=expression, **when)
         ]
 
     def query_range(self, expression: str, start: float, end: float) -> list[Series]:
