@@ -256,6 +256,16 @@ def test_rule_for_every_pack_knows_nothing_of_loom(rule: Rule) -> None:
         assert not re.search(rf"\b{name}\b", text), name
 
 
+@each(ALERTING, lambda rule: rule.file not in OF_LOOM)
+def test_runbook_for_every_pack_knows_nothing_of_loom(rule: Rule) -> None:
+    page = (RUNBOOKS / f"{rule.name}.md").read_text(encoding="utf-8")
+    page = page.replace("row-level security", "")
+    for name in (*DEPLOYMENT.phases, *DEPLOYMENT.classes, *DEPLOYMENT.tables):
+        assert not re.search(rf"\b{name}\b", page), name
+    assert "queries/loom" not in page
+    assert "rollback-loom" not in page
+
+
 @each([*ALERTING, *RECORDING], lambda rule: rule.file not in OF_LOOM)
 def test_rule_for_every_pack_joins_by_database(rule: Rule) -> None:
     for labels in re.findall(r"\bon \(([^)]*)\)", rule.raw["expr"]):
