@@ -1,4 +1,4 @@
-"""Write the generated files: `rules/` from `rule-templates/`, and `prometheusrule.yaml`.
+"""Write the generated files: `rules/` from `rule-templates/`, and resources for the operator.
 
 `make alerts` runs it.
 """
@@ -24,19 +24,23 @@ HEADER = """\
 def generated_files() -> Mapping[str, str]:
     """Return the text of each generated file, by its path below this folder."""
     rules = render_alert_rules()
+    of_loom = [text for name, text in rules.items() if name.startswith("loom/")]
+    of_any = [text for name, text in rules.items() if not name.startswith("loom/")]
     return {
         **{f"rules/{name}": text for name, text in rules.items()},
-        "prometheusrule.yaml": HEADER + as_resource(rules.values()),
+        "prometheusrule.yaml": HEADER + as_resource(of_any),
+        "prometheusrule-loom.yaml": HEADER + as_resource(of_loom, name="loom-exporter-loom"),
     }
 
 
 def main() -> None:
     """Write the files, and remove rules whose template is gone."""
     files = generated_files()
-    for path in (HERE / "rules").glob("*.yaml"):
-        if f"rules/{path.name}" not in files:
+    for path in (HERE / "rules").rglob("*.yaml"):
+        if str(path.relative_to(HERE)) not in files:
             path.unlink()
     for name, text in files.items():
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_text(text, encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from exporter.catalog.criteria import ALL
 from exporter.comparison.rule import SLOWER
 from grafana.board import FIRING, LOOM_ALERTS, Row
-from grafana.judged import classes_by_phase
 from grafana.looks import GREEN, ORANGE, RED, STATUS, STATUS_STEPS, Word, bad_from
 from grafana.tables import Label, Value, rows
 
@@ -16,49 +15,56 @@ if TYPE_CHECKING:
 
     from grafana_foundation_sdk.builders import table
 
-    from exporter.catalog import Deployment
-
 _SURELY_SLOWER = f"""
-    loom_statement_change_ratio{{@}} > {SLOWER}
-    and on (class) loom_statement_change_ratio_lower{{@}} > 1
+    max by (class) (loom_statement_change_ratio{{@}}) > {SLOWER}
+    and on (class) max by (class) (loom_statement_change_ratio_lower{{@}}) > 1
 """
 """The classes whose slow-down is large, and at 95 % no noise; the verdict asks for more."""
 
+_SLOWER_BY_PHASE = f"""
+    count by (phase) (({_SURELY_SLOWER})
+    * on (class) group_left (phase) max by (class, phase) (loom_class_info{{@, phase!="{ALL}"}}))
+"""
 
-def blame(deployment: Deployment) -> Sequence[Row]:
+_ABOUT = "title, rollback_risk, rollback_advice"
+
+_APPLIED = f"""
+    min by (phase) (loom_migration_applied{{@}})
+    * on (phase) group_left ({_ABOUT}) max by (phase, {_ABOUT}) (loom_phase_info{{@}})
+    or on (phase) -max by (phase, {_ABOUT}) (loom_phase_info{{@}})
+"""
+"""-1 for a phase that no history shows."""
+
+
+def blame() -> Sequence[Row]:
     """Return the rows about phases, criteria and alerts."""
     return [
-        Row("What is wrong, and whose phase", [_phases(deployment)]),
-        Row(None, [_criteria(deployment), _firing()]),
+        Row("What is wrong, and whose phase", [_phases()]),
+        Row(None, [_criteria(), _firing()]),
     ]
 
 
-def _phases(deployment: Deployment) -> table.Panel:
-    advice = " ".join(
-        f"{name}, {phase.rollback.risk} risk: {phase.rollback.advice}"
-        for name, phase in deployment.phases.items()
-    )
+def _phases() -> table.Panel:
     return rows(
         "Phases",
-        f"""One row for each phase. The one to blame has failing criteria, slower classes or
-        missing objects; all three should be empty. A phase that is applied and whose objects are
-        missing was rolled back. To roll back: {advice}""",
+        """One row for each phase. The one to blame has failing criteria, slower classes or missing
+        objects; all three should be empty. A phase that is applied and whose objects are missing
+        was rolled back.""",
         [
-            Label(
-                "phase",
-                "Phase",
-                {
-                    name: Word(f"{phase.title} (rollback: {phase.rollback.risk} risk)")
-                    for name, phase in deployment.phases.items()
-                },
-                width=440,
-            )
+            Label("phase", "Name", width=110),
+            Label("title", "Phase"),
+            Label("rollback_risk", "Risk of a rollback", width=130),
+            Label("rollback_advice", "To roll back"),
         ],
         [
             Value(
                 "Migration",
-                "min by (phase) (loom_migration_applied{@})",
-                words={"0": Word("not applied"), "1": Word("applied")},
+                _APPLIED,
+                words={
+                    "-1": Word("no history"),
+                    "0": Word("not applied"),
+                    "1": Word("applied"),
+                },
             ),
             Value(
                 "Applied",
@@ -78,42 +84,30 @@ def _phases(deployment: Deployment) -> table.Panel:
                 (loom_criterion_status{{@, status="fail", phase!="{ALL}"}}) == 1)""",
                 steps=bad_from(1),
             ),
-            Value("Slower classes", _slower_by_phase(deployment), steps=bad_from(1)),
+            Value("Slower classes", _SLOWER_BY_PHASE, steps=bad_from(1)),
         ],
         width=24,
         height=6,
     )
 
 
-def _slower_by_phase(deployment: Deployment) -> str:
-    def slower(phase: str, classes: Sequence[str]) -> str:
-        of_phase = _SURELY_SLOWER.replace("{@}", f'{{@, class=~"{"|".join(classes)}"}}')
-        return f'label_replace(count({of_phase}), "phase", "{phase}", "", "")'
-
-    return " or ".join(
-        slower(phase, classes) for phase, classes in classes_by_phase(deployment).items()
-    )
-
-
-def _criteria(deployment: Deployment) -> table.Panel:
+def _criteria() -> table.Panel:
     return rows(
         "Success criteria",
-        """The checklist's criteria, what fails first. All must pass for a go. Inconclusive is not
-        known yet, or waits for a signature (loom-exporter sign-off). The evidence for each:
+        """The criteria of deployment.yaml, what fails first. All must pass for a go. Inconclusive
+        is not known yet, or waits for a signature (loom-exporter sign-off). The evidence for each:
         loom-exporter verify, or the exporter's own page.""",
         [
-            Label(
-                "criterion",
-                "Criterion",
-                {name: Word(each.title) for name, each in deployment.criteria.items()},
-            ),
+            Label("title", "Criterion"),
             Label("phase", "Phase", width=90),
         ],
         [
             Value(
                 "Status",
-                """max by (criterion, phase) (loom_criterion_status{@, status="inconclusive"})
-                + 2 * max by (criterion, phase) (loom_criterion_status{@, status="fail"})""",
+                """(max by (criterion, phase) (loom_criterion_status{@, status="inconclusive"})
+                + 2 * max by (criterion, phase) (loom_criterion_status{@, status="fail"}))
+                * on (criterion) group_left (title)
+                max by (criterion, title) (loom_criterion_info{@})""",
                 steps=STATUS_STEPS,
                 words=STATUS,
             )

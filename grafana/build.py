@@ -1,7 +1,7 @@
 """Writes the dashboards: `make dashboards`. They are code, so change them here and not in Grafana.
 
-Another team that watches another deployment gets the first one right by its own deployment.yaml;
-the others name what Loom's queries measure.
+Those in the folder itself are for every pack: titles and phases come from metrics. The one in
+`loom/` names what Loom's queries measure, and has the limits of Loom's deployment.yaml.
 """
 
 from __future__ import annotations
@@ -24,24 +24,23 @@ FOLDER = ROOT / "grafana" / "dashboards"
 
 
 def dashboards() -> Mapping[str, str]:
-    """Return every dashboard as JSON, by the name of its file."""
-    deployment = load_catalog(ROOT / "queries" / "loom").deployment
-    boards = (
-        deployment_board(deployment),
-        query_performance_board(deployment),
-        integrity_security_board(deployment),
-        exporter_board(),
-    )
-    return {f"{board.uid}.json": render(board) for board in boards}
+    """Return every dashboard as JSON, by the path of its file in the folder."""
+    loom = integrity_security_board(load_catalog(ROOT / "queries" / "loom").deployment)
+    boards = (deployment_board(), query_performance_board(), exporter_board())
+    return {
+        **{f"{board.uid}.json": render(board) for board in boards},
+        f"loom/{loom.uid}.json": render(loom),
+    }
 
 
 def main() -> None:
     """Write them all, and remove what is none of them."""
     written = dashboards()
-    for path in FOLDER.glob("*.json"):
-        if path.name not in written:
+    for path in FOLDER.rglob("*.json"):
+        if str(path.relative_to(FOLDER)) not in written:
             path.unlink()
     for name, text in written.items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 

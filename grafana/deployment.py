@@ -23,26 +23,22 @@ from grafana.panels import Query, lines, number
 from grafana.tables import Label, Value, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from grafana_foundation_sdk.builders import stat, table, timeseries
-
-    from exporter.catalog import Deployment
 
 UID = "loom-deployment"
 
 
-def deployment_board(deployment: Deployment) -> Board:
+def deployment_board() -> Board:
     """Return the dashboard about the deployment as a whole."""
     return Board(
         UID,
         "Loom / Deployment",
-        f"{deployment.title}: may we keep it? What fails, which phase is to blame, what to do.",
+        "May we keep it? What fails, which phase is to blame, what to do.",
         [
             Row(None, [_verdict(), _age(), _warmup(), _reached(), _freshness()]),
-            *blame(deployment),
-            before_and_after(deployment),
-            Row("Plan", [_plan(deployment), _rollbacks()]),
+            *blame(),
+            before_and_after(),
+            Row("Plan", [_plan(), _rollbacks()]),
         ],
         since="now-24h",
     )
@@ -135,20 +131,20 @@ def _freshness() -> stat.Panel:
     )
 
 
-def _plan(deployment: Deployment) -> table.Panel:
-    checks = dict(_checks(deployment))
+def _plan() -> table.Panel:
     return rows(
         "Day by day",
-        """The checklist's checks after the deployment. Each is answered once, when it is due, and
+        """The plan's checks after the deployment. Each is answered once, when it is due, and
         the answer stays. What a person must answer stays pending until signed
         (loom-exporter sign-off).""",
-        [Label("day", "Day", width=60), Label("check", "Check", checks)],
+        [Label("day", "Day", width=60), Label("title", "Check")],
         [
             Value(
                 "Status",
-                """max by (day, check) (loom_daily_check_status{@, status="inconclusive"})
+                """(max by (day, check) (loom_daily_check_status{@, status="inconclusive"})
                 + 2 * max by (day, check) (loom_daily_check_status{@, status="fail"})
-                - max by (day, check) (loom_daily_check_status{@, status="pending"})""",
+                - max by (day, check) (loom_daily_check_status{@, status="pending"}))
+                * on (check) group_left (title) max by (check, title) (loom_daily_check_info{@})""",
                 steps=(Step(None, PLAIN), Step(0, GREEN), Step(1, ORANGE), Step(2, RED)),
                 words={"-1": Word("pending"), **STATUS},
             )
@@ -156,11 +152,6 @@ def _plan(deployment: Deployment) -> table.Panel:
         width=12,
         height=9,
     )
-
-
-def _checks(deployment: Deployment) -> Iterator[tuple[str, Word]]:
-    for name, check in deployment.checks():
-        yield name, Word(check.title)
 
 
 def _rollbacks() -> timeseries.Panel:

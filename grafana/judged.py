@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from exporter.catalog import Deployment
     from exporter.catalog.criteria import Condition
 
@@ -21,15 +19,3 @@ def condition_on(deployment: Deployment, metric: str) -> Condition:
         if condition.metric == metric:
             return condition
     raise LookupError(f"deployment.yaml: no condition on {metric}, which a dashboard judges by it")
-
-
-def classes_by_phase(deployment: Deployment) -> Mapping[str, Sequence[str]]:
-    """Return which classes of statements each phase may make slower; no metric says it."""
-    classes: dict[str, list[str]] = {}
-    for criterion in deployment.criteria.values():
-        for condition in criterion.conditions:
-            if condition.class_name:
-                classes.setdefault(condition.phase or criterion.phase, []).append(
-                    condition.class_name
-                )
-    return classes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.catalog import Deployment
 from exporter.comparison.rule import IMPROVED, SLOWER
 from exporter.durations import format_duration
 from grafana.board import Board, Row
@@ -16,12 +17,13 @@ from grafana.tables import Label, Value, rows
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat, table, timeseries
 
-    from exporter.catalog import Deployment
-
 UID = "loom-query-performance"
 
+SLOW_STATEMENT: float = Deployment.model_fields["slow_statement"].default
+_SLOW = format_duration(SLOW_STATEMENT)
 
-def query_performance_board(deployment: Deployment) -> Board:
+
+def query_performance_board() -> Board:
     """Return the dashboard about the speed of statements."""
     return Board(
         UID,
@@ -29,7 +31,7 @@ def query_performance_board(deployment: Deployment) -> Board:
         "Which class is slower than before the deployment, and which of its statements.",
         [
             Row(None, [_ratio(), _since_deployment()]),
-            Row("Statements", [_slowest(deployment), _slow(deployment)]),
+            Row("Statements", [_slowest(), _slow()]),
             Row("What a call costs", [_call(), _rows(), _blocks()]),
             Row("How much is asked", [_calls(), _time(), _reads()]),
             Row("Scans and indexes", [_sequential(), _indexes()]),
@@ -88,13 +90,13 @@ def _since_deployment() -> timeseries.Panel:
     )
 
 
-def _slowest(deployment: Deployment) -> table.Panel:
+def _slowest() -> table.Panel:
     return rows(
         "Slowest statements",
         f"""The slowest statements of the last quarter of an hour, with their text without
-        literals. Slow is a mean above {format_duration(deployment.slow_statement)}; in a class
-        that became slower, the first one is the suspect whatever its mean. EXPLAIN (ANALYZE,
-        BUFFERS) it, and look for a lost index below.""",
+        literals. Slow is a mean above slow_statement of deployment.yaml, {_SLOW} unless it says
+        another; in a class that became slower, the first one is the suspect whatever its mean.
+        EXPLAIN (ANALYZE, BUFFERS) it, and look for a lost index below.""",
         [
             Label("text", "Statement"),
             Label("class", "Class", width=150),
@@ -110,7 +112,7 @@ def _slowest(deployment: Deployment) -> table.Panel:
                 or on (statement, class, role)
                 max by (statement, class, role) (loom_statement_mean_exec_seconds{@chosen})""",
                 unit="s",
-                steps=bad_from(deployment.slow_statement),
+                steps=bad_from(SLOW_STATEMENT),
             )
         ],
         width=19,
@@ -119,12 +121,11 @@ def _slowest(deployment: Deployment) -> table.Panel:
     )
 
 
-def _slow(deployment: Deployment) -> stat.Panel:
+def _slow() -> stat.Panel:
     return number(
         "Slow statements",
-        f"""How many statements of each class took more than
-        {format_duration(deployment.slow_statement)} on average between the last two looks. 0 is
-        good; the table beside names them.""",
+        """How many statements of each class took more than slow_statement of deployment.yaml on
+        average between the last two looks. 0 is good; the table beside names them.""",
         Query('max by (class) (loom_statements_slow{@, class=~"$class"})', "{{class}}"),
         unit="none",
         width=5,

@@ -29,10 +29,11 @@ SET_BY_THE_CHART = frozenset(
 
 def generated_files() -> Mapping[str, str]:
     """Return the text of each generated file, by its path below the chart."""
-    dashboards = (ROOT / "grafana" / "dashboards").glob("*.json")
+    folder = ROOT / "grafana" / "dashboards"
+    dashboards = folder.rglob("*.json")
     return {
-        "files/prometheusrule.yaml": _read(ROOT / "alerts" / "prometheusrule.yaml"),
-        **{f"files/dashboards/{path.name}": _read(path) for path in dashboards},
+        **{f"files/{path.name}": _read(path) for path in (ROOT / "alerts").glob("prometheusrule*")},
+        **{f"files/dashboards/{path.relative_to(folder)}": _read(path) for path in dashboards},
         "values.schema.json": _schema(json.loads(_read(CHART / "values.schema.json"))),
     }
 
@@ -57,10 +58,11 @@ def _read(path: Path) -> str:
 def main() -> None:
     """Write the files, and remove dashboards that are no longer there."""
     files = generated_files()
-    for path in (CHART / "files" / "dashboards").glob("*"):
-        if f"files/dashboards/{path.name}" not in files:
+    for path in (CHART / "files" / "dashboards").rglob("*.json"):
+        if str(path.relative_to(CHART)) not in files:
             path.unlink()
     for name, text in files.items():
+        (CHART / name).parent.mkdir(exist_ok=True)
         (CHART / name).write_text(text, encoding="utf-8")
 
 

@@ -113,7 +113,7 @@ def load_catalog(folder: Path) -> Catalog:
     http_paths = sorted(folder.glob(f"*{HTTP_SUFFIX}"))
     http_queries = _parsed(http_paths, parse_http_query, problems)
     probes = _parsed(probe_paths, parse_probe, problems)
-    if not (paths or queries):
+    if not (paths or queries) and (deployment or part is None):
         problems.append(f"{folder}: holds no .sql file; {_REMEDY}")
     problems.extend(f"{path}: name it .http.yaml" for path in sorted(folder.glob("*.http.yml")))
     every: list[AnyQuery] = [*queries, *http_queries, *probes]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from exporter.commands.common import Config, Queries
 from exporter.durations import parse_duration
 from exporter.errors import UsageError
 from exporter.render.alert_rules import (
@@ -16,7 +17,7 @@ from exporter.render.alert_rules import (
     as_resource,
     render_alert_rules,
 )
-from exporter.settings import packaged
+from exporter.settings import load_settings, packaged, packaged_queries
 
 app = typer.Typer()
 
@@ -49,8 +50,13 @@ def rules(
     hour: Annotated[
         str, typer.Option(help="Length of an hour; shorter only to rehearse a deployment.")
     ] = "1h",
+    config: Config = None,
+    queries: Queries = None,
 ) -> None:
-    """Print the alert rules, with annotations that lead to runbooks and dashboards."""
+    """Print the alert rules, with annotations that lead to runbooks and dashboards.
+
+    With a pack of your own (--queries) those that the shipped pack has for itself are left out.
+    """
     addresses = Addresses()
     if runbook_url is not None:
         addresses = replace(addresses, runbooks=_address("--runbook-url", runbook_url))
@@ -60,7 +66,8 @@ def rules(
         files = render_alert_rules(parse_duration(hour), addresses, evaluator)
     except ValueError as error:
         raise UsageError(f"command line: --hour: {error}") from None
-    texts = files.values()
+    pack = _pack(config, queries)
+    texts = [text for name, text in files.items() if Path(name).parent.name in ("", pack)]
     print(as_one_file(texts) if output == "file" else as_resource(texts, evaluator), end="")
 
 
@@ -71,9 +78,22 @@ def runbooks(folder: Folder) -> None:
 
 
 @app.command(epilog="Example: loom-exporter dashboards /var/lib/grafana/dashboards")
-def dashboards(folder: Folder) -> None:
-    """Write the dashboards into a folder, as JSON for Grafana."""
-    _copy(packaged("grafana") / "dashboards", "*.json", folder)
+def dashboards(folder: Folder, config: Config = None, queries: Queries = None) -> None:
+    """Write the dashboards into a folder, as JSON for Grafana.
+
+    With a pack of your own (--queries) those that the shipped pack has for itself are left out.
+    """
+    source = packaged("grafana") / "dashboards"
+    _copy(source, "*.json", folder)
+    if pack := _pack(config, queries):
+        _copy(source / pack, "*.json", folder)
+
+
+def _pack(config: Path | None, queries: Path | None) -> str | None:
+    """Return the name of the folder that holds what is the shipped pack's own; None for others."""
+    shipped = packaged_queries()
+    used = load_settings(config, {"queries": queries}).queries
+    return shipped.name if used.resolve() == shipped.resolve() else None
 
 
 def _address(option: str, text: str) -> str:

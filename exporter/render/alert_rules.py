@@ -29,7 +29,7 @@ _RESOURCE = """\
 apiVersion: {version}
 kind: {kind}
 metadata:
-  name: loom-exporter
+  name: {name}
   labels:
     app.kubernetes.io/name: loom-exporter
     app.kubernetes.io/component: alerts
@@ -60,7 +60,7 @@ def render_alert_rules(
     addresses: Addresses | None = None,
     evaluator: Evaluator = "prometheus",
 ) -> Mapping[str, str]:
-    """Return the files of the alert rules, as YAML by file name.
+    """Return the files of the alert rules, as YAML by name; those of one pack come last.
 
     Args:
         hour_seconds: the length of an hour, to which all durations are scaled; below 3600 only to
@@ -83,7 +83,6 @@ def render_alert_rules(
         "minute": hour / 60,
         "hour": hour,
         "day": 24 * hour,
-        "week": 7 * 24 * hour,
         "hour_seconds": hour_seconds,
         "evaluation_interval": format_duration(max(hour_seconds / 60, LEAST_EVALUATION_SECONDS)),
         "shortest": SHORTEST,
@@ -93,7 +92,7 @@ def render_alert_rules(
     texts = {
         name: _header(name, hour_seconds)
         + _with_addresses(environment.get_template(name).render(), addresses or Addresses())
-        for name in environment.list_templates(extensions=["j2"])
+        for name in sorted(environment.list_templates(extensions=["j2"]), key=_place)
     }
     if evaluator == "victoria-metrics":
         texts = {
@@ -103,16 +102,23 @@ def render_alert_rules(
     return {name.removesuffix(".j2"): text for name, text in texts.items()}
 
 
+def _place(template: str) -> tuple[int, str]:
+    return template.count("/"), template
+
+
 def as_one_file(rules: Iterable[str]) -> str:
     """Return the groups of several files of rules as one file of rules."""
     groups = "\n".join(text.partition("\n")[2].replace("groups:\n", "", 1) for text in rules)
     return f"groups:\n{groups}"
 
 
-def as_resource(rules: Iterable[str], evaluator: Evaluator = "prometheus") -> str:
+def as_resource(
+    rules: Iterable[str], evaluator: Evaluator = "prometheus", name: str = "loom-exporter"
+) -> str:
     """Return the groups of several files of rules as one resource for the evaluator's operator."""
     version, kind = _KINDS[evaluator]
-    return _RESOURCE.format(version=version, kind=kind) + indent(as_one_file(rules), "  ")
+    head = _RESOURCE.format(version=version, kind=kind, name=name)
+    return head + indent(as_one_file(rules), "  ")
 
 
 def _with_addresses(text: str, addresses: Addresses) -> str:

@@ -83,4 +83,5 @@ def pack_samples(deployment: Deployment) -> Samples:
             ): 1.0
             for name, each in deployment.all_criteria()
         },
+        "loom_daily_check_info": {(name, check.title): 1.0 for name, check in deployment.checks()},
     }

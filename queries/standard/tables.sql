@@ -19,6 +19,12 @@ metrics:
     help: Index scans of the table; absent if it has no index.
     labels: [table]
     value: index_scans
+  loom_table_sequential_scan_ratio:
+    type: gauge
+    help: Share of all scans of the table, since its statistics began, that were sequential; absent without scans or indexes.
+    labels: [table]
+    value: sequential_scan_ratio
+    baseline: true
   loom_table_dead_rows:
     type: gauge
     help: Dead rows of the table that await vacuum, an estimate.
@@ -64,7 +70,11 @@ SELECT w."table",
        sum((SELECT sum(pg_stat_get_numscans(i.indexrelid))
               FROM pg_catalog.pg_index AS i
              WHERE i.indrelid = l.oid))         AS index_scans,
-       sum(pg_stat_get_dead_tuples(l.oid))      AS dead_rows
+       sum(pg_stat_get_dead_tuples(l.oid))      AS dead_rows,
+       sum(pg_stat_get_numscans(l.oid)) / nullif(sum(pg_stat_get_numscans(l.oid))
+           + sum((SELECT sum(pg_stat_get_numscans(i.indexrelid))
+                    FROM pg_catalog.pg_index AS i
+                   WHERE i.indrelid = l.oid)), 0) AS sequential_scan_ratio
   FROM part
   JOIN watched AS w ON w.oid = part.root
   JOIN pg_catalog.pg_class AS c ON c.oid = part.root AND c.relkind IN ('r', 'p', 'm')

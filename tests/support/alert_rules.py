@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ALERTS = Path(__file__).parents[2] / "alerts"
-RULE_FILES = sorted((ALERTS / "rules").glob("*.yaml"))
-TEST_FILES = sorted((ALERTS / "tests").glob("*.yaml"))
+OF_LOOM = sorted((ALERTS / "rules" / "loom").glob("*.yaml"))
+RULE_FILES = [*sorted((ALERTS / "rules").glob("*.yaml")), *OF_LOOM]
+TEST_FILES = sorted((ALERTS / "tests").rglob("*.yaml"))
 RUNBOOKS = ALERTS / "runbooks"
 
 

@@ -171,7 +171,7 @@ class Alerting:
         rules = folder / "rules"
         rules.mkdir()
         for name, text in render_alert_rules(HOUR_SECONDS).items():
-            (rules / name).write_text(text, encoding="utf-8")
+            (rules / name.replace("/", "-")).write_text(text, encoding="utf-8")
         example = yaml.safe_load((ALERTS / "alertmanager.yaml").read_text(encoding="utf-8"))
         _dump(folder / "alertmanager.yaml", fast_routes(example, self.hook.url))
         every = format_duration(SCRAPE_SECONDS)

@@ -109,7 +109,7 @@ class Panel:
 
 def boards() -> Mapping[str, Mapping[str, Any]]:
     """Return every dashboard by its uid."""
-    read = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json")))
+    read = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.rglob("*.json")))
     return {board["uid"]: board for board in read}
 
 

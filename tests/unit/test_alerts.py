@@ -21,6 +21,7 @@ from tests.support.alert_rules import (
     CASES,
     GROUPS,
     INPUT_SERIES,
+    OF_LOOM,
     RECORDING,
     RULE_FILES,
     RUNBOOKS,
@@ -37,8 +38,6 @@ NAMES = {rule.name for rule in ALERTING}
 RECORDED = {rule.name for rule in RECORDING}
 SEVERITIES = {"critical", "warning", "info"}
 HEARTBEAT = "LoomWatchdog"
-OF_ANY_PACK = "LoomCriterionFailed"
-"""Its phase and its advice come from metrics, because it speaks for whatever a pack judges."""
 DASHBOARDS = {
     "/d/loom-deployment",
     "/d/loom-query-performance",
@@ -52,8 +51,6 @@ NOT_OURS = {"up"}
 OF_A_PACK = "LoomCriterionFailed"
 """Its severity and its phase are those that a pack gives the criterion."""
 
-GENERIC = {"database", "deployment", "exporter", "speed", "statements"}
-"""Files of rules for every pack; the others are Loom's."""
 
 SPEAKS_INSTEAD = {
     "LoomStatementRegression": "LoomStatementCallsMissing",
@@ -62,7 +59,6 @@ SPEAKS_INSTEAD = {
     "LoomStatementCoverageLow": "LoomStatementCallsMissing",
     "LoomStatementCallsMissing": "LoomBaselineRefused",  # what it divides by is the baseline's own
     "LoomRowsLost": "LoomBaselineRefused",
-    "LoomRollbacksUp": "LoomDatabaseDown",
     "LoomConnectionsNearLimit": "LoomDatabaseDown",
     "LoomSequentialScans": "LoomQueryFailing",  # without a scan there is none that is too slow
 }
@@ -243,7 +239,7 @@ def test_page_tells_the_risk_of_rolling_back(rule: Rule) -> None:
         assert told is None
         return
     assert told
-    if rule.file.stem in GENERIC:
+    if rule.file not in OF_LOOM:
         assert "loom_phase_info" in told, "the advice is that of the pack"
         return
     phases = {rule.labels["phase"]} if "phase" in rule.labels else _recorded_phases(rule)
@@ -252,7 +248,7 @@ def test_page_tells_the_risk_of_rolling_back(rule: Rule) -> None:
         assert f"{rollback.risk.capitalize()} risk. {rollback.advice}" in told
 
 
-@each([*ALERTING, *RECORDING], lambda rule: rule.file.stem in GENERIC)
+@each([*ALERTING, *RECORDING], lambda rule: rule.file not in OF_LOOM)
 def test_rule_for_every_pack_knows_nothing_of_loom(rule: Rule) -> None:
     text = yaml.safe_dump(rule.raw)
     text = text.replace("row-level security", "")
@@ -260,7 +256,17 @@ def test_rule_for_every_pack_knows_nothing_of_loom(rule: Rule) -> None:
         assert not re.search(rf"\b{name}\b", text), name
 
 
-@each([*ALERTING, *RECORDING], lambda rule: rule.file.stem in GENERIC)
+@each(ALERTING, lambda rule: rule.file not in OF_LOOM)
+def test_runbook_for_every_pack_knows_nothing_of_loom(rule: Rule) -> None:
+    page = (RUNBOOKS / f"{rule.name}.md").read_text(encoding="utf-8")
+    page = page.replace("row-level security", "")
+    for name in (*DEPLOYMENT.phases, *DEPLOYMENT.classes, *DEPLOYMENT.tables):
+        assert not re.search(rf"\b{name}\b", page), name
+    assert "queries/loom" not in page
+    assert "rollback-loom" not in page
+
+
+@each([*ALERTING, *RECORDING], lambda rule: rule.file not in OF_LOOM)
 def test_rule_for_every_pack_joins_by_database(rule: Rule) -> None:
     for labels in re.findall(r"\bon \(([^)]*)\)", rule.raw["expr"]):
         assert "database" in labels or labels == "window", labels
@@ -308,8 +314,11 @@ def test_generated_files_are_current() -> None:
 
 
 def test_every_rule_file_is_generated_and_is_in_the_resource_for_the_operator() -> None:
-    assert {f"rules/{path.name}" for path in RULE_FILES} == {
+    assert {str(path.relative_to(ALERTS)) for path in RULE_FILES} == {
         name for name in generated_files() if name.startswith("rules/")
     }
-    resource = yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8"))
-    assert resource["spec"]["groups"] == GROUPS
+    resources = [
+        yaml.safe_load((ALERTS / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("prometheusrule", "prometheusrule-loom")
+    ]
+    assert [group for each in resources for group in each["spec"]["groups"]] == GROUPS

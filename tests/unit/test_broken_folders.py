@@ -198,3 +198,12 @@ tracked:
         ["deployment.yaml:32", "tracked.1.metric"],
         ["things.sql:3", "phase"],
     ]
+
+
+def test_pack_of_shipped_questions_with_a_fault_is_told_of_that_alone(tmp_path: Path) -> None:
+    wrong = DEPLOYMENT.replace("phases:", "include: standard\nclasses: []\nphases:")
+    folder = make_folder(tmp_path / "queries", {YAML: wrong})
+    code, _, err = _check(folder)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert line.startswith(f"loom-exporter: {folder / YAML}:5: classes: must hold `key: value`")

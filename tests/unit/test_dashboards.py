@@ -66,7 +66,10 @@ def _links(node: Any) -> Iterator[str]:
 
 
 def test_what_is_committed_is_what_the_code_makes() -> None:
-    committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+    committed = {
+        str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8")
+        for path in FOLDER.rglob("*.json")
+    }
     assert committed == dashboards(), "make dashboards"
 
 
@@ -232,7 +235,7 @@ def test_red_begins_where_the_decision_rule_decides(name: str, limit: float) -> 
 def test_cluster_gets_every_dashboard_by_the_label_that_the_sidecar_looks_for() -> None:
     kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
     files = [name for each in kustomization["configMapGenerator"] for name in each["files"]]
-    assert sorted(files) == sorted(path.name for path in FOLDER.glob("*.json"))
+    assert sorted(files) == sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.json"))
     assert kustomization["generatorOptions"]["labels"] == {"grafana_dashboard": "1"}
     for name in files:
         assert (FOLDER / name).stat().st_size < CONFIG_MAP_BYTES

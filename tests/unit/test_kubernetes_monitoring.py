@@ -56,13 +56,17 @@ def test_endpoint_with_tls_is_scraped_with_tls_and_its_certificate_checked(tmp_p
 
 
 def test_prometheus_rule_is_that_of_the_alerts() -> None:
-    (rule,) = of_kind(render_overlay("monitoring"), "PrometheusRule")
+    rules = of_kind(render_overlay("monitoring"), "PrometheusRule")
     (monitor,) = of_kind(render_overlay("operator"), "ServiceMonitor")
-    source = yaml.safe_load((ROOT / "alerts" / "prometheusrule.yaml").read_text())
-    assert rule["spec"] == source["spec"]
-    assert_published([rule])
-    # One Prometheus must find both.
-    assert rule["metadata"]["labels"]["release"] == monitor["metadata"]["labels"]["release"]
+    files = (ROOT / "alerts").glob("prometheusrule*")
+    sources = [yaml.safe_load(path.read_text()) for path in files]
+    assert {each["metadata"]["name"]: each["spec"] for each in rules} == {
+        each["metadata"]["name"]: each["spec"] for each in sources
+    }
+    assert_published(rules)
+    # One Prometheus must find all.
+    release = monitor["metadata"]["labels"]["release"]
+    assert {each["metadata"]["labels"]["release"] for each in rules} == {release}
 
 
 def test_rules_and_dashboards_come_with_no_instance() -> None:
@@ -78,7 +82,7 @@ def test_every_dashboard_is_listed_for_the_sidecar() -> None:
     folder = ROOT / "grafana" / "dashboards"
     listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["configMapGenerator"]
     files = [file for generator in listed for file in generator["files"]]
-    assert sorted(files) == sorted(path.name for path in folder.glob("*.json"))
+    assert sorted(files) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.json"))
     # Each in a ConfigMap of its own, as one may hold 1 MiB.
     assert all(len(generator["files"]) == 1 for generator in listed)
 

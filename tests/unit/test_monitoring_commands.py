@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,9 +13,6 @@ import yaml
 from exporter.render.alert_rules import render_alert_rules
 from tests.support.alert_rules import ALERTING, ALERTS, GROUPS, RUNBOOKS
 from tests.support.commands import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DASHBOARDS = ALERTS.parent / "grafana" / "dashboards"
 
@@ -32,7 +30,17 @@ def test_rules_are_the_shipped_ones_in_one_file() -> None:
 
 def test_resource_is_that_of_the_operator() -> None:
     resource = yaml.safe_load(run("rules", "--format", "resource").stdout)
-    assert resource == yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    shipped = yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    assert resource == {**shipped, "spec": {"groups": GROUPS}}
+
+
+def test_rules_and_dashboards_of_loom_are_left_out_for_another_pack(tmp_path: Path) -> None:
+    pack = Path(__file__).parents[1] / "packs" / "shop"
+    shipped = yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    assert _groups("--queries", str(pack)) == shipped["spec"]["groups"]
+    assert run("dashboards", str(tmp_path), "--queries", str(pack)).exit_code == 0
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {path.name for path in DASHBOARDS.glob("*.json")}
 
 
 def test_links_of_alerts_lead_to_pages_that_exist() -> None:
@@ -41,7 +49,7 @@ def test_links_of_alerts_lead_to_pages_that_exist() -> None:
         *("--dashboard-url", "https://grafana.example.org"),
     )
     annotations = [rule["annotations"] for g in groups for rule in g["rules"] if "alert" in rule]
-    uids = {json.loads(path.read_text())["uid"] for path in DASHBOARDS.glob("*.json")}
+    uids = {json.loads(path.read_text())["uid"] for path in DASHBOARDS.rglob("*.json")}
     assert len(annotations) == len(ALERTING)
     for each in annotations:
         page = each["runbook_url"].removeprefix("https://git.example.org/loom/alerts/runbooks/")
@@ -82,7 +90,7 @@ def test_argument_that_cannot_be_used_is_named(arguments: list[str], named: str)
 def test_files_are_written_as_they_are_shipped(command: str, source: Path, tmp_path: Path) -> None:
     done = run(command, str(tmp_path / "new" / "folder"))
     written = {path.name: path.read_bytes() for path in (tmp_path / "new" / "folder").iterdir()}
-    shipped = [*source.glob("*.md"), *source.glob("*.json")]
+    shipped = [*source.glob("*.md"), *source.rglob("*.json")]
     assert done.exit_code == 0
     assert written == {path.name: path.read_bytes() for path in shipped}
     assert len(done.stdout.splitlines()) == len(written)

@@ -30,6 +30,11 @@ criteria:
     title: As fast as before
     conditions:
       - {class: orders, phase: one, not_slower_than: baseline}
+plan:
+  - after: 1d
+    title: The day after
+    checks:
+      orders_day_1: {title: Orders come in, manual: true}
 """
 
 
@@ -47,6 +52,7 @@ def test_pack_is_served_as_info_metrics(tmp_path: Path) -> None:
             ("rows_kept", "all", "No rows lost", "critical", "1h", "https://wiki/rows"): 1,
             ("speed", "all", "As fast as before", "warning", "5m", ""): 1,
         },
+        "loom_daily_check_info": {("orders_day_1", "Orders come in"): 1},
     }
 
 

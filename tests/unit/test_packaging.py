@@ -36,7 +36,11 @@ def test_wheel_carries_queries_rules_dashboards_demo_and_types(built: Path) -> N
     demo = {path.relative_to(ROOT) for path in (ROOT / "exporter" / "demo").rglob("*.sql")}
     assert demo
     assert {f"exporter/{path}" for path in queries} | {str(path) for path in demo} <= names
-    for folder in ("alerts/rule-templates/*", "alerts/runbooks/*", "grafana/dashboards/*.json"):
+    for folder in (
+        "alerts/rule-templates/**/*.j2",
+        "alerts/runbooks/*",
+        "grafana/dashboards/**/*.json",
+    ):
         shipped = {f"exporter/{path.relative_to(ROOT)}" for path in ROOT.glob(folder)}
         assert shipped
         assert shipped <= names

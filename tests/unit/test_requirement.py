@@ -81,11 +81,11 @@ def test_query_that_requires_nothing_asks_nothing() -> None:
 
 def test_only_a_definer_looks_for_its_function() -> None:
     assert preflight_parameters(make_query("things", METRICS))["function"] == ""
-    definer = make_query("things", METRICS, access="definer", requires={"relations": ["a.b"]})
+    definer = make_query("things", METRICS, access="definer", requires={"relations": ["A.b c"]})
     assert preflight_parameters(definer) == {
-        "relations": ["a.b"],
-        "schemas": ["a"],
-        "names": ["b"],
+        "relations": ["A.b c"],
+        "schemas": ["A"],
+        "names": ["b c"],
         "extensions": [],
         "function": "things",
         "schema": function_schema(""),
