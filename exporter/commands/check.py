@@ -1,8 +1,9 @@
 """`check`: whether settings and queries are right, by themselves and before who answers them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from exporter.app.once import TRIAL, ask_probes, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
+from exporter.databases import each_database
 from exporter.errors import ExitCode
 from exporter.redaction import redact
 from exporter.run_state import RunError, State
@@ -76,42 +78,47 @@ def check(
 
     Exit 1 if a probe finds what it should not, or does not find what it should.
     """
-    settings = load_settings(config, {"queries": queries})
+    databases = each_database(load_settings(config, {"queries": queries}))
     try:
-        known = load_catalog(settings.queries)
-        if known.unseen:
-            raise CatalogError([*known.unseen])
+        catalogs = {each.queries: _known(each.queries) for each in databases}
     except CatalogError as error:
         if output == "json":
             print_json({"problems": error.problems})
             raise typer.Exit(error.exit_code) from None
         raise
     if not (database or sources or probes):
-        _print_counts(settings, known, output)
+        _print_counts(catalogs, output)
         return
-    findings: list[Finding] = []
+    findings: list[tuple[str, Finding]] = []
 
     def found(finding: Finding) -> None:
-        findings.append(finding)
+        findings.append((settings.database_name, finding))
         if output == "text":
             print(*finding.as_text(), sep="\n", flush=True)
 
-    if database:
-        for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
-            code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
-            found(Finding(name, state, redact(detail), code))
-    if sources:
-        asyncio.run(_ask_sources(settings, known, found))
-    if probes:
-        asyncio.run(_ask_probes(settings, known, found))
+    asked = 0
+    for settings in databases:
+        known = catalogs[settings.queries]
+        if len(databases) > 1 and output == "text":
+            print(f"== {settings.database_name} ==", flush=True)
+        if database:
+            for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
+                code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
+                found(Finding(name, state, redact(detail), code))
+        if sources:
+            asyncio.run(_ask_sources(settings, known, found))
+        if probes:
+            asyncio.run(_ask_probes(settings, known, found))
+        asked += len(known.queries) if database else 0
+        asked += len(known.http_queries) if sources else 0
+        asked += len(known.probes) if probes else 0
     if output == "json":
-        asked = [
-            *(known.queries if database else ()),
-            *(known.http_queries if sources else ()),
-            *(known.probes if probes else ()),
+        told = [
+            {**({"database": name} if len(databases) > 1 else {}), **each.as_json()}
+            for name, each in findings
         ]
-        print_json({"queries": len(asked), "findings": [each.as_json() for each in findings]})
-    raise typer.Exit(max((each.exit_code for each in findings), default=ExitCode.OK))
+        print_json({"queries": asked, "findings": told})
+    raise typer.Exit(max((each.exit_code for _, each in findings), default=ExitCode.OK))
 
 
 async def _ask_sources(
@@ -142,14 +149,28 @@ async def _ask_probes(settings: Settings, known: Catalog, found: Callable[[Findi
         found(Finding(probe.name, State.OK, told, code))
 
 
-def _print_counts(settings: Settings, known: Catalog, output: str) -> None:
-    counts = {
-        "queries": len(known.all_queries),
-        "metrics": len(known.metrics()),
-        "phases": len(known.deployment.phases),
+def _known(folder: Path) -> Catalog:
+    known = load_catalog(folder)
+    if known.unseen:
+        raise CatalogError([*known.unseen])
+    return known
+
+
+def _print_counts(catalogs: Mapping[Path, Catalog], output: str) -> None:
+    """Print how much there is in each folder of queries."""
+    counted = {
+        folder: {
+            "queries": len(known.all_queries),
+            "metrics": len(known.metrics()),
+            "phases": len(known.deployment.phases),
+        }
+        for folder, known in catalogs.items()
     }
     if output == "json":
-        print_json({**counts, "problems": []})
-    else:
+        folders = {str(folder): counts for folder, counts in counted.items()}
+        (only,) = counted.values() if len(counted) == 1 else ({"folders": folders},)
+        print_json({**only, "problems": []})
+        return
+    for folder, counts in counted.items():
         told = ", ".join(f"{count} {what}" for what, count in counts.items())
-        print(f"{settings.queries}: {told}: no problem found")
+        print(f"{folder}: {told}: no problem found")
