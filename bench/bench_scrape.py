@@ -19,14 +19,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.app.components import assemble
-from exporter.app.watch import overview_of
+from exporter.app.monitored import overview_of
 from exporter.catalog import Catalog, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.web.collectors import Served, Sources
+from exporter.web.collectors import Process, Served, Sources
+from exporter.web.database_pages import DatabasePages
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 from exporter.web.routes import Health, build_app
@@ -95,10 +96,10 @@ async def main() -> int:
     snapshots = parts.snapshots
     for query in queries:
         publish(snapshots, query, SERIES // QUERIES)
-    sources = Sources(snapshots, parts.telemetry, database, parts.store, parts.interval_seconds)
-    exposition = Exposition(Served(sources), snapshots)
+    sources = Sources(snapshots, parts.telemetry, database, parts.interval_seconds)
+    exposition = Exposition(Served(Process(parts.store), [sources]))
     pages = Pages(parts.snapshots, partial(overview_of, parts))
-    app = build_app(exposition, Health(lambda: True, lambda: True), pages)
+    app = build_app(exposition, Health(lambda: True, lambda: True), DatabasePages({"loom": pages}))
     page = await exposition.page("", "")
 
     async def constant(_: object) -> Response:

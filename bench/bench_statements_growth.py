@@ -32,7 +32,7 @@ from exporter.demo.database import migrations
 from exporter.logs import configure_logging
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
-from exporter.web.collectors import Served, Sources
+from exporter.web.collectors import Process, Served, Sources
 from exporter.web.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -106,9 +106,10 @@ async def main() -> int:
                 settings = Settings().model_copy(update={"hour": HOUR_SECONDS})
                 parts = assemble(settings, catalog, database, store)
                 sources = Sources(
-                    parts.snapshots, parts.telemetry, database, store, parts.interval_seconds
+                    parts.snapshots, parts.telemetry, database, parts.interval_seconds
                 )
-                drive = (parts, Exposition(Served(sources), parts.snapshots), connection, called)
+                served = Served(Process(store), [sources])
+                drive = (parts, Exposition(served), connection, called)
                 for query in catalog.queries:
                     await parts.runner.run(query)
                 print(

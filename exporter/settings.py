@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from exporter.dsn import check_dsn, database_of
+from exporter.database_settings import DatabaseSettings, Dsn, LabelValue, Subject, name_in_url
 from exporter.durations import Duration
 from exporter.errors import UsageError
 from exporter.redaction import redact
@@ -41,25 +41,6 @@ def _listen_address(text: str) -> str:
     if not match or not 0 <= int(match[2]) <= 65535:
         raise ValueError("must be host:port, such as 127.0.0.1:10187, [::1]:10187 or :10187")
     return text
-
-
-def _label_value(text: str) -> str:
-    if not text.strip() or len(text) > 63 or not text.isprintable():
-        raise ValueError("must be 1 to 63 printable characters")
-    return text
-
-
-def _dsn(secret: SecretStr) -> SecretStr:
-    return SecretStr(check_dsn(secret.get_secret_value().strip()))
-
-
-def _subject(text: str) -> str:
-    if not text.strip() or len(text) > 200 or not text.isprintable():
-        raise ValueError("must be the id of a test user, as `sub` of its token has it")
-    return text
-
-
-Subject = Annotated[str, AfterValidator(_subject)]
 
 
 def packaged(folder: str) -> Path:
@@ -95,13 +76,11 @@ class Settings(BaseSettings):
         validate_default=False,
     )
 
-    database_url: Annotated[SecretStr, AfterValidator(_dsn)] | None = Field(
-        None, description="PostgreSQL, as a URL or as key=value pairs"
-    )
+    database_url: Dsn | None = Field(None, description="PostgreSQL, as a URL or as key=value pairs")
     database_url_file: Path | None = Field(
         None, description="a file that holds it, read at each connect"
     )
-    probe_database_url: Annotated[SecretStr, AfterValidator(_dsn)] | None = Field(
+    probe_database_url: Dsn | None = Field(
         None, description="the same database as the role loom_probe, which asks as users of the API"
     )
     probe_database_url_file: Path | None = Field(
@@ -110,8 +89,11 @@ class Settings(BaseSettings):
     probe_subjects: dict[SourceName, Subject] = Field(
         default_factory=dict, description="test users of the probes in *.as.sql: their ids, by name"
     )
-    database_name: Annotated[str, AfterValidator(_label_value)] = Field(
+    database_name: LabelValue = Field(
         "", description="value of the label `database`; by default the name in the URL"
+    )
+    databases: tuple[DatabaseSettings, ...] = Field(
+        (), description="several databases instead of one, each with its URL and its pack"
     )
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         ":10187", description="address and port of the web server"
@@ -195,31 +177,21 @@ def load_settings(
     for name in _SECRETS:
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise UsageError(f"settings: {name} and {name}_file are both set; give one")
-    if settings.database_name:
+    if settings.databases:
         return settings
-    return settings.model_copy(update={"database_name": _name_in_url(settings)})
+    return settings.model_copy(update={"database_name": settings.database_name or _name(settings)})
 
 
-def _name_in_url(settings: Settings) -> str:
-    """Return the name in the connection string; empty where none can be read, which is told later.
+def _name(settings: Settings) -> str:
+    """Return the name in the connection string of one database.
 
     Raises:
         UsageError: it cannot be the value of a label.
     """
     try:
-        if settings.database_url_file:
-            conninfo = settings.database_url_file.read_text(encoding="utf-8-sig").strip()
-        else:
-            conninfo = settings.database_url.get_secret_value() if settings.database_url else ""
-        name = database_of(conninfo)
-    except (OSError, ValueError):
-        return ""
-    try:
-        return _label_value(name)
+        return name_in_url(settings.database_url, settings.database_url_file)
     except ValueError as error:
-        raise UsageError(
-            f"settings: the name of the database {error} to be a label; set database_name"
-        ) from None
+        raise UsageError(f"settings: {error}; set database_name") from None
 
 
 def libpq_service_file() -> Path:
@@ -256,6 +228,10 @@ def _read_config(path: Path) -> YamlDocument:
     if not isinstance(document.data, dict):
         raise UsageError(f"{path}: must hold settings as `key: value`")
     redact.hide(*(str(document.data.get(name) or "") for name in _HIDDEN))
+    listed = document.data.get("databases")
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, dict):
+            redact.hide(*(str(entry.get(name) or "") for name in ("url", "probe_url")))
     return document
 
 

@@ -10,9 +10,9 @@ import time
 
 import structlog
 
-from exporter.app.watch import Watch
-from exporter.database.conninfo import reloaded_conninfo
-from exporter.database.database import Database
+from exporter.app.databases import MonitoredDatabases
+from exporter.database.conninfo import conninfo_reader
+from exporter.databases import each_database
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.routes import Health, build_app
@@ -57,36 +57,36 @@ def _raise_descriptor_limit() -> None:
 
 async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are files to look at
-    conninfo = reloaded_conninfo(settings)  # a malformed one is an error now
+    databases = each_database(settings)
+    for one in databases:
+        conninfo_reader(one)()  # a malformed one is an error before the state is opened
     stop = _stop_signal()
-    database = Database(settings.database_name, conninfo.read)
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
-    watch = Watch(settings, database, store, [conninfo, *(web.reloads if web else [])])
+    watched = MonitoredDatabases(databases, store, web.reloads if web else [])
     gc.freeze()  # a full collection need not look at what lives as long as the process
     health = Health(
-        is_alive=lambda: watch.is_alive,
-        is_ready=lambda: watch.is_complete and not stop.is_set(),
+        is_alive=lambda: watched.is_alive,
+        is_ready=lambda: watched.is_complete and not stop.is_set(),
     )
-    app = build_app(watch.exposition, health, watch.pages, web.web_config if web else None)
+    app = build_app(watched.exposition, health, watched.pages, web.web_config if web else None)
     tls = web.tls if web else None
     async with serving(app, listener, tls.read if tls else None):
-        await database.open()
-        watch.start()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _look_at_files, watch)
-        _log.info(
-            "serving",
-            address=_address(listener, "https" if tls else "http"),
-            families=families(listener),
-            database=database.name,
-            queries=len(watch.catalog.all_queries),
-            deployment=watch.catalog.deployment.name,
-        )
+        watched.start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _look_at_files, watched)
+        for each in watched:
+            _log.info(
+                "serving",
+                address=_address(listener, "https" if tls else "http"),
+                families=families(listener),
+                database=each.name,
+                queries=len(each.catalog.all_queries),
+                deployment=each.catalog.deployment.name,
+            )
         try:
             await stop.wait()
         finally:
             started = time.monotonic()
-            await watch.stop(DRAIN_SECONDS)
-            await database.close()
+            await watched.stop(DRAIN_SECONDS)
             store.close()
         # The web server stops last, so that scrapes are answered until then.
     _log.info("stopped", seconds=round(time.monotonic() - started, 1))
@@ -110,9 +110,9 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _look_at_files(watch: Watch) -> None:
+def _look_at_files(watched: MonitoredDatabases) -> None:
     _log.info("looking at the files", signal="SIGHUP")
-    watch.look_at_files()
+    watched.look_at_files()
 
 
 def _address(listener: socket.socket, scheme: str) -> str:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from exporter import __version__
 from exporter.durations import format_duration
@@ -14,6 +14,7 @@ from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings
 from exporter.source_settings import BaseUrl
+from exporter.wording import one_line
 from exporter.yaml_source import plain_reason
 
 TIMEOUT_SECONDS = 20.0
@@ -42,7 +43,9 @@ class DaemonAnswer(NamedTuple):
     readiness: str
 
 
-def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnswer:
+def ask_daemon(
+    settings: Settings, url: str, path: str, form: str, database: str | None = None
+) -> DaemonAnswer:
     """Return a document of the daemon at an address.
 
     Args:
@@ -50,12 +53,47 @@ def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnsw
         url: of the daemon, without user or password.
         path: of the document.
         form: its form, the parameter `format`.
+        database: which one it is about; None if the daemon watches one.
+
+    Raises:
+        UsageError: the address or the credentials cannot be used, or there is no such database.
+        DaemonError: it does not answer, or is another program.
+        NoVerdictError: it has no current verdict.
+    """
+    parameters = {"format": form} if database is None else {"format": form, "database": database}
+    base, response, body = _ask(settings, url, path, parameters)
+    verdict, readiness = (response.headers.get(name, "") for name in ("loom-verdict", "loom-ready"))
+    if not verdict:
+        raise DaemonError(f"{base}: not a loom-exporter, or one of another version")
+    return DaemonAnswer(body.decode(errors="replace"), verdict, readiness)
+
+
+def names_of_databases(settings: Settings, url: str) -> list[str]:
+    """Return the names of the databases that the daemon at an address watches.
 
     Raises:
         UsageError: the address or the credentials cannot be used.
         DaemonError: it does not answer, or is another program.
-        NoVerdictError: it has no current verdict.
     """
+    base, _, body = _ask(settings, url, "/api/v1/databases", {})
+    try:
+        return [each.database for each in _Listed.model_validate_json(body).databases]
+    except ValidationError:
+        raise DaemonError(f"{base}: not a loom-exporter, or one of another version") from None
+
+
+class _Named(BaseModel):
+    database: str
+
+
+class _Listed(BaseModel):
+    databases: list[_Named]
+
+
+def _ask(
+    settings: Settings, url: str, path: str, parameters: dict[str, str]
+) -> tuple[str, httpx.Response, bytes]:
+    """Return the address as it is told to people, the response and its body."""
     try:
         base = TypeAdapter[str](BaseUrl).validate_python(url)
     except ValidationError as invalid:
@@ -78,9 +116,7 @@ def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnsw
         trusted: ssl.SSLContext | bool = True
         if settings.daemon_ca_file:
             trusted = ssl.create_default_context(cafile=str(settings.daemon_ca_file))
-        response, body = asyncio.run(
-            _get(f"{base}{path}", {"format": form}, headers, user, trusted)
-        )
+        response, body = asyncio.run(_get(f"{base}{path}", parameters, headers, user, trusted))
     except TimeoutError:
         within = format_duration(TIMEOUT_SECONDS)
         raise DaemonError(f"{base}: no complete answer within {within}") from None
@@ -89,11 +125,8 @@ def ask_daemon(settings: Settings, url: str, path: str, form: str) -> DaemonAnsw
         raise DaemonError(f"{base}: no answer: {redact(told)}") from None
     if body is None:
         raise DaemonError(f"{base}: the answer is too long")
-    _refuse(base, response)
-    verdict, readiness = (response.headers.get(name, "") for name in ("loom-verdict", "loom-ready"))
-    if not verdict:
-        raise DaemonError(f"{base}: not a loom-exporter, or one of another version")
-    return DaemonAnswer(body.decode(errors="replace"), verdict, readiness)
+    _refuse(base, response, body)
+    return base, response, body
 
 
 def _one_word(token: str) -> str:
@@ -133,8 +166,10 @@ async def _get(
     return response, bytes(body)
 
 
-def _refuse(base: str, response: httpx.Response) -> None:
+def _refuse(base: str, response: httpx.Response, body: bytes) -> None:
     status = response.status_code
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND) and body.startswith(b"database: "):
+        raise UsageError(f"{base}: {one_line(redact(body.decode(errors='replace')))}")
     if status == HTTPStatus.UNAUTHORIZED:
         raise UsageError(
             f"{base}: wants other credentials",

@@ -116,6 +116,7 @@ class Schedule:
 
     def start(self) -> None:
         """Start the schedule; the first run of every query begins at once, in the background."""
+        self._last_beat = time.monotonic()
         now = datetime.now(UTC)
         queries = self._catalog.all_queries
         for number, query in enumerate(queries):

@@ -16,6 +16,7 @@ from exporter.catalog import Catalog
 from exporter.clock import Clock
 from exporter.commands.common import (
     Config,
+    DatabaseName,
     Format,
     Queries,
     load_settings_and_catalog,
@@ -52,6 +53,7 @@ Replace = Annotated[
 def capture_(
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
     for_: Annotated[
         str | None, typer.Option("--for", help="Watch for so long, such as 10m.", metavar="TIME")
     ] = None,
@@ -67,7 +69,7 @@ def capture_(
     `baseline discard` leaves the matter to it again. Once the deployment has begun, none can be
     made.
     """
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     seconds = _seconds(for_, since_reset=since_reset)
     facts = asyncio.run(with_database(settings, read_facts))
     scope = _people(settings, known).of(facts.identity)
@@ -79,9 +81,14 @@ def capture_(
 
 
 @_group.command(epilog="Example: loom-exporter baseline show")
-def show(config: Config = None, queries: Queries = None, output: Format = "text") -> None:
+def show(
+    config: Config = None,
+    queries: Queries = None,
+    database: DatabaseName = None,
+    output: Format = "text",
+) -> None:
     """Show the baseline in the state folder; exit 1 if there is none or it is refused."""
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     _, text = _kept(settings, known)
     baseline = loads(text)
     doubts = _doubts(settings, known, baseline)
@@ -103,13 +110,14 @@ def exclude(
     ] = NO_REASON,
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Leave a time out of the baseline: an incident, a load test, maintenance.
 
     Whole hours are left out. A baseline that is there already is made again from its hours; what
     was counted against it since the deployment is counted afresh.
     """
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     left_out = Exclusion(
         parse_moment(start, "FROM").timestamp(),
         parse_moment(end, "TO").timestamp(),
@@ -139,9 +147,10 @@ def export(
     ] = None,
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Write the baseline to a file that only its owner can read."""
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     _, text = _kept(settings, known)
     loads(text)
     if file:
@@ -155,6 +164,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What `baseline export` wrote.")],
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
     allow_other_database: Annotated[
         bool,
         typer.Option(
@@ -165,7 +175,7 @@ def import_(
     replace: Replace = False,
 ) -> None:
     """Take over a baseline from a file; exit 4 if it is of another database."""
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     text = read_file(file)
     try:
         baseline = loads(text)
@@ -186,9 +196,9 @@ def import_(
 
 
 @_group.command(epilog="Example: loom-exporter baseline discard")
-def discard(config: Config = None, queries: Queries = None) -> None:
+def discard(config: Config = None, queries: Queries = None, database: DatabaseName = None) -> None:
     """Drop the baseline; until the deployment begins, the daemon collects one by itself."""
-    settings, known = _load(config, queries)
+    settings, known = _load(config, queries, database)
     scope, _ = _kept(settings, known, read_only=False)
     _save(scope, None)
     print(f"{known.deployment.name}: the baseline is dropped")
@@ -216,8 +226,10 @@ def _save(scope: Scope, text: str | None) -> None:
         raise ExporterError(f"state: {scope.store.problem}")
 
 
-def _load(config: Path | None, queries: Path | None) -> tuple[Settings, Catalog]:
-    settings, known = load_settings_and_catalog(config, queries)
+def _load(
+    config: Path | None, queries: Path | None, database: str | None
+) -> tuple[Settings, Catalog]:
+    settings, known = load_settings_and_catalog(config, queries, database)
     configure_logging(settings.log_format, "error")
     return settings, known
 

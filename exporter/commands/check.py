@@ -1,8 +1,9 @@
 """`check`: whether settings and queries are right, by themselves and before who answers them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from exporter.app.once import TRIAL, ask_probes, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
+from exporter.databases import each_database
 from exporter.deployment.resolution import Resolved, resolve
 from exporter.errors import ExitCode
 from exporter.redaction import redact
@@ -56,6 +58,48 @@ class Finding:
         return told if self.rows is None else {**told, "rows": self.rows}
 
 
+@dataclass(slots=True)
+class _Report:
+    """What is found about one database, and told to a person at once."""
+
+    settings: Settings
+    known: Catalog
+    is_text: bool
+    findings: list[Finding] = field(default_factory=list)
+    names: list[Resolved] | None = None
+    """Of the pack, as the database has them; None if it was not asked."""
+
+    def found(self, finding: Finding) -> None:
+        """Add a finding."""
+        self.findings.append(finding)
+        if self.is_text:
+            print(*finding.as_text(), sep="\n", flush=True)
+
+    def ask_database(self) -> None:
+        """Look up the names of the pack, and have the server parse each query."""
+        conninfo = conninfo_reader(self.settings)()
+        has_login = self.settings.probe_database_url or self.settings.probe_database_url_file
+        test_users = self.settings.probe_subjects.keys() if has_login else None
+        self.names = [
+            each._replace(detail=redact(each.detail))
+            for each in resolve(conninfo, self.known, test_users)
+        ]
+        if self.is_text:
+            lines = (f"{each.state:<12} {each.place:<32} {each.detail}" for each in self.names)
+            print(*lines, sep="\n", flush=True)
+        # To a pack of another database the queries say nothing more.
+        fits = any(each.state is State.OK for each in self.names)
+        for name, state, detail in inspect(conninfo, self.known.queries if fits else ()):
+            code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
+            self.found(Finding(name, state, redact(detail), code))
+
+    @property
+    def exit_codes(self) -> list[int]:
+        """The exit codes of all that was found."""
+        names = [_EXIT_OF_DATABASE.get(each.state, ExitCode.USAGE) for each in self.names or ()]
+        return [*names, *(each.exit_code for each in self.findings)]
+
+
 @app.command(epilog="Example: loom-exporter check --queries ./queries --database --sources")
 def check(
     config: Config = None,
@@ -81,11 +125,9 @@ def check(
 
     Exit 1 if a probe finds what it should not, or does not find what it should.
     """
-    settings = load_settings(config, {"queries": queries})
+    databases = each_database(load_settings(config, {"queries": queries}))
     try:
-        known = load_catalog(settings.queries)
-        if known.unseen:
-            raise CatalogError((), known.unseen)
+        catalogs = {each.queries: _known(each.queries) for each in databases}
     except CatalogError as error:
         every = CatalogError([*error.problems, *error.unseen])
         if output == "json":
@@ -93,49 +135,24 @@ def check(
             raise typer.Exit(every.exit_code) from None
         raise every from None
     if not (database or sources or probes):
-        _print_counts(settings, known, output)
+        _print_counts(catalogs, output)
         return
-    findings: list[Finding] = []
-
-    def found(finding: Finding) -> None:
-        findings.append(finding)
-        if output == "text":
-            print(*finding.as_text(), sep="\n", flush=True)
-
-    names: list[Resolved] = []
-    if database:
-        names = _resolve(settings, known)
-        if output == "text":
-            print(*(f"{each.state:<12} {each.place:<32} {each.detail}" for each in names), sep="\n")
-        # To a pack of another database the queries say nothing more.
-        fits = any(each.state is State.OK for each in names)
-        queries_asked = known.queries if fits else ()
-        for name, state, detail in inspect(conninfo_reader(settings)(), queries_asked):
-            code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
-            found(Finding(name, state, redact(detail), code))
-    if sources:
-        asyncio.run(_ask_sources(settings, known, found))
-    if probes:
-        asyncio.run(_ask_probes(settings, known, found))
+    reports = [
+        _Report(settings, catalogs[settings.queries], is_text=output == "text")
+        for settings in databases
+    ]
+    for report in reports:
+        if len(reports) > 1 and output == "text":
+            print(f"== {report.settings.database_name} ==", flush=True)
+        if database:
+            report.ask_database()
+        if sources:
+            asyncio.run(_ask_sources(report.settings, report.known, report.found))
+        if probes:
+            asyncio.run(_ask_probes(report.settings, report.known, report.found))
     if output == "json":
-        asked = [
-            *(known.queries if database else ()),
-            *(known.http_queries if sources else ()),
-            *(known.probes if probes else ()),
-        ]
-        told = {"names": [each._asdict() for each in names]} if database else {}
-        findings_told = [each.as_json() for each in findings]
-        print_json({"queries": len(asked), **told, "findings": findings_told})
-    codes = [each.exit_code for each in findings]
-    codes += [_EXIT_OF_DATABASE.get(each.state, ExitCode.USAGE) for each in names]
-    raise typer.Exit(max(codes, default=ExitCode.OK))
-
-
-def _resolve(settings: Settings, known: Catalog) -> list[Resolved]:
-    has_login = settings.probe_database_url or settings.probe_database_url_file
-    test_users = settings.probe_subjects.keys() if has_login else None
-    found = resolve(conninfo_reader(settings)(), known, test_users)
-    return [each._replace(detail=redact(each.detail)) for each in found]
+        print_json(_as_json(reports))
+    raise typer.Exit(max((code for each in reports for code in each.exit_codes), default=0))
 
 
 async def _ask_sources(
@@ -166,14 +183,44 @@ async def _ask_probes(settings: Settings, known: Catalog, found: Callable[[Findi
         found(Finding(probe.name, State.OK, told, code))
 
 
-def _print_counts(settings: Settings, known: Catalog, output: str) -> None:
-    counts = {
-        "queries": len(known.all_queries),
-        "metrics": len(known.metrics()),
-        "phases": len(known.deployment.phases),
+def _known(folder: Path) -> Catalog:
+    known = load_catalog(folder)
+    if known.unseen:
+        raise CatalogError((), known.unseen)
+    return known
+
+
+def _as_json(reports: Sequence[_Report]) -> dict[str, Any]:
+    """Return it for a machine; of several databases each finding names its own."""
+
+    def of(report: _Report, told: dict[str, Any]) -> dict[str, Any]:
+        return {"database": report.settings.database_name, **told} if len(reports) > 1 else told
+
+    findings = [of(report, each.as_json()) for report in reports for each in report.findings]
+    names = [of(report, each._asdict()) for report in reports for each in report.names or ()]
+    has_names = any(report.names is not None for report in reports)
+    return {
+        "queries": len(findings),
+        **({"names": names} if has_names else {}),
+        "findings": findings,
+    }
+
+
+def _print_counts(catalogs: Mapping[Path, Catalog], output: str) -> None:
+    """Print how much there is in each folder of queries."""
+    counted = {
+        folder: {
+            "queries": len(known.all_queries),
+            "metrics": len(known.metrics()),
+            "phases": len(known.deployment.phases),
+        }
+        for folder, known in catalogs.items()
     }
     if output == "json":
-        print_json({**counts, "problems": []})
-    else:
+        folders = {str(folder): counts for folder, counts in counted.items()}
+        (only,) = counted.values() if len(counted) == 1 else ({"folders": folders},)
+        print_json({**only, "problems": []})
+        return
+    for folder, counts in counted.items():
         told = ", ".join(f"{count} {what}" for what, count in counts.items())
-        print(f"{settings.queries}: {told}: no problem found")
+        print(f"{folder}: {told}: no problem found")

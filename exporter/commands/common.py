@@ -13,6 +13,7 @@ from exporter import catalog
 from exporter.catalog import Catalog
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
+from exporter.databases import one_database
 from exporter.errors import ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings, load_settings
@@ -31,6 +32,10 @@ Queries = Annotated[
         "--queries", help="Folder of the queries; default: the ones shipped.", metavar="FOLDER"
     ),
 ]
+DatabaseName = Annotated[
+    str | None,
+    typer.Option("--database", help="Which one, where the settings list several.", metavar="NAME"),
+]
 Listen = Annotated[
     str | None,
     typer.Option(
@@ -46,10 +51,14 @@ Format = Annotated[
 
 
 def load_settings_and_catalog(
-    config: Path | None, queries: Path | None
+    config: Path | None, queries: Path | None, database: str | None = None
 ) -> tuple[Settings, Catalog]:
-    """Load the settings, and the queries that they name."""
-    settings = load_settings(config, {"queries": queries})
+    """Load the settings of a database, and the queries that they name.
+
+    Raises:
+        UsageError: it cannot be done, or it is not known which of several databases is meant.
+    """
+    settings = one_database(load_settings(config, {"queries": queries}), database)
     return settings, catalog.load_catalog(settings.queries)
 
 

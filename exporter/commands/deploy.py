@@ -8,6 +8,7 @@ import typer
 
 from exporter.commands.common import (
     Config,
+    DatabaseName,
     Queries,
     load_settings_and_catalog,
     open_daemon_state,
@@ -56,13 +57,14 @@ def sign_off(
     ] = False,
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Say of something that only people can judge that it is well.
 
     No word hides another: of each person the newest counts, and what one of them rejects is
     rejected.
     """
-    settings, known = load_settings_and_catalog(config, queries)
+    settings, known = load_settings_and_catalog(config, queries, database)
     configure_logging(settings.log_format, "error")
     given = sign(
         known.deployment, criterion, by=by, at=time.time(), note=remark, approved=not reject
@@ -83,6 +85,7 @@ def mark(
     ] = None,
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Tell when the application was rolled out: warm-up and plan are counted from then.
 
@@ -90,7 +93,7 @@ def mark(
     also is how the deployment is known to have begun.
     """
     moment = parse_moment(at)
-    people = _people(config, queries, phase)
+    people = _people(config, queries, database, phase)
     if deployed_by is not None:
         given = word(Mark, "deploy mark", by=deployed_by, at=moment.timestamp())
         _check(append(MARKS, people, given), people)
@@ -105,10 +108,11 @@ def acknowledge(
     reason: Annotated[str, typer.Option("--reason", help="Why it was changed.")],
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Accept the schema as it is: only later changes count as drift."""
     given = word(Acknowledgement, "acknowledge", by=by, reason=reason, at=time.time())
-    people = _people(config, queries)
+    people = _people(config, queries, database)
     _check(append(ACKNOWLEDGEMENTS, people, given), people)
     print(f"{people.deployment}: schema accepted by {given.by}: {given.reason}")
 
@@ -124,12 +128,13 @@ def rolled_back(
     at: At = "now",
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Tell that a phase was rolled back, and why; then it is judged as that.
 
     Where all objects of a phase are gone this is seen, and only the reason is missing.
     """
-    people = _people(config, queries, phase)
+    people = _people(config, queries, database, phase)
     moment = parse_moment(at)
     given = word(Rollback, "rolled-back", phase=phase, by=by, reason=reason, at=moment.timestamp())
     _check(append(ROLLBACKS, people, given, phase), people)
@@ -142,21 +147,24 @@ def note_(
     by: Annotated[str, typer.Option("--by", help="Who says so.")],
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Write down something about the deployment; it stands in the report."""
     given = word(Note, "note", by=by, text=text, at=time.time())
-    people = _people(config, queries)
+    people = _people(config, queries, database)
     _check(append(NOTES, people, given), people)
     print(f"{people.deployment}: noted by {given.by}")
 
 
-def _people(config: Path | None, queries: Path | None, phase: str | None = None) -> Scope:
+def _people(
+    config: Path | None, queries: Path | None, database: str | None, phase: str | None = None
+) -> Scope:
     """Return where the daemon keeps what people say, perhaps of a phase.
 
     Raises:
         UsageError: there is no such phase.
     """
-    settings, known = load_settings_and_catalog(config, queries)
+    settings, known = load_settings_and_catalog(config, queries, database)
     configure_logging(settings.log_format, "error")
     if phase is not None and phase not in known.deployment.phases:
         phases = ", ".join(known.deployment.phases)

@@ -10,6 +10,7 @@ from exporter.app.once import TRIAL, run_once
 from exporter.catalog import HttpQuery, Query
 from exporter.commands.common import (
     Config,
+    DatabaseName,
     Format,
     Queries,
     load_settings_and_catalog,
@@ -32,13 +33,14 @@ def run(
     query: Annotated[str, typer.Argument(help="Name of a query: its file without its suffix.")],
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
     output: Format = "text",
     as_sql: Annotated[
         bool, typer.Option("--sql", help="Print the SQL with its settings, for psql; run nothing.")
     ] = False,
 ) -> None:
     """Run one query once, as the daemon would, and print its samples."""
-    settings, known = load_settings_and_catalog(config, queries)
+    settings, known = load_settings_and_catalog(config, queries, database)
     configure_logging(settings.log_format, "error")
     wanted = known.query(query)
     if wanted is None:
@@ -89,11 +91,12 @@ _EXIT_OF_RUN = {
 def grants(
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
     probes: Annotated[
         bool,
         typer.Option("--probes", help="Of the role of the probes instead: loom_probe."),
     ] = False,
 ) -> None:
     """Print the SQL that installs the monitoring role, for a DBA to read and run."""
-    _, known = load_settings_and_catalog(config, queries)
+    _, known = load_settings_and_catalog(config, queries, database)
     print(probe_grants_sql(known) if probes else grants_sql(known), end="")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from exporter.catalog.deployment import Suite
 from exporter.commands.common import (
     Config,
+    DatabaseName,
     Queries,
     load_settings_and_catalog,
     open_daemon_state,
@@ -49,13 +50,14 @@ def record(
     ] = None,
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
 ) -> None:
     """Record the result of a suite; exit 1 if it is recorded and is no pass.
 
     Results are only ever added. The newest one of each environment counts, if it is from after
     the last migration.
     """
-    settings, known = load_settings_and_catalog(config, queries)
+    settings, known = load_settings_and_catalog(config, queries, database)
     configure_logging(settings.log_format, "error")
     planned = _suite(known.deployment.suites, suite, notices)
     content = read_suite_file(file)

@@ -1,27 +1,25 @@
 """`verify`, `ready` and `report`: whether the deployment may stay, or begin."""
 
-import asyncio
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import typer
 
-from exporter.app.daemon_client import ask_daemon
-from exporter.app.once import Opinion, judge_once
-from exporter.baseline.codec import Refusal
-from exporter.commands.common import Config, Queries, load_settings_and_catalog, note
+from exporter.commands.common import Config, DatabaseName, Queries
+from exporter.commands.judging import Document, Judged, Target, judge_all, judge_one, worst
 from exporter.deployment.records import Outcome
-from exporter.errors import ExitCode
-from exporter.logs import configure_logging
+from exporter.errors import ExitCode, UsageError
 from exporter.redaction import redact
 from exporter.render.answers import ANSWERS
+from exporter.render.combined import COMBINED_FORMS, combined
 from exporter.render.report import REPORTS
-from exporter.settings import load_settings
 from exporter.verdict.assess import Verdict
 
 app = typer.Typer()
 
+All = Annotated[
+    bool, typer.Option("--all", help="Of each database of the settings; the worst exit code.")
+]
 Url = Annotated[
     str | None,
     typer.Option(
@@ -49,6 +47,8 @@ _EXIT_CODES: Mapping[str, ExitCode] = {
 def verify(
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
+    all_: All = False,
     output: Annotated[
         Literal["text", "json", "junit"],
         typer.Option("--format", help="For a person, a machine, or a pipeline."),
@@ -62,19 +62,17 @@ def verify(
     what the daemon has counted, and on each query, which is run once. Once a phase is rolled back,
     3 if all is as it should be then, 1 if not.
     """
-    if url is not None:
-        answer = ask_daemon(load_settings(config), url, "/api/v1/verdict", output)
-        text, verdict = answer.text, answer.verdict
-    else:
-        assessment = _opinion(config, queries).assessment
-        text, verdict = ANSWERS[output](assessment), assessment.verdict.value
-    _end(text, verdict, inconclusive_as)
+    target = Target(config, queries, database, all_, url)
+    wanted = Document("/api/v1/verdict", output, ANSWERS[output])
+    _answer(target, wanted, lambda judged: _exit_code(judged.verdict, inconclusive_as))
 
 
 @app.command(epilog="Example: loom-exporter ready && supabase db push")
 def ready(
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
+    all_: All = False,
     output: Annotated[
         Literal["text", "json"], typer.Option("--format", help="For a person or for a machine.")
     ] = "text",
@@ -85,20 +83,18 @@ def ready(
 
     By the criteria under `ready` in deployment.yaml. Exit 4 as for verify.
     """
+    target = Target(config, queries, database, all_, url)
     form = "ready" if output == "text" else output
-    if url is not None:
-        answer = ask_daemon(load_settings(config), url, "/api/v1/verdict", form)
-        text, readiness = answer.text, answer.readiness
-    else:
-        assessment = _opinion(config, queries).assessment
-        text, readiness = ANSWERS[form](assessment), assessment.readiness.value
-    _end(text, readiness, inconclusive_as)
+    wanted = Document("/api/v1/verdict", form, ANSWERS[form])
+    _answer(target, wanted, lambda judged: _exit_code(judged.readiness, inconclusive_as))
 
 
 @app.command(epilog="Example: loom-exporter report --format html > report.html")
 def report(
     config: Config = None,
     queries: Queries = None,
+    database: DatabaseName = None,
+    all_: All = False,
     output: Annotated[
         Literal["markdown", "html", "notification"],
         typer.Option("--format", help="Form of the report; notification is what to tell the team."),
@@ -106,34 +102,31 @@ def report(
     url: Url = None,
 ) -> None:
     """Fill in the checklist: before and after, each criterion, the plan, sign-offs."""
-    if url is not None:
-        text = ask_daemon(load_settings(config), url, "/report", output).text
-    else:
-        text = REPORTS[output](_opinion(config, queries).assessment)
-    print(redact(text), end="")
+    target = Target(config, queries, database, all_, url)
+    _answer(target, Document("/report", output, REPORTS[output]), lambda _: ExitCode.OK)
 
 
-def _end(text: str, result: str, inconclusive_as: str) -> None:
-    """Print what was found, and exit with the code of the verdict or of the readiness."""
-    print(redact(text), end="")
-    if result == Outcome.INCONCLUSIVE:
-        raise typer.Exit(int(inconclusive_as))
-    raise typer.Exit(_EXIT_CODES[result])
-
-
-def _opinion(config: Path | None, queries: Path | None) -> Opinion:
-    """Judge; end if the database is not the one that the baseline is of."""
-    settings, known = load_settings_and_catalog(config, queries)
-    configure_logging(settings.log_format, "error")
-    opinion = asyncio.run(judge_once(settings, known))
-    refusal = opinion.refusal
-    if refusal and refusal.reason is Refusal.OTHER_DATABASE:
-        raise refusal
-    if refusal:
-        note(f"{refusal} ({refusal.reason})")
-    if opinion.missing_state:
-        note(
-            f"state: {opinion.missing_state} is not there, so neither is a baseline or a sign-off; "
-            "see LOOM_EXPORTER_STATE_DIR"
+def _answer(target: Target, wanted: Document, code_of: Callable[[Judged], int]) -> None:
+    """Print what was found of one database or of all, and exit with the code, or the worst."""
+    if not target.all:
+        judged = judge_one(target, wanted)
+        print(redact(judged.text), end="")
+        raise typer.Exit(code_of(judged))
+    if wanted.form not in COMBINED_FORMS:
+        raise UsageError(
+            f"command line: --all: a document of the form {wanted.form} is about one database",
+            "give --database NAME, or another --format",
         )
-    return opinion
+    found = judge_all(target, wanted)
+    answers = {name: each for name, each in found.items() if isinstance(each, Judged)}
+    errors = {name: each for name, each in found.items() if not isinstance(each, Judged)}
+    texts = {name: each.text for name, each in answers.items()}
+    problems = {name: each.line for name, each in errors.items()}
+    print(redact(combined(wanted.form, texts, problems)), end="")
+    codes = [code_of(each) for each in answers.values()]
+    raise typer.Exit(worst([*codes, *(each.exit_code for each in errors.values())]))
+
+
+def _exit_code(result: str, inconclusive_as: str) -> int:
+    """Return the exit code of a verdict or of a readiness."""
+    return int(inconclusive_as) if result == Outcome.INCONCLUSIVE else _EXIT_CODES[result]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import quote
 
 from exporter import __version__
 from exporter.baseline.codec import RefusedError
@@ -35,6 +36,8 @@ class Overview:
     ticks: float
     """The same as `time.monotonic()`."""
     database: str
+    is_up: bool | None
+    """Whether the database answered when it was last asked; None before that."""
     deployment: Deployment
     clock: Clock
     """Length of an hour; a rehearsal shortens it."""
@@ -87,8 +90,11 @@ class StepRow(NamedTuple):
     is_current: bool
 
 
-def status_page(overview: Overview) -> str:
-    """Return the page as HTML; before the first verdict it says what is missing."""
+def status_page(overview: Overview, *, is_one_of_several: bool = False) -> str:
+    """Return the page as HTML; before the first verdict it says what is missing.
+
+    Links of a page that is one of several name the database.
+    """
     queries = _query_rows(overview)
     assessment = overview.assessment
     values: dict[str, object] = {
@@ -97,7 +103,8 @@ def status_page(overview: Overview) -> str:
         "refresh_seconds": overview.interval_seconds[overview.evaluation.query],
         "version": __version__,
         "overview": overview,
-        "tone": _tone(overview),
+        "tone": tone(overview),
+        "of_database": f"database={quote(overview.database, safe='')}" if is_one_of_several else "",
         "queries": queries,
         "evaluation": next(row for row in queries if row.name == overview.evaluation.query),
         "statements": [
@@ -162,7 +169,7 @@ def _status_of_query(snapshot: Snapshot) -> str:
     return "inconclusive" if state.keeps_values else "fail"
 
 
-def _tone(overview: Overview) -> str:
+def tone(overview: Overview) -> str:
     """Return the status that colours the stage; what is open before the deployment is pending."""
     assessment = overview.assessment
     if assessment is None or not overview.is_current:

@@ -2,8 +2,9 @@
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -22,16 +23,27 @@ from exporter.reload import Reloaded
 from exporter.state import StateStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Sources:
-    """What /metrics is made of."""
+    """What /metrics says of one database is made of this."""
 
     snapshots: SnapshotStore
     telemetry: Telemetry
     database: Database
-    store: StateStore
     interval_seconds: Mapping[str, float]
-    reloads: Sequence[Reloaded[Any]] = ()
+
+    @cached_property
+    def queries(self) -> "Sequence[QueryCollector]":
+        """The collectors of the queries, always the same ones."""
+        return [QueryCollector(self, each.query) for each in self.snapshots.latest()]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What /metrics says of the process is made of this."""
+
+    store: StateStore
+    reloads: Callable[[], Iterable[Reloaded[Any]]] = list
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,10 +135,11 @@ def _durations(database: str, query: str, runs: Runs) -> Family:
 
 
 class StatusCollector(Collector):
-    """The state of the process and of its database."""
+    """The state of the process and of its databases."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, process: Process, databases: Sequence[Database]) -> None:
+        self._process = process
+        self._databases = databases
 
     def describe(self) -> Iterator[Family]:
         """Yield the families; they are always the same."""
@@ -137,29 +150,37 @@ class StatusCollector(Collector):
         metrics = own_metrics()
         for name, series in self._of_process().items():
             yield _family(name, metrics[name], series)
-        for name, series in self._of_database().items():
-            yield _family(name, metrics[name], series, self._sources.database.name)
+        yield from _merged(self._of_databases())
 
     def _of_process(self) -> Samples:
-        store, reloads = self._sources.store, self._sources.reloads
+        store = self._process.store
+        reloads: dict[str, list[Reloaded[Any]]] = {}
+        for each in self._process.reloads():
+            reloads.setdefault(each.what, []).append(each)
         return {
             "loom_exporter_build_info": {(__version__, platform.python_version()): 1.0},
             "loom_exporter_state_persistent": {(): 0.0 if store.problem else 1.0},
             "loom_exporter_state_set_aside_timestamp_seconds": unlabelled(store.set_aside_at),
+            # Of several databases the worst counts.
             "loom_exporter_config_last_reload_successful": {
-                (each.what,): 0.0 if each.problem else 1.0 for each in reloads
+                (what,): 0.0 if any(each.problem for each in those) else 1.0
+                for what, those in reloads.items()
             },
             "loom_exporter_config_last_reload_success_timestamp_seconds": {
-                (each.what,): each.loaded_at for each in reloads
+                (what,): min(each.loaded_at for each in those) for what, those in reloads.items()
             },
         }
 
-    def _of_database(self) -> Samples:
-        is_up, pool = self._sources.database.is_up, self._sources.database.status
-        return {
-            "loom_database_up": unlabelled(is_up),
-            "loom_exporter_pool_connections": {("busy",): pool.busy, ("idle",): pool.idle},
-        }
+    def _of_databases(self) -> Iterator[Family]:
+        metrics = own_metrics()
+        for database in self._databases:
+            pool = database.status
+            of_one: Samples = {
+                "loom_database_up": unlabelled(database.is_up),
+                "loom_exporter_pool_connections": {("busy",): pool.busy, ("idle",): pool.idle},
+            }
+            for name, series in of_one.items():
+                yield _family(name, metrics[name], series, database.name)
 
 
 class Families(Collector):
@@ -176,24 +197,33 @@ class Families(Collector):
 class Served(Collector):
     """All that /metrics shows; collecting touches memory only."""
 
-    def __init__(self, sources: Sources) -> None:
-        self.queries = [QueryCollector(sources, each.query) for each in sources.snapshots.latest()]
+    def __init__(self, process: Process, databases: Sequence[Sources]) -> None:
+        self.databases = databases
         self.process = CollectorRegistry()
         """What may change at any time, and has no version."""
-        self.process.register(StatusCollector(sources))
+        self.process.register(StatusCollector(process, [each.database for each in databases]))
         for library in (ProcessCollector, PlatformCollector, GCCollector):
             library(registry=self.process)
 
+    @property
+    def queries(self) -> list[QueryCollector]:
+        """The collectors of all queries of all databases."""
+        return [query for each in self.databases for query in each.queries]
+
     def collect(self) -> Iterable[Family]:
         """Return each family once, with the samples of all queries."""
-        families: dict[str, Family] = {}
         collectors: list[Collector] = [*self.queries, self.process]
-        for collector in collectors:
-            for family in collector.collect():
-                known = families.setdefault(family.name, family)
-                if known is not family:
-                    known.samples.extend(family.samples)
-        return families.values()
+        return _merged(family for each in collectors for family in each.collect())
+
+
+def _merged(families: Iterable[Family]) -> Iterable[Family]:
+    """Return each family once, with the samples of all that have its name."""
+    found: dict[str, Family] = {}
+    for family in families:
+        known = found.setdefault(family.name, family)
+        if known is not family:
+            known.samples.extend(family.samples)
+    return found.values()
 
 
 def _family(

@@ -1,5 +1,6 @@
 """Families of samples in an exposition format, kept for each query until it has run again."""
 
+import threading
 from collections.abc import Callable, Mapping
 
 from prometheus_client.registry import Collector
@@ -20,14 +21,22 @@ class KeptLines:
 
     def __init__(self, encode: Encoder) -> None:
         self._encode = encode
+        self._lock = threading.Lock()
         self._kept: dict[QueryCollector, tuple[Version, _Lines]] = {}
 
     def page(self, served: Served) -> bytes:
         """Return the page, in which each family stands once, with the samples of all queries."""
+        with self._lock:  # what is served may be exchanged while a thread makes a page
+            return self._page(served)
+
+    def _page(self, served: Served) -> bytes:
         families: dict[str, list[bytes]] = {}
-        for lines in (*map(self._of_query, served.queries), self._encoded(served.process)):
+        queries = served.queries
+        for lines in (*map(self._of_query, queries), self._encoded(served.process)):
             for name, (header, samples) in lines.items():
                 families.setdefault(name, [header]).append(samples)
+        if len(self._kept) > len(queries):
+            self._kept = {query: self._kept[query] for query in queries}
         end = _END if self._encode(Families()) else b""
         return b"".join([*(line for lines in families.values() for line in lines), end])
 

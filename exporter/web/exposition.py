@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from prometheus_client.exposition import choose_encoder
 
-from exporter.collect.store import SnapshotStore
 from exporter.web.collectors import Families, Served
 from exporter.web.encoding import Encoder, KeptLines
 from exporter.web.render_cache import RenderCache
@@ -30,14 +29,14 @@ class Page:
 class Exposition:
     """Renders what is served, once for all clients that ask for the same."""
 
-    def __init__(self, served: Served, snapshots: SnapshotStore) -> None:
-        self.show(served, snapshots)
-
-    def show(self, served: Served, snapshots: SnapshotStore) -> None:
-        """Show this from now on; it changes with `snapshots`."""
-        self._served = served
-        self._rendered = RenderCache[Page](snapshots)
+    def __init__(self, served: Served) -> None:
         self._lines: dict[str, KeptLines] = {}
+        self.show(served)
+
+    def show(self, served: Served) -> None:
+        """Show this from now on."""
+        self._served = served
+        self._rendered = RenderCache[Page](*(each.snapshots for each in served.databases))
 
     async def page(self, accept: str, accept_encoding: str, names: Sequence[str] = ()) -> Page:
         """Return /metrics in the format and encoding that the headers ask for.

@@ -33,16 +33,19 @@ class Pages:
 
     def show(self, snapshots: SnapshotStore, overview: Callable[[], Overview]) -> None:
         """Show what `overview` returns from now on; it changes with `snapshots`."""
-        self._overview = overview
+        self.snapshots = snapshots
+        self.overview = overview
         self._rendered = RenderCache[Judged](snapshots)
 
-    async def status(self) -> bytes:
+    async def status(self, *, is_one_of_several: bool = False) -> bytes:
         """Return the status page; before the first verdict it says that there is none."""
-        overview = self._overview
-        page = await self._rendered.get(
-            "status", lambda: Judged(_encoded(status_page(overview())), "", "")
-        )
-        return page.body
+        overview = self.overview
+
+        def rendered() -> Judged:
+            page = status_page(overview(), is_one_of_several=is_one_of_several)
+            return Judged(_encoded(page), "", "")
+
+        return (await self._rendered.get(f"status {is_one_of_several}", rendered)).body
 
     async def report(self, form: str) -> Judged | None:
         """Return the report in a form of `REPORTS`, or None without a current verdict."""
@@ -56,7 +59,7 @@ class Pages:
     async def _from_assessment(
         self, key: str, render: Callable[[Assessment], str]
     ) -> Judged | None:
-        overview = self._overview()
+        overview = self.overview()
         assessment = overview.assessment
         if assessment is None or not overview.is_current:
             return None

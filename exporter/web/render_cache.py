@@ -19,18 +19,18 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[T]):
     content: T
-    generation: int
+    generations: tuple[int, ...]
     expires: float
 
 
 class RenderCache(Generic[T]):
-    """Keeps renderings by key while their snapshot store stays as it is.
+    """Keeps renderings by key while their snapshot stores stay as they are.
 
     Rendering runs in a thread, once for all clients that ask for the same, and one at a time.
     """
 
-    def __init__(self, snapshots: SnapshotStore) -> None:
-        self._snapshots = snapshots
+    def __init__(self, *stores: SnapshotStore) -> None:
+        self._stores = stores
         self._rendering = asyncio.Lock()
         self._kept: dict[Hashable, _Kept[T]] = {}
 
@@ -41,11 +41,11 @@ class RenderCache(Generic[T]):
         async with self._rendering:
             if kept := self._current(key):  # rendered while we waited
                 return kept.content
-            generation, expires = self._snapshots.generation, self._next_expiry()
+            generations, expires = self._generations(), self._next_expiry()
             content = await asyncio.to_thread(render)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[key] = _Kept(content, generation, expires)
+            self._kept[key] = _Kept(content, generations, expires)
             return content
 
     async def render_once(self, render: Callable[[], T]) -> T:
@@ -56,14 +56,16 @@ class RenderCache(Generic[T]):
     def _current(self, key: Hashable) -> _Kept[T] | None:
         kept = self._kept.get(key)
         is_current = (
-            kept
-            and kept.generation == self._snapshots.generation
-            and time.monotonic() < kept.expires
+            kept and time.monotonic() < kept.expires and kept.generations == self._generations()
         )
         return kept if is_current else None
+
+    def _generations(self) -> tuple[int, ...]:
+        return tuple(store.generation for store in self._stores)
 
     def _next_expiry(self) -> float:
         """Return when the first snapshot becomes too old to be shown (`time.monotonic()`)."""
         now = time.monotonic()
-        expiries = [each.expires for each in self._snapshots.latest() if each.expires > now]
+        snapshots = (each for store in self._stores for each in store.latest())
+        expiries = (each.expires for each in snapshots if each.expires > now)
         return min([now + KEPT_SECONDS, *expiries])

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from exporter.redaction import redact
 from exporter.render.answers import ANSWERS
 from exporter.render.documents import SCRIPT, STYLE
 from exporter.render.report import REPORTS
 from exporter.web.access import Access
+from exporter.web.database_pages import DatabasePages
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 from exporter.web.web_config import WebConfig
@@ -83,7 +85,7 @@ class Health:
 def build_app(
     exposition: Exposition,
     health: Health,
-    pages: Pages,
+    pages: DatabasePages,
     web_config: Callable[[], WebConfig] | None = None,
 ) -> Starlette:
     """Return the ASGI application.
@@ -91,7 +93,7 @@ def build_app(
     Args:
         exposition: /metrics.
         health: the health probes.
-        pages: the status page, the report and the verdict.
+        pages: the status page, the report and the verdict of each database.
         web_config: returns the users and limits in force; None lets everybody in.
     """
     guard = Middleware(Access, config=web_config, open_paths=HEALTH_PATHS) if web_config else None
@@ -101,31 +103,68 @@ def build_app(
     )
 
 
-def _page_routes(pages: Pages) -> list[Route]:
-    async def status(_: Request) -> Response:
-        return Response(await pages.status(), headers=_STATUS_PAGE_HEADERS, media_type="text/html")
+def _page_routes(pages: DatabasePages) -> list[Route]:
+    def found(request: Request) -> Pages | Response:
+        name = request.query_params.get("database")
+        those = pages.of(name)
+        if those:
+            return those
+        known = ", ".join(pages.names)
+        if name is None:
+            return _refusal(f"database: must be one of {known}", 400)
+        return _refusal(f"database: no database {redact(name)}; known are {known}", 404)
+
+    async def status(request: Request) -> Response:
+        several = len(pages.names) > 1
+        if several and "database" not in request.query_params:
+            page = await pages.list()
+        else:
+            those = found(request)
+            if isinstance(those, Response):
+                return those
+            page = await those.status(is_one_of_several=several)
+        return Response(page, headers=_STATUS_PAGE_HEADERS, media_type="text/html")
 
     async def report(request: Request) -> Response:
         form = request.query_params.get("format", "html")
         if form not in REPORTS:
             return _refusal(f"format: must be {' or '.join(REPORTS)}", 400)
-        found = await pages.report(form)
-        if found is None:
+        those = found(request)
+        if isinstance(those, Response):
+            return those
+        judged = await those.report(form)
+        if judged is None:
             return _refusal(_NO_VERDICT, 503)
         security = _REPORT_HEADERS if form == "html" else _PLAIN
-        return Response(found.body, 200, {**security, **found.headers}, _MEDIA_TYPES[form])
+        return Response(judged.body, 200, {**security, **judged.headers}, _MEDIA_TYPES[form])
 
     async def verdict(request: Request) -> Response:
         form = request.query_params.get("format", "json")
         if form not in ANSWERS:
             return _refusal(f"format: must be {' or '.join(ANSWERS)}", 400)
-        found = await pages.verdict(form)
-        if found is None:
+        those = found(request)
+        if isinstance(those, Response):
+            return those
+        judged = await those.verdict(form)
+        if judged is None:
             content = json.dumps({"error": _NO_VERDICT}) + "\n"
             return Response(content, 503, _PLAIN, "application/json")
-        return Response(found.body, 200, {**_PLAIN, **found.headers}, _MEDIA_TYPES[form])
+        return Response(judged.body, 200, {**_PLAIN, **judged.headers}, _MEDIA_TYPES[form])
 
-    return [Route("/", status), Route("/report", report), Route("/api/v1/verdict", verdict)]
+    async def databases(_: Request) -> Response:
+        rows = [
+            {"database": row.database, "verdict": row.verdict or None, "ready": row.ready or None}
+            for row in pages.rows()
+        ]
+        content = json.dumps({"databases": rows}) + "\n"
+        return Response(content, 200, _PLAIN, "application/json")
+
+    return [
+        Route("/", status),
+        Route("/report", report),
+        Route("/api/v1/verdict", verdict),
+        Route("/api/v1/databases", databases),
+    ]
 
 
 def _metrics_route(exposition: Exposition) -> Route:

@@ -54,7 +54,11 @@ def _site(parts: Parts) -> Iterator[Site]:
     with bind("127.0.0.1:0") as listener:
 
         async def serve() -> None:
-            app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
+            app = build_app(
+                parts.exposition,
+                Health(lambda: True, lambda: True),
+                parts.database_pages,
+            )
             async with serving(app, listener):
                 loops.append(asyncio.get_running_loop())
                 await stop.wait()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.app.components import Components
 from exporter.app.components import assemble as assemble_components
-from exporter.app.watch import overview_of
+from exporter.app.monitored import overview_of
 from exporter.database.database import Database
 from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress
@@ -18,7 +18,8 @@ from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess
 from exporter.verdict.evidence import Evidence
-from exporter.web.collectors import Served, Sources
+from exporter.web.collectors import Process, Served, Sources
+from exporter.web.database_pages import DatabasePages
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
 from tests.support.queries import make_catalog
@@ -40,6 +41,7 @@ class Parts(Components):
     served: Served
     overview: Callable[[], Overview]
     pages: Pages
+    database_pages: DatabasePages
 
     def count(self, name: str, **labels: str) -> float:
         """Return a sample of what the daemon counts itself."""
@@ -68,15 +70,16 @@ def assemble(
     store = StateStore(folder / "state" / "state.sqlite3", read_only=True)
     made = assemble_components(settings or Settings(), catalog, database, store)
     reloaded = Reloaded("queries", lambda: None, lambda: catalog)
-    served = Served(
-        Sources(made.snapshots, made.telemetry, database, store, made.interval_seconds, [reloaded])
-    )
+    sources = Sources(made.snapshots, made.telemetry, database, made.interval_seconds)
+    served = Served(Process(store, lambda: [reloaded]), [sources])
     overview = partial(overview_of, made)
+    pages = Pages(made.snapshots, overview)
     shown: dict[str, Any] = {
-        "exposition": Exposition(served, made.snapshots),
+        "exposition": Exposition(served),
         "served": served,
         "overview": overview,
-        "pages": Pages(made.snapshots, overview),
+        "pages": pages,
+        "database_pages": DatabasePages({"loom": pages}),
     }
     return Parts(**{field.name: getattr(made, field.name) for field in fields(made)}, **shown)
 

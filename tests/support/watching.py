@@ -23,7 +23,7 @@ from exporter.settings import load_settings, packaged_queries
 from exporter.state import StateStore
 from exporter.statements.poller import POLL_NAME
 from exporter.verdict.evidence import KeptTokens
-from exporter.web.collectors import Served, Sources
+from exporter.web.collectors import Process, Served, Sources
 from exporter.web.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ async def watching(
     # Without an interval there is no back-off: a query that fails runs again when it is asked to.
     intervals = dict.fromkeys(parts.interval_seconds, 0.0)
     runner = Runner(database, parts.snapshots, store, parts.telemetry, intervals)
-    sources = Sources(parts.snapshots, parts.telemetry, database, store, parts.interval_seconds)
-    exposition = Exposition(Served(sources), parts.snapshots)
+    sources = Sources(parts.snapshots, parts.telemetry, database, parts.interval_seconds)
+    exposition = Exposition(Served(Process(store), [sources]))
     await database.open()
     try:
         yield Watch(parts, runner, exposition)

@@ -57,7 +57,7 @@ def in_force() -> InForce:
 async def client(tmp_path: Path, in_force: InForce) -> AsyncIterator[httpx.AsyncClient]:
     parts = assemble(tmp_path, [])
     health = Health(is_alive=lambda: True, is_ready=lambda: True)
-    app = build_app(parts.exposition, health, parts.pages, lambda: in_force.config)
+    app = build_app(parts.exposition, health, parts.database_pages, lambda: in_force.config)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
         yield client

@@ -273,7 +273,7 @@ async def test_what_is_shown_can_be_exchanged(parts: Parts, tmp_path: Path) -> N
     other = assemble(tmp_path / "other", [OTHERS])
     assert other.snapshots.generation == parts.snapshots.generation
     assert b"loom_things" in (await parts.exposition.page("", "")).body
-    parts.exposition.show(other.served, other.snapshots)
+    parts.exposition.show(other.served)
     page = (await parts.exposition.page("", "")).body
     assert b"loom_things" not in page
     other.snapshots.publish("others", State.OK, {"loom_others_total": {(): 3.0}})

@@ -50,7 +50,7 @@ def mood() -> Mood:
 @pytest.fixture
 async def client(parts: Parts, mood: Mood) -> AsyncIterator[httpx.AsyncClient]:
     health = Health(is_alive=lambda: mood.alive, is_ready=lambda: mood.ready)
-    app = build_app(parts.exposition, health, parts.pages)
+    app = build_app(parts.exposition, health, parts.database_pages)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
         yield client

@@ -31,7 +31,7 @@ QUERY = make_query("things", {"loom_things": {"value": "things"}})
 async def port(tmp_path: Path) -> AsyncIterator[int]:
     """Return where a server listens that soon loses its patience."""
     parts = assemble(tmp_path, [QUERY])
-    app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.pages)
+    app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.database_pages)
     with bind("127.0.0.1:0") as listener:
         async with serving(app, listener, limits=HURRIED):
             yield listener.getsockname()[1]

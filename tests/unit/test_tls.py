@@ -133,7 +133,10 @@ async def _running(site: Site, limits: ConnectionLimits | None = None) -> AsyncI
     files = load_web_files(site.file)
     assert files.tls
     app = build_app(
-        parts.exposition, Health(lambda: True, lambda: True), parts.pages, files.web_config
+        parts.exposition,
+        Health(lambda: True, lambda: True),
+        parts.database_pages,
+        files.web_config,
     )
     with bind("127.0.0.1:0") as listener:
         async with serving(app, listener, files.tls.read, limits):

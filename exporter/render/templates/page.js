@@ -26,7 +26,7 @@ function replacePart(part, next) {
 async function refresh() {
   if (document.hidden) return;
   try {
-    const answer = await fetch("./", { cache: "no-store" });
+    const answer = await fetch("./" + location.search, { cache: "no-store" });
     if (!answer.ok) throw new Error(answer.statusText);
     replaceChanged(new DOMParser().parseFromString(await answer.text(), "text/html"));
     lost.hidden = true;

@@ -1,0 +1,239 @@
+"""Several databases in one daemon: each has its pack, its page, its verdict and its bad days."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+from xml.etree import ElementTree as ET
+
+import psycopg
+import pytest
+import yaml
+
+from exporter.database.roles import ROLE
+from tests.support.daemon import Daemon, command
+from tests.support.observers import eventually
+from tests.support.queries import make_folder, query_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import NewServer
+    from tests.support.daemon import Page
+    from tests.support.loom_database import LoomDatabase
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+UP = "loom_database_up"
+SUCCESS = "loom_exporter_query_last_success_timestamp_seconds"
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    """Return a folder with two packs, which share a metric and have one each of their own."""
+    shared = query_text({"loom_shared": {"value": "things"}}, interval="1s", timeout="900ms")
+    for name, value in (("left", 1), ("right", 2)):
+        own = query_text(
+            {f"loom_{name}": {"value": "things"}},
+            sql=f"SELECT {value} AS things",
+            interval="1s",
+            timeout="900ms",
+        )
+        make_folder(tmp_path / name, {"own.sql": own, "shared.sql": shared})
+    return tmp_path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes the config file with these databases, and returns its path."""
+
+    def write(*databases: dict[str, str]) -> Path:
+        path = tmp_path / "config.yaml"
+        text = yaml.safe_dump({"databases": list(databases), "state_dir": str(tmp_path / "state")})
+        path.with_suffix(".new").write_text(text, encoding="utf-8")
+        path.with_suffix(".new").rename(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def second(monitored: LoomDatabase) -> str:
+    """Return the URL of another database on the same server."""
+    with psycopg.connect(monitored.server.dsn(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS second WITH (FORCE)")
+        connection.execute("CREATE DATABASE second")
+    return monitored.server.dsn("second", ROLE, monitored.server.password)
+
+
+def _of(url: str, packs: Path, pack: str, name: str | None = None) -> dict[str, str]:
+    return {"url": url, "pack": str(packs / pack), **({"name": name} if name else {})}
+
+
+def _daemon(config: Path) -> Daemon:
+    env = {"LOOM_EXPORTER_STATE_DIR": "", "LOOM_EXPORTER_CONFIG": str(config)}
+    return Daemon(None, env=env)
+
+
+def _until_new(daemon: Daemon, database: str, query: str, after: float) -> float:
+    """Wait for an answer of a query that is newer than `after`, and return its time."""
+    return eventually(
+        f"{query} of {database} is answered again",
+        lambda: (
+            at
+            if (at := daemon.page().value(SUCCESS, database=database, query=query) or 0) > after
+            else 0
+        ),
+    )
+
+
+def _report(daemon: Daemon, database: str) -> str:
+    def found() -> str:
+        answer = daemon.get(f"/report?format=markdown&database={database}")
+        return answer.body if answer.status == 200 else ""
+
+    return eventually(f"there is a report of {database}", found)
+
+
+def _assert_each_family_stands_once(page: Page) -> None:
+    kinds = re.findall(r"^# TYPE (\S+) ", page.text, re.MULTILINE)
+    assert len(kinds) == len(set(kinds))
+    names = [line.split("{")[0].split(" ")[0] for line in page.text.splitlines() if line[0] != "#"]
+    runs = [name for name, before in zip(names, ["", *names], strict=False) if name != before]
+    plain = [name for name in runs if not name.endswith(("_bucket", "_sum", "_count"))]
+    assert len(plain) == len(set(plain)), "the samples of a family stand together"
+
+
+def test_two_databases_with_two_packs_are_on_one_page(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    path = config(
+        _of(monitored.dsn(ROLE), packs, "left", "staging & more"), _of(second, packs, "right")
+    )
+    with _daemon(path) as daemon:
+        daemon.wait_until_ready()
+        page = daemon.page()
+        assert page.value(UP, database="staging & more") == page.value(UP, database="second") == 1
+        assert page.value("loom_left", database="staging & more") == 1
+        assert page.value("loom_right", database="second") == 2
+        assert (page.total("loom_left"), page.total("loom_right")) == (1, 2)
+        shared = [page.value("loom_shared", database=name) for name in ("staging & more", "second")]
+        assert shared == [1, 1]
+        _assert_each_family_stands_once(page)
+        links = re.findall(r'href="(\?database=[^"]+)"', daemon.get("/").body)
+        assert links == ["?database=staging%20%26%20more", "?database=second"]
+        for link, name in zip(links, ("staging &amp; more", "second"), strict=True):
+            shown = daemon.get(f"/{link}")
+            assert (shown.status, f"<b>{name}</b>" in shown.body) == (200, True)
+            for inner in re.findall(r'href="([^"]+)"', shown.body):
+                path_of = urljoin(f"/{link}", inner.replace("&amp;", "&"))
+                assert daemon.get(path_of).status == 200
+        verdict = json.loads(daemon.get("/api/v1/verdict?database=second").body)
+        assert verdict["database"] == "second"
+        assert daemon.get("/api/v1/verdict").status == 400
+        assert daemon.get("/report?database=third").status == 404
+        listed = json.loads(daemon.get("/api/v1/databases").body)["databases"]
+        names = [each["database"] for each in listed]
+        assert names == ["staging & more", "second"]
+        url = f"http://127.0.0.1:{daemon.port}"
+        told = command("verify", "--url", url, "--all", "--format", "json")
+        assert {*json.loads(told.stdout)["databases"]} == {*names}
+        one = command("verify", "--url", url, "--database", "second", "--format", "json")
+        assert json.loads(one.stdout)["database"] == "second"
+        none = command("verify", "--url", url)
+        assert (none.returncode, "database: must be one of" in none.stderr) == (2, True)
+        assert daemon.stop() < 10
+        assert '"second"' in daemon.stderr or "database=second" in daemon.stderr
+
+
+def test_one_that_hangs_and_one_that_is_away_change_nothing_for_the_others(
+    monitored: LoomDatabase, new_server: NewServer, packs: Path, config: Callable[..., Path]
+) -> None:
+    frozen = new_server()
+    path = config(
+        _of(frozen.dsn(), packs, "right", "frozen"),
+        _of(AWAY, packs, "right", "away"),
+        _of(monitored.dsn(ROLE), packs, "left", "well"),
+    )
+    with _daemon(path) as daemon:
+        daemon.wait_until_ready()
+        last = _until_new(daemon, "well", "own", 0)
+        frozen.freeze()
+        try:
+            eventually(
+                "the frozen one is known to be down",
+                lambda: daemon.page().value(UP, database="frozen") == 0,
+            )
+            before = daemon.page()
+            for _ in range(5):
+                last = _until_new(daemon, "well", "own", last)
+            page = daemon.page()
+        finally:
+            frozen.thaw()
+        assert page.value(UP, database="well") == 1
+        assert page.value(UP, database="away") == 0
+        assert page.total("loom_exporter_query_failures_total", database="well") == 0
+        skipped = "loom_exporter_query_skipped_total"
+        assert page.total(skipped, database="well") == before.total(skipped, database="well")
+        assert daemon.get("/-/ready").status == 200
+        eventually("it is back", lambda: daemon.page().value(UP, database="frozen") == 1)
+
+
+def test_what_is_known_of_each_database_survives_a_restart(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    path = config(_of(monitored.dsn(ROLE), packs, "left"), _of(second, packs, "right"))
+    with _daemon(path) as daemon:
+        daemon.wait_until_ready()
+        text = ("--config", str(path), "--by", "Ada")
+        assert command("deploy", "note", "cold cache", "--database", "loom", *text).returncode == 0
+        assert command("deploy", "note", "no news", "--database", "second", *text).returncode == 0
+        daemon.process.kill()
+        daemon.process.wait()
+    with _daemon(path) as daemon:
+        daemon.wait_until_ready()
+        reports = {name: _report(daemon, name) for name in ("loom", "second")}
+    assert ("cold cache" in reports["loom"], "no news" in reports["loom"]) == (True, False)
+    assert ("cold cache" in reports["second"], "no news" in reports["second"]) == (False, True)
+
+
+def test_the_worst_exit_code_of_all_counts(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    judged = "criteria: {fine: {title: All is fine., phase: one, manual: true}}\n"
+    for pack in ("left", "right"):
+        with (packs / pack / "deployment.yaml").open("a", encoding="utf-8") as file:
+            file.write(judged)
+    left, right = _of(monitored.dsn(ROLE), packs, "left"), _of(second, packs, "right")
+    path = config(left, right)
+    with _daemon(path) as daemon:
+        daemon.wait_until_ready()
+    both = command("verify", "--all", "--config", str(path))
+    assert both.returncode == 3, both
+    assert re.findall(r"^== (\w+) ==$", both.stdout, re.MULTILINE) == ["loom", "second"]
+    path = config(left, right, _of(AWAY, packs, "right", "away"))
+    away = command("verify", "--all", "--config", str(path), "--format", "junit")
+    assert away.returncode == 4, away
+    suites = ET.fromstring(away.stdout)
+    assert [suite.get("hostname") for suite in suites] == ["loom", "second", "away"]
+    assert [suite.get("errors") for suite in suites] == ["0", "0", "1"]
+    no = ("sign-off", "fine", "--by", "Ada", "--reject", "--database", "second")
+    assert command(*no, "--config", str(path)).returncode == 0
+    refused = command("verify", "--all", "--config", str(path), "--format", "json")
+    assert refused.returncode == 1, "a no-go is worse than one that is away"
+    answers = json.loads(refused.stdout)["databases"]
+    assert (answers["second"]["verdict"], "error" in answers["away"]) == ("no_go", True)
+    assert command("verify", "--database", "loom", "--config", str(path)).returncode == 3
+    for arguments, told in (
+        ((), "3 databases; give --database NAME: loom, second, away"),
+        (("--database", "third"), "no database third; known are loom, second, away"),
+        (("--database", "loom", "--all"), "give either --database NAME or --all"),
+    ):
+        done = command("verify", *arguments, "--config", str(path))
+        assert (done.returncode, told in done.stderr) == (2, True), done
+    page = command("report", "--all", "--format", "html", "--config", str(path))
+    assert (page.returncode, "is about one database" in page.stderr) == (2, True)
+    report = command("report", "--all", "--config", str(path))
+    assert (report.returncode, report.stdout.count("\n# ")) == (4, 2)

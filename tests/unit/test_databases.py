@@ -1,0 +1,128 @@
+"""The list `databases`: what it makes of the settings, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.app.packs import Packs
+from exporter.catalog import CatalogError
+from exporter.databases import each_database, one_database
+from exporter.errors import UsageError
+from exporter.settings import load_settings
+from tests.support.queries import make_folder, query_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "correct-horse-battery"
+URL = f"postgresql://loom_monitor:{SECRET}@db.example.org"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def test_each_database_has_the_settings_of_its_entry(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{URL}/orders")
+    config.write_text(
+        f"queries: {tmp_path}/common\nstate_dir: {tmp_path}/state\ndatabases:\n"
+        f"  - {{name: production, url_file: {tmp_path}/url}}\n"
+        f"  - {{url: '{URL}/staging', pack: {tmp_path}/own, suites: {tmp_path}/results}}\n"
+        f"  - {{url_file: {tmp_path}/url, probe_url: '{URL}/orders', probe_subjects: {{a: b}}}}\n"
+    )
+    first, second, third = each_database(load_settings(config))
+    assert [each.database_name for each in (first, second, third)] == [
+        "production",
+        "staging",
+        "orders",
+    ]
+    assert (first.database_url, first.database_url_file) == (None, tmp_path / "url")
+    assert second.database_url is not None
+    assert second.database_url.get_secret_value() == f"{URL}/staging"
+    assert [each.queries.name for each in (first, second, third)] == ["common", "own", "common"]
+    assert [each.suites for each in (first, second)] == [None, tmp_path / "results"]
+    assert (third.probe_subjects, first.probe_subjects) == ({"a": "b"}, {})
+    assert {each.state_dir for each in (first, second, third)} == {tmp_path / "state"}
+
+
+def test_without_a_list_there_is_one_database() -> None:
+    settings = load_settings(None, {"database_url": f"{URL}/orders"})
+    assert each_database(settings) == (settings,)
+    assert one_database(settings, None) is settings
+    assert one_database(settings, "orders") is settings
+    with pytest.raises(UsageError, match="no database other; known are orders"):
+        one_database(settings, "other")
+
+
+def test_list_can_be_given_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOM_EXPORTER_DATABASES", json.dumps([{"url": f"{URL}/orders"}]))
+    assert [each.database_name for each in each_database(load_settings())] == ["orders"]
+
+
+@pytest.mark.parametrize(
+    ("databases", "told"),
+    [
+        ([{"name": "a"}], "databases.0: needs either url or url_file"),
+        ([{"url": f"{URL}/a", "url_file": "/b"}], "databases.0: needs either url or url_file"),
+        ([{"url": f"{URL}/a", "name": ""}], "databases.0.name: must be 1 to 63 printable"),
+        ([{"url": f"jdbc:{URL}/a"}], "databases.0.url: is a JDBC URL"),
+        ([{"url": f"{URL}/a", "database": "b"}], "databases.0.database: "),
+        ([{"url": f"{URL}/a"}, {"url": f"{URL}/a"}], "databases.1: another one is named a too"),
+        ([{"url_file": "/none"}], "databases.0: no name can be read in /none; give it a name"),
+        ([{"url": f"{URL}/%0A"}], "databases.0: the name of the database must be 1 to 63"),
+        ({"a": f"{URL}/a"}, "databases: "),
+    ],
+)
+def test_list_that_is_wrong_is_refused_in_one_line(
+    config: Path, databases: object, told: str
+) -> None:
+    config.write_text(json.dumps({"databases": databases}))
+    with pytest.raises(UsageError) as raised:
+        each_database(load_settings(config))
+    message = str(raised.value)
+    assert told in message
+    assert len(message.splitlines()) == 1
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", f"{URL}/a"),
+        ("database_url_file", "/a"),
+        ("database_name", "a"),
+        ("probe_database_url", f"{URL}/a"),
+        ("probe_subjects", {"a": "b"}),
+        ("suites", "/a"),
+    ],
+)
+def test_setting_of_one_database_beside_a_list_is_refused(
+    config: Path, name: str, value: object
+) -> None:
+    config.write_text(json.dumps({"databases": [{"url": f"{URL}/b"}], name: value}))
+    with pytest.raises(UsageError, match=f"{name} and databases are both set; move {name} into"):
+        each_database(load_settings(config))
+
+
+def test_packs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    labelled = {"loom_one": {"value": "things", "labels": ["kind"]}}
+    folders = {
+        "plain": query_text({"loom_one": {"value": "things"}}),
+        "same": query_text({"loom_one": {"value": "things"}}, sql="SELECT 2 AS things"),
+        "other": query_text(labelled, sql="SELECT 'x' AS kind, 1 AS things"),
+    }
+    for name, text in folders.items():
+        make_folder(tmp_path / name, {"one.sql": text})
+    packs = Packs()
+    plain = packs.load(tmp_path / "plain")
+    assert packs.load(tmp_path / "plain") is plain
+    assert packs.load(tmp_path / "same").queries != plain.queries
+    with pytest.raises(CatalogError) as refused:
+        packs.load(tmp_path / "other")
+    assert refused.value.problems[0] == (
+        f"{tmp_path}/other: loom_one: has another type or other labels than in {tmp_path}/plain"
+    )
