@@ -11,17 +11,16 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from exporter.catalog.metric import SUFFIX, Column, Metric, Sentence
 from exporter.catalog.own_metrics import RESERVED_PREFIXES, reserved_families
+from exporter.catalog.relation_name import WITH_SCHEMA
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
 from exporter.catalog.terms import Identifier, Model
 from exporter.durations import Duration
 from exporter.yaml_source import rule_in_words
 
-_RELATION = r"^[^\s.]+\.[^\s.]+$"
-
 Relation = Annotated[
     str,
-    StringConstraints(pattern=_RELATION),
-    rule_in_words(_RELATION, "must be a relation with its schema, such as public.users"),
+    StringConstraints(pattern=WITH_SCHEMA),
+    rule_in_words(WITH_SCHEMA, "must be a relation with its schema, such as public.users"),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 _PART = r'(?:"(?:[^"]|"")+"|[^".\s][^".]*)'
 PATTERN = rf"^{_PART}(\.{_PART})?$"
+WITH_SCHEMA = rf"^{_PART}\.{_PART}$"
 RULE = (
     "must be schema.name, or a name alone for any schema, spelt as the catalog has it; "
     'a name with a dot or a quotation mark goes in quotation marks: "a.b"'

@@ -81,9 +81,12 @@ def test_query_that_requires_nothing_asks_nothing() -> None:
 
 def test_only_a_definer_looks_for_its_function() -> None:
     assert preflight_parameters(make_query("things", METRICS))["function"] == ""
-    definer = make_query("things", METRICS, access="definer", requires={"relations": ["a.b"]})
+    requires = {"relations": ["a.Event Log"]}
+    definer = make_query("things", METRICS, access="definer", requires=requires)
     assert preflight_parameters(definer) == {
-        "relations": ["a.b"],
+        "relations": ["a.Event Log"],
+        "schemas": ["a"],
+        "names": ["Event Log"],
         "extensions": [],
         "function": "things",
         "schema": function_schema(""),
