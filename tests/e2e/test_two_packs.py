@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,9 +87,7 @@ def test_each_team_is_paged_for_its_own_deployment_with_its_own_advice(
         for name in databases:
             eventually(
                 f"{name} is seen as not deployed",
-                lambda name=name: alerting.query(
-                    f'loom_migration_applied{{database="{name}"}} == 0'
-                ),
+                partial(alerting.query, f'loom_migration_applied{{database="{name}"}} == 0'),
             )
         # A partitioned table is one table, and a schema that is not the first one is named.
         eventually(
@@ -104,8 +103,11 @@ def test_each_team_is_paged_for_its_own_deployment_with_its_own_advice(
         for name, advice in ADVICE.items():
             page = eventually(
                 f"the page about {name} arrives",
-                lambda name=name: alerting.hook.firing(
-                    "pager", alertname="LoomCriterionFailed", database=name
+                partial(
+                    alerting.hook.firing,
+                    "pager",
+                    alertname="LoomCriterionFailed",
+                    database=name,
                 ),
             )[0]
             assert page.annotations["rollback"] == advice
