@@ -21,7 +21,7 @@ metrics:
     value: index_scans
   loom_table_sequential_scan_ratio:
     type: gauge
-    help: Share of all scans of the table, since its statistics began, that were sequential; absent without scans or indexes.
+    help: Share of sequential scans among all that the server has counted; absent without scans or indexes.
     labels: [table]
     value: sequential_scan_ratio
     baseline: true

@@ -153,6 +153,12 @@ class Alerting:
         found = self.query(f'ALERTS{{alertstate="firing", database="{database}"}}', at)
         return {each["alertname"] for each in found}
 
+    def rule_errors(self) -> list[str]:
+        """Return what the last evaluation of each rule complained of."""
+        groups = _get(f"http://{HOST}:{self._prometheus}/api/v1/rules")["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        return [rule["lastError"] for rule in rules if rule.get("lastError")]
+
     def post(self, *alerts: Mapping[str, str]) -> None:
         """Send alerts with these labels, as Prometheus does."""
         request = urllib.request.Request(

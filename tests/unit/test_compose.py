@@ -111,7 +111,8 @@ def test_files_are_where_each_program_is_told_to_look() -> None:
         (flag,) = (f for f in SERVICES[name]["command"] if f.startswith("--config.file="))
         assert flag.removeprefix("--config.file=") in mounted[name]
     config = yaml.safe_load((DEPLOY / "compose" / "prometheus.yaml").read_text())
-    (rules,) = config["rule_files"]
+    rules, of_loom = config["rule_files"]
+    assert Path(of_loom).parent == Path(rules).parent / "loom"
     assert mounted["prometheus"][str(Path(rules).parent)] == "../alerts/rules"
     provisioning = ROOT / "grafana" / "provisioning"
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "loom.yaml").read_text())[

@@ -1,0 +1,126 @@
+"""Two teams in one Prometheus: the shipped rules know each pack, its classes and its advice."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from exporter.catalog import load_catalog
+from tests.integration.test_pack_of_a_shop import INDEX, SCHEMA, SPLIT
+from tests.support.alerting import Alerting
+from tests.support.daemon import Daemon
+from tests.support.loom_database import LoomDatabase
+from tests.support.observers import eventually
+from tests.support.watching import MONITOR, install_grants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PACKS = Path(__file__).parents[1] / "packs"
+
+SALES = """
+CREATE SCHEMA "Sales";
+CREATE SCHEMA hr;
+CREATE TABLE "Sales"."Orders" (id bigint, placed date, PRIMARY KEY (id, placed))
+    PARTITION BY RANGE (placed);
+CREATE TABLE "Sales"."Orders 2025" PARTITION OF "Sales"."Orders"
+    FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE "Sales"."Orders 2026" PARTITION OF "Sales"."Orders"
+    FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+INSERT INTO "Sales"."Orders"
+    SELECT n, date '2025-06-01' + n FROM generate_series(1, 300) AS n;
+CREATE TABLE "Sales"."Event Log" (id bigint PRIMARY KEY, kind text NOT NULL);
+CREATE TABLE hr.people (id int PRIMARY KEY);
+ANALYZE "Sales"."Orders";
+"""
+ARCHIVE = """
+CREATE TABLE "Sales"."Archive" (LIKE "Sales"."Orders");
+ALTER TABLE "Sales"."Orders" ADD archived timestamptz;
+"""
+ADVICE = {
+    "shop": "Low risk. Stop the importer, then drop the column.",
+    "sales": "High risk. Copy the archive back before it is dropped.",
+}
+
+
+@pytest.fixture
+def databases(loom: LoomDatabase) -> Iterator[Mapping[str, LoomDatabase]]:
+    """Return a database for each pack, with its tables and what `grants` prints for it."""
+    made = {}
+    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
+        for name, schema in (("shop", SCHEMA), ("sales", SALES)):
+            superuser.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+            superuser.execute(
+                sql.SQL("CREATE DATABASE {} OWNER postgres").format(sql.Identifier(name))
+            )
+            made[name] = LoomDatabase(loom.server, name)
+            made[name].run("CREATE EXTENSION pg_stat_statements", loom.server.superuser)
+            made[name].run(schema)
+            install_grants(made[name], load_catalog(PACKS / name))
+        yield made
+        for name in made:
+            superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_packs_are_small() -> None:
+    for pack in PACKS.iterdir():
+        assert len((pack / "deployment.yaml").read_text(encoding="utf-8").splitlines()) <= 60
+        assert len(list(pack.glob("*.sql"))) <= 3
+
+
+def test_each_team_is_paged_for_its_own_deployment_with_its_own_advice(
+    databases: Mapping[str, LoomDatabase],
+) -> None:
+    shop, sales = databases["shop"], databases["sales"]
+    with (
+        Daemon(shop.dsn(MONITOR), "--queries", str(PACKS / "shop")) as one,
+        Daemon(sales.dsn(MONITOR), "--queries", str(PACKS / "sales")) as other,
+        Alerting({"shop": one.port, "sales": other.port}) as alerting,
+    ):
+        for name in databases:
+            eventually(
+                f"{name} is seen as not deployed",
+                partial(alerting.query, f'loom_migration_applied{{database="{name}"}} == 0'),
+            )
+        # A partitioned table is one table, and a schema that is not the first one is named.
+        eventually(
+            "partitions are summed",
+            lambda: alerting.query('loom_table_rows_estimate{table="Orders"} == 300'),
+        )
+        assert not alerting.query('loom_table_rows_estimate{table=~".*2025"}')
+        assert alerting.query('loom_table_dead_rows{database="sales", table="hr.people"}')
+
+        shop.run(SPLIT)
+        shop.run(INDEX)
+        sales.run(ARCHIVE)
+        for name, advice in ADVICE.items():
+            page = eventually(
+                f"the page about {name} arrives",
+                partial(
+                    alerting.hook.firing,
+                    "pager",
+                    alertname="LoomCriterionFailed",
+                    database=name,
+                ),
+            )[0]
+            assert page.annotations["rollback"] == advice
+        assert alerting.firing("sales") & alerting.firing("shop") >= {"LoomCriterionFailed"}
+        classes = {
+            (each["database"], each["severity"])
+            for each in alerting.query('loom:class:phase{class="orders"}')
+        }
+        assert classes == {("shop", "critical"), ("sales", "warning")}
+        assert alerting.rule_errors() == []
+
+        sales.run("""INSERT INTO "Sales"."Event Log" VALUES (1, 'archived')""")
+        eventually(
+            "the alert ends",
+            lambda: "LoomCriterionFailed" not in alerting.firing("sales"),
+        )
