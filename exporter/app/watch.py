@@ -98,6 +98,10 @@ class Watch:
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
         catalog = load_catalog(self._settings.queries)
+        for reason in catalog.unseen:
+            _log.error(
+                "a phase can never be seen", reason=reason, remedy="run `loom-exporter check`"
+            )
         return assemble(self._settings, catalog, self._database, self._store, self._http)
 
     def _served(self, components: Components) -> Served:

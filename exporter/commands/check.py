@@ -11,6 +11,7 @@ from exporter.app.once import TRIAL, ask_probes, ask_sources
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
+from exporter.deployment.resolution import Resolved, resolve
 from exporter.errors import ExitCode
 from exporter.redaction import redact
 from exporter.run_state import RunError, State
@@ -61,7 +62,11 @@ def check(
     queries: Queries = None,
     database: Annotated[
         bool,
-        typer.Option("--database", help="Also have the server parse each query; nothing is run."),
+        typer.Option(
+            "--database",
+            help="Also look up the names of the pack in the database, and have the server plan "
+            "each query; none is run.",
+        ),
     ] = False,
     sources: Annotated[
         bool,
@@ -80,12 +85,13 @@ def check(
     try:
         known = load_catalog(settings.queries)
         if known.unseen:
-            raise CatalogError([*known.unseen])
+            raise CatalogError((), known.unseen)
     except CatalogError as error:
+        every = CatalogError([*error.problems, *error.unseen])
         if output == "json":
-            print_json({"problems": error.problems})
-            raise typer.Exit(error.exit_code) from None
-        raise
+            print_json({"problems": every.problems})
+            raise typer.Exit(every.exit_code) from None
+        raise every from None
     if not (database or sources or probes):
         _print_counts(settings, known, output)
         return
@@ -96,8 +102,15 @@ def check(
         if output == "text":
             print(*finding.as_text(), sep="\n", flush=True)
 
+    names: list[Resolved] = []
     if database:
-        for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
+        names = _resolve(settings, known)
+        if output == "text":
+            print(*(f"{each.state:<12} {each.place:<32} {each.detail}" for each in names), sep="\n")
+        # To a pack of another database the queries say nothing more.
+        fits = any(each.state is State.OK for each in names)
+        queries_asked = known.queries if fits else ()
+        for name, state, detail in inspect(conninfo_reader(settings)(), queries_asked):
             code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
             found(Finding(name, state, redact(detail), code))
     if sources:
@@ -110,8 +123,19 @@ def check(
             *(known.http_queries if sources else ()),
             *(known.probes if probes else ()),
         ]
-        print_json({"queries": len(asked), "findings": [each.as_json() for each in findings]})
-    raise typer.Exit(max((each.exit_code for each in findings), default=ExitCode.OK))
+        told = {"names": [each._asdict() for each in names]} if database else {}
+        findings_told = [each.as_json() for each in findings]
+        print_json({"queries": len(asked), **told, "findings": findings_told})
+    codes = [each.exit_code for each in findings]
+    codes += [_EXIT_OF_DATABASE.get(each.state, ExitCode.USAGE) for each in names]
+    raise typer.Exit(max(codes, default=ExitCode.OK))
+
+
+def _resolve(settings: Settings, known: Catalog) -> list[Resolved]:
+    has_login = settings.probe_database_url or settings.probe_database_url_file
+    test_users = settings.probe_subjects.keys() if has_login else None
+    found = resolve(conninfo_reader(settings)(), known, test_users)
+    return [each._replace(detail=redact(each.detail)) for each in found]
 
 
 async def _ask_sources(

@@ -23,11 +23,10 @@ PREFLIGHT = f"""
 SELECT current_setting('server_version_num')::integer / 10000 AS server,
        ARRAY(SELECT r.name
              FROM unnest(%(relations)s::text[], %(schemas)s::text[], %(names)s::text[])
-                      AS r(name, schema, relname)
+                 AS r(name, schema, relation)
              WHERE NOT EXISTS (SELECT FROM pg_class AS c
                                JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                               WHERE n.nspname = r.schema
-                                 AND c.relname = r.relname
+                               WHERE n.nspname = r.schema AND c.relname = r.relation
                                  AND c.relispopulated)) AS missing,
        (SELECT jsonb_object_agg(e.extname, e.extversion)
         FROM pg_extension AS e
@@ -75,11 +74,11 @@ def remedy_of_denial(query: Query) -> str:
 def preflight_parameters(query: Query) -> dict[str, Any]:
     """Return the parameters of `PREFLIGHT` for this query."""
     requires = query.header.requires
-    names = [RelationName.parse(relation) for relation in requires.relations]
+    relations = [RelationName.parse(each) for each in requires.relations]
     return {
         "relations": list(requires.relations),
-        "schemas": [name.schema for name in names],
-        "names": [name.name for name in names],
+        "schemas": [each.schema for each in relations],
+        "names": [each.name for each in relations],
         "extensions": [extension.name for extension in requires.extensions],
         "schema": function_schema(query.pack),
         "function": query.name if query.header.access == "definer" else "",
