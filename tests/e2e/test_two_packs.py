@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +112,9 @@ def test_each_team_is_paged_for_its_own_deployment_with_its_own_advice(
                 ),
             )[0]
             assert page.annotations["rollback"] == advice
-        assert alerting.firing("sales") & alerting.firing("shop") >= {"LoomCriterionFailed"}
+        assert alerting.firing("sales", time.time()) & alerting.firing("shop", time.time()) >= {
+            "LoomCriterionFailed"
+        }
         classes = {
             (each["database"], each["severity"])
             for each in alerting.query('loom:class:phase{class="orders"}')
@@ -122,5 +125,5 @@ def test_each_team_is_paged_for_its_own_deployment_with_its_own_advice(
         sales.run("""INSERT INTO "Sales"."Event Log" VALUES (1, 'archived')""")
         eventually(
             "the alert ends",
-            lambda: "LoomCriterionFailed" not in alerting.firing("sales"),
+            lambda: "LoomCriterionFailed" not in alerting.firing("sales", time.time()),
         )
