@@ -51,7 +51,7 @@ class MonitoredDatabase:
             CatalogError: the folder of queries cannot be used.
             UsageError: the connection string cannot be used.
         """
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._packs = packs
         self._http = http
@@ -122,8 +122,8 @@ class MonitoredDatabase:
 
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
-        catalog = self._packs.load(self._settings.queries)
-        return assemble(self._settings, catalog, self.database, self._store, self._http)
+        catalog = self._packs.load(self.settings.queries)
+        return assemble(self.settings, catalog, self.database, self._store, self._http)
 
     def _sources(self) -> Sources:
         shown = self._shown
