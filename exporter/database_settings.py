@@ -2,11 +2,14 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from exporter.dsn import check_dsn, database_of
 from exporter.source_settings import SourceName
+
+_NAME = "{name}"
 
 
 def _label_value(text: str) -> str:
@@ -23,6 +26,14 @@ def _subject(text: str) -> str:
     if not text.strip() or len(text) > 200 or not text.isprintable():
         raise ValueError("must be the id of a test user, as `sub` of its token has it")
     return text
+
+
+def _template(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if _NAME not in text or "://" not in text:
+        raise ValueError("must be a URL in which {name} stands for the name of the database")
+    check_dsn(text.replace(_NAME, "name"))
+    return SecretStr(text)
 
 
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
@@ -55,6 +66,27 @@ class DatabaseSettings(BaseModel):
         if self.probe_url and self.probe_url_file:
             raise ValueError("probe_url and probe_url_file are both set; give one")
         return self
+
+
+class TenantSettings(BaseModel):
+    """`databases_from`: where the names of further databases come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    query: str
+    """Asked of the first entry of `databases`; one column, the names."""
+    template: Annotated[SecretStr, AfterValidator(_template)]
+    """The URL of each, in which {name} stands for the name."""
+    pack: Path | None = None
+
+    def entry(self, name: str) -> DatabaseSettings:
+        """Return the entry of a database.
+
+        Raises:
+            ValidationError: the name cannot be that of a database.
+        """
+        url = self.template.get_secret_value().replace(_NAME, quote(name, safe=""))
+        return DatabaseSettings(name=name, url=SecretStr(url), pack=self.pack)
 
 
 def name_in_url(url: SecretStr | None, file: Path | None) -> str:

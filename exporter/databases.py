@@ -1,6 +1,10 @@
 """The settings of each database that a process watches, as if it were the only one."""
 
-from exporter.database_settings import DatabaseSettings, name_in_url
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from exporter.database_settings import DatabaseSettings, TenantSettings, name_in_url
 from exporter.errors import UsageError
 from exporter.settings import Settings
 
@@ -16,8 +20,12 @@ _OF_ONE_DATABASE = (
 """Settings that each entry of `databases` has for itself."""
 
 
-def each_database(settings: Settings) -> tuple[Settings, ...]:
+def each_database(settings: Settings, tenants: Sequence[str] = ()) -> tuple[Settings, ...]:
     """Return the settings of each database; those given where no list is given.
+
+    Args:
+        settings: of the process.
+        tenants: names that `databases_from` has found; one that is listed stays as it is listed.
 
     Raises:
         UsageError: a database has no name, or one that another has; or a setting of one database
@@ -37,17 +45,21 @@ def each_database(settings: Settings) -> tuple[Settings, ...]:
         if name in found:
             raise UsageError(f"settings: databases.{number}: another one is named {name} too")
         found[name] = _settings_of(settings, entry, name)
+    if settings.databases_from:
+        for name in tenants:
+            if name not in found:
+                entry = _tenant(settings.databases_from, name)
+                found[name] = _settings_of(settings, entry, name)
     return tuple(found.values())
 
 
-def one_database(settings: Settings, name: str | None) -> Settings:
-    """Return the settings of the database with this name; of the only one where none is given.
+def pick(databases: Sequence[Settings], name: str | None) -> Settings:
+    """Return the settings with this name; the only ones where none is given.
 
     Raises:
-        UsageError: there is none with this name, or there are several and none is named; or as
-            `each_database`.
+        UsageError: there is none with this name, or there are several and none is named.
     """
-    known = {each.database_name: each for each in each_database(settings)}
+    known = {each.database_name: each for each in databases}
     if name is None and len(known) == 1:
         return next(iter(known.values()))
     if name is None:
@@ -55,6 +67,15 @@ def one_database(settings: Settings, name: str | None) -> Settings:
     if name not in known:
         raise UsageError(f"--database: no database {name}", f"known are {', '.join(known)}")
     return known[name]
+
+
+def _tenant(found: TenantSettings, name: str) -> DatabaseSettings:
+    try:
+        return found.entry(name)
+    except ValidationError:
+        raise UsageError(
+            f"settings: databases_from: {name!r} cannot be the name of a database"
+        ) from None
 
 
 def _name(number: int, entry: DatabaseSettings) -> str:
@@ -74,6 +95,7 @@ def _settings_of(settings: Settings, entry: DatabaseSettings, name: str) -> Sett
     return settings.model_copy(
         update={
             "databases": (),
+            "databases_from": None,
             "database_url": entry.url,
             "database_url_file": entry.url_file,
             "database_name": name,

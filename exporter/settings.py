@@ -15,7 +15,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from exporter.database_settings import DatabaseSettings, Dsn, LabelValue, Subject, name_in_url
+from exporter.database_settings import (
+    DatabaseSettings,
+    Dsn,
+    LabelValue,
+    Subject,
+    TenantSettings,
+    name_in_url,
+)
 from exporter.durations import Duration
 from exporter.errors import UsageError
 from exporter.redaction import redact
@@ -95,6 +102,9 @@ class Settings(BaseSettings):
     databases: tuple[DatabaseSettings, ...] = Field(
         (), description="several databases instead of one, each with its URL and its pack"
     )
+    databases_from: TenantSettings | None = Field(
+        None, description="a query on the first of `databases` that names more, and their URL"
+    )
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         ":10187", description="address and port of the web server"
     )
@@ -155,8 +165,7 @@ def load_settings(
         *(os.environ.get(name, "") for name in ("PGPASSWORD", *map(_variable, _HIDDEN))),
     )
     _refuse_unknown_variables()
-    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
-        config = Path(named)
+    config = config_file(config)
     document = _read_config(config) if config else YamlDocument("", {}, {})
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     # pydantic-settings prefers arguments to the environment, so keys of the file that a variable
@@ -177,9 +186,17 @@ def load_settings(
     for name in _SECRETS:
         if getattr(settings, name) and getattr(settings, f"{name}_file"):
             raise UsageError(f"settings: {name} and {name}_file are both set; give one")
+    if settings.databases_from and not settings.databases:
+        raise UsageError("settings: databases_from: needs the database it asks, in databases")
     if settings.databases:
         return settings
     return settings.model_copy(update={"database_name": settings.database_name or _name(settings)})
+
+
+def config_file(option: Path | None) -> Path | None:
+    """Return the YAML file of settings: that of the option, else that of the environment."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return option or (Path(named) if named else None)
 
 
 def _name(settings: Settings) -> str:
@@ -229,9 +246,13 @@ def _read_config(path: Path) -> YamlDocument:
         raise UsageError(f"{path}: must hold settings as `key: value`")
     redact.hide(*(str(document.data.get(name) or "") for name in _HIDDEN))
     listed = document.data.get("databases")
-    for entry in listed if isinstance(listed, list) else ():
+    for entry in [
+        *(listed if isinstance(listed, list) else ()),
+        document.data.get("databases_from"),
+    ]:
         if isinstance(entry, dict):
-            redact.hide(*(str(entry.get(name) or "") for name in ("url", "probe_url")))
+            keys = ("url", "probe_url", "template")
+            redact.hide(*(str(entry.get(name) or "") for name in keys))
     return document
 
 

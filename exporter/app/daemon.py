@@ -10,10 +10,9 @@ import time
 
 import structlog
 
-from exporter.app.databases import MonitoredDatabases
+from exporter.app.databases import Config, MonitoredDatabases
 from exporter.database.conninfo import conninfo_reader
 from exporter.databases import each_database
-from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, families, serving
@@ -31,7 +30,7 @@ _DESCRIPTORS = 4096
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings) -> None:
+def serve(config: Config) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     Raises:
@@ -41,10 +40,11 @@ def serve(settings: Settings) -> None:
     """
     threading.stack_size(_STACK_BYTES)
     _raise_descriptor_limit()
+    settings = config.settings
     web = load_web_files(settings.web_config_file) if settings.web_config_file else None
     listener = bind(settings.listen)
     with listener:
-        asyncio.run(_serve(settings, listener, web))
+        asyncio.run(_serve(config, listener, web))
 
 
 def _raise_descriptor_limit() -> None:
@@ -55,14 +55,14 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(settings: Settings, listener: socket.socket, web: WebFiles | None) -> None:
+async def _serve(config: Config, listener: socket.socket, web: WebFiles | None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are files to look at
-    databases = each_database(settings)
-    for one in databases:
+    settings = config.settings
+    for one in each_database(settings):
         conninfo_reader(one)()  # a malformed one is an error before the state is opened
     stop = _stop_signal()
     store = StateStore(settings.state_dir / "state.sqlite3", owner=True)
-    watched = MonitoredDatabases(databases, store, web.reloads if web else [])
+    watched = MonitoredDatabases(config, store, web.reloads if web else [])
     gc.freeze()  # a full collection need not look at what lives as long as the process
     health = Health(
         is_alive=lambda: watched.is_alive,

@@ -1,38 +1,71 @@
 """All databases of one process: started together, shown on one page, stopped together."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from exporter.app.monitored import MonitoredDatabase
+from exporter.app.monitored import RELOAD_SECONDS, MonitoredDatabase
 from exporter.app.packs import Packs
-from exporter.reload import Reloaded
+from exporter.app.tenants import TENANTS_SECONDS, Tenants
+from exporter.databases import each_database
+from exporter.errors import UsageError
+from exporter.reload import Reloaded, stamp_of
 from exporter.settings import Settings
 from exporter.sources.http import HttpSources
 from exporter.state import StateStore
-from exporter.web.collectors import Process, Served
+from exporter.web.collectors import Process, Reload, Served
 from exporter.web.database_pages import DatabasePages
 from exporter.web.exposition import Exposition
 from exporter.web.pages import Pages
+
+_DRAIN_SECONDS = 3.0
+"""Time for running queries of a database to end that is not watched any more."""
 
 _STEP_SECONDS = 0.25
 _LONGEST_START_SECONDS = 20.0
 """The first runs of the databases begin a step apart, and the last ones after this time."""
 
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the settings of the process come from, to read the list of databases again."""
+
+    settings: Settings
+    """As they were at the start."""
+    files: Sequence[Path]
+    load: Callable[[], Settings]
+
+    def read(self) -> Settings:
+        """Return the settings of now; what else than the list has changed waits for a restart.
+
+        Raises:
+            UsageError: they cannot be used, or there is no list any more.
+        """
+        latest = self.load()
+        if not latest.databases:
+            raise UsageError("settings: databases: a list can be left out at a restart only")
+        with_list = self.settings.model_copy(update={"databases": latest.databases})
+        if latest != with_list:
+            _log.warning("a change of other settings than databases waits for a restart")
+        return with_list
+
 
 class MonitoredDatabases:
     """Owns each database, and what the web server shows of them."""
 
-    def __init__(
-        self, databases: Sequence[Settings], store: StateStore, reloads: Sequence[Reloaded[Any]]
-    ) -> None:
+    def __init__(self, config: Config, store: StateStore, reloads: Sequence[Reloaded[Any]]) -> None:
         """Load what each database needs; nothing runs, and nothing connects.
 
         Args:
-            databases: the settings of each one.
+            config: where the settings come from.
             store: the state of all.
             reloads: what else is read again while the exporter runs.
 
@@ -43,8 +76,16 @@ class MonitoredDatabases:
         self._store = store
         self._other_reloads = [*reloads]
         self._packs = Packs()
-        self._http = HttpSources(databases[0].sources)
-        self._databases = {each.database_name: self._made(each) for each in databases}
+        self._config = config
+        settings = config.settings
+        self._http = HttpSources(settings.sources)
+        self._tenants = Tenants(settings.databases_from.query) if settings.databases_from else None
+        self._databases: dict[str, MonitoredDatabase] = {}
+        self._listed = Reloaded("databases", self._stamp, self._read)
+        self._databases = self._listed.latest
+        self._tasks: list[asyncio.Task[None]] = []
+        self._asked = asyncio.Event()
+        self._was_complete = False
         self.exposition = Exposition(self._served())
         self.pages = DatabasePages(self._pages())
 
@@ -58,17 +99,24 @@ class MonitoredDatabases:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every query of every database has been tried."""
-        return all(each.is_complete for each in self)
+        """Whether every query of every database has been tried; those added later do not count."""
+        self._was_complete |= all(each.is_complete for each in self)
+        return self._was_complete
 
     def start(self) -> None:
         """Start the schedule of each database, a little after that of the one before."""
-        step = min(_STEP_SECONDS, _LONGEST_START_SECONDS / len(self._databases))
-        for number, each in enumerate(self):
-            self._start(each, number * step)
+        self._start(list(self))
+        if self._config.settings.databases:
+            self._tasks.append(asyncio.create_task(self._follow(), name="databases"))
+        if self._tenants:
+            self._tasks.append(asyncio.create_task(self._find(self._tenants), name="tenants"))
 
     async def stop(self, timeout_seconds: float) -> None:
         """Stop all at the same time; see `MonitoredDatabase.stop`."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await asyncio.gather(*(each.stop(timeout_seconds) for each in self))
 
     def look_at_files(self) -> None:
@@ -77,15 +125,65 @@ class MonitoredDatabases:
             reload.read()
         for each in self:
             each.look_at_files()
+        self._asked.set()
 
-    def _made(self, settings: Settings) -> MonitoredDatabase:
-        return MonitoredDatabase(settings, self._store, self._packs, self._http)
+    def _stamp(self) -> object:
+        return stamp_of(self._config.files), self._tenants and self._tenants.names
 
-    def _start(self, database: MonitoredDatabase, wait_seconds: float) -> None:
-        context = copy_context()
-        if len(self._databases) > 1:  # then each line of the log says which one it is about
-            context.run(structlog.contextvars.bind_contextvars, database=database.name)
-        database.start(wait_seconds, self._show, context)
+    def _read(self) -> dict[str, MonitoredDatabase]:
+        """Return the databases as the settings are now; one that is the same goes on as it is.
+
+        All that are new are made before any of them starts, so that one that cannot be used
+        refuses the change.
+        """
+        settings = self._config.read() if self._databases else self._config.settings
+        found: dict[str, MonitoredDatabase] = {}
+        for one in each_database(settings, self._tenants.names if self._tenants else ()):
+            known = self._databases.get(one.database_name)
+            if known is None or known.settings != one:
+                known = MonitoredDatabase(one, self._store, self._packs, self._http)
+            found[one.database_name] = known
+        return found
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), RELOAD_SECONDS)
+            self._asked.clear()
+            latest = await asyncio.to_thread(self._listed.read)
+            if latest is not self._databases:
+                await self._replace(latest)
+
+    async def _replace(self, latest: dict[str, MonitoredDatabase]) -> None:
+        """Stop what is gone, and start what is new; the others are not touched."""
+        before = set(self)
+        self._databases, gone = latest, before - set(latest.values())
+        await asyncio.gather(*(each.stop(_DRAIN_SECONDS) for each in gone))
+        added = [each for each in self if each not in before]
+        self._start(added)
+        self._show()
+        _log.info(
+            "other databases are watched",
+            added=[each.name for each in added],
+            removed=[each.name for each in gone],
+        )
+
+    async def _find(self, tenants: Tenants) -> None:
+        while True:
+            first = next(iter(self))
+            before = tenants.names
+            await tenants.read(first.database)
+            if tenants.names != before:
+                self._asked.set()
+            await asyncio.sleep(TENANTS_SECONDS)
+
+    def _start(self, databases: Sequence[MonitoredDatabase]) -> None:
+        step = min(_STEP_SECONDS, _LONGEST_START_SECONDS / max(1, len(databases)))
+        for number, database in enumerate(databases):
+            context = copy_context()
+            if self._config.settings.databases:  # each line of the log says which one it is about
+                context.run(structlog.contextvars.bind_contextvars, database=database.name)
+            database.start(number * step, self._show, context)
 
     def _show(self) -> None:
         self.exposition.show(self._served())
@@ -97,5 +195,8 @@ class MonitoredDatabases:
     def _pages(self) -> dict[str, Pages]:
         return {each.name: each.pages for each in self}
 
-    def _reloads(self) -> list[Reloaded[Any]]:
-        return [*self._other_reloads, *(reload for each in self for reload in each.reloads)]
+    def _reloads(self) -> list[Reload]:
+        own: list[Reload] = [self._listed] if self._config.settings.databases else []
+        tenants = [self._tenants] if self._tenants else []
+        of_each = (reload for each in self for reload in each.reloads)
+        return [*self._other_reloads, *own, *tenants, *of_each]

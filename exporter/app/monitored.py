@@ -51,7 +51,7 @@ class MonitoredDatabase:
             CatalogError: the folder of queries cannot be used.
             UsageError: the connection string cannot be used.
         """
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._packs = packs
         self._http = http
@@ -122,12 +122,12 @@ class MonitoredDatabase:
 
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
-        catalog = self._packs.load(self._settings.queries)
+        catalog = self._packs.load(self.settings.queries)
         for reason in catalog.unseen:
             _log.error(
                 "a phase can never be seen", reason=reason, remedy="run `loom-exporter check`"
             )
-        return assemble(self._settings, catalog, self.database, self._store, self._http)
+        return assemble(self.settings, catalog, self.database, self._store, self._http)
 
     def _sources(self) -> Sources:
         shown = self._shown

@@ -1,5 +1,6 @@
 """What all commands share: options, the state, the database, and notes for the reader."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,10 +11,11 @@ from typing import Annotated, Literal, TypeVar
 import typer
 
 from exporter import catalog
+from exporter.app.tenants import find_databases
 from exporter.catalog import Catalog
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.databases import one_database
+from exporter.databases import each_database, pick
 from exporter.errors import ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings, load_settings
@@ -58,8 +60,23 @@ def load_settings_and_catalog(
     Raises:
         UsageError: it cannot be done, or it is not known which of several databases is meant.
     """
-    settings = one_database(load_settings(config, {"queries": queries}), database)
+    settings = database_settings(load_settings(config, {"queries": queries}), database)
     return settings, catalog.load_catalog(settings.queries)
+
+
+def database_settings(settings: Settings, name: str | None) -> Settings:
+    """Return the settings of the database with this name; of the only one where none is given.
+
+    Tenants are looked for only where the name is none of those that are listed.
+
+    Raises:
+        UsageError: there is none, or it is not known which one is meant.
+        RunError: tenants cannot be found.
+    """
+    listed = each_database(settings)
+    if settings.databases_from and name not in {each.database_name for each in listed}:
+        listed = asyncio.run(find_databases(settings))
+    return pick(listed, name)
 
 
 def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:

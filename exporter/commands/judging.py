@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from exporter.app.daemon_client import ask_daemon, names_of_databases
 from exporter.app.once import judge_once
+from exporter.app.tenants import find_databases
 from exporter.baseline.codec import Refusal
 from exporter.catalog import load_catalog
-from exporter.commands.common import note
-from exporter.databases import each_database, one_database
+from exporter.commands.common import database_settings, note
 from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.settings import Settings, load_settings
@@ -62,7 +62,7 @@ def judge_one(target: Target, wanted: Document) -> Judged:
     if target.url is not None:
         return _from_daemon(settings, target.url, target.database, wanted)
     configure_logging(settings.log_format, "error")
-    return asyncio.run(_judged(one_database(settings, target.database), wanted))
+    return asyncio.run(_judged(database_settings(settings, target.database), wanted))
 
 
 def judge_all(target: Target, wanted: Document) -> dict[str, Judged | ExporterError]:
@@ -75,7 +75,7 @@ def judge_all(target: Target, wanted: Document) -> dict[str, Judged | ExporterEr
     settings = load_settings(target.config, {"queries": target.queries})
     if target.url is None:
         configure_logging(settings.log_format, "error")
-        return asyncio.run(_all_judged(each_database(settings), wanted))
+        return asyncio.run(_all_judged(settings, wanted))
     found: dict[str, Judged | ExporterError] = {}
     for name in names_of_databases(settings, target.url):
         try:
@@ -105,9 +105,8 @@ def _from_daemon(settings: Settings, url: str, database: str | None, wanted: Doc
     return Judged(*ask_daemon(settings, url, wanted.path, wanted.form, database))
 
 
-async def _all_judged(
-    databases: tuple[Settings, ...], wanted: Document
-) -> dict[str, Judged | ExporterError]:
+async def _all_judged(settings: Settings, wanted: Document) -> dict[str, Judged | ExporterError]:
+    databases = await find_databases(settings)
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def judged(settings: Settings) -> Judged | ExporterError:

@@ -1,16 +1,17 @@
 """`serve` and `healthcheck`: the daemon, and whether it is alive."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from exporter.app import daemon
+from exporter.app import daemon, databases
 from exporter.app.healthcheck import ask_health
 from exporter.commands.common import Config, Listen, Queries
 from exporter.errors import ExporterError
 from exporter.logs import configure_logging
-from exporter.settings import load_settings
+from exporter.settings import config_file, load_settings
 
 app = typer.Typer()
 
@@ -39,18 +40,18 @@ def serve(
     ] = None,
 ) -> None:
     """Run the queries on their schedule and serve /metrics until SIGTERM."""
-    settings = load_settings(
-        config,
-        {
-            "queries": queries,
-            "listen": listen,
-            "web_config_file": web_config_file,
-            "log_format": log_format,
-            "log_level": log_level,
-        },
-    )
+    options = {
+        "queries": queries,
+        "listen": listen,
+        "web_config_file": web_config_file,
+        "log_format": log_format,
+        "log_level": log_level,
+    }
+    settings = load_settings(config, options)
     configure_logging(settings.log_format, settings.log_level)
-    daemon.serve(settings)
+    file = config_file(config)
+    read_again = partial(load_settings, config, options)
+    daemon.serve(databases.Config(settings, [file] if file else [], read_again))
 
 
 @app.command(epilog='Example: HEALTHCHECK CMD ["loom-exporter", "healthcheck"]')

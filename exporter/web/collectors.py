@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
@@ -19,7 +19,6 @@ from exporter.collect.snapshot import Samples, Snapshot, unlabelled
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Runs, Telemetry
 from exporter.database.database import Database
-from exporter.reload import Reloaded
 from exporter.state import StateStore
 
 
@@ -38,12 +37,20 @@ class Sources:
         return [QueryCollector(self, each.query) for each in self.snapshots.latest()]
 
 
+class Reload(Protocol):
+    """What is read again while the exporter runs; see `Reloaded`."""
+
+    what: str
+    problem: str | None
+    loaded_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """What /metrics says of the process is made of this."""
 
     store: StateStore
-    reloads: Callable[[], Iterable[Reloaded[Any]]] = list
+    reloads: Callable[[], Iterable[Reload]] = list
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +161,7 @@ class StatusCollector(Collector):
 
     def _of_process(self) -> Samples:
         store = self._process.store
-        reloads: dict[str, list[Reloaded[Any]]] = {}
+        reloads: dict[str, list[Reload]] = {}
         for each in self._process.reloads():
             reloads.setdefault(each.what, []).append(each)
         return {

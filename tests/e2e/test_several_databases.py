@@ -49,9 +49,10 @@ def packs(tmp_path: Path) -> Path:
 def config(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes the config file with these databases, and returns its path."""
 
-    def write(*databases: dict[str, str]) -> Path:
+    def write(*databases: dict[str, str], **others: object) -> Path:
         path = tmp_path / "config.yaml"
-        text = yaml.safe_dump({"databases": list(databases), "state_dir": str(tmp_path / "state")})
+        state = str(tmp_path / "state")
+        text = yaml.safe_dump({"databases": list(databases), "state_dir": state, **others})
         path.with_suffix(".new").write_text(text, encoding="utf-8")
         path.with_suffix(".new").rename(path)
         return path
@@ -237,3 +238,63 @@ def test_the_worst_exit_code_of_all_counts(
     assert (page.returncode, "is about one database" in page.stderr) == (2, True)
     report = command("report", "--all", "--config", str(path))
     assert (report.returncode, report.stdout.count("\n# ")) == (4, 2)
+
+
+def test_list_that_changes_adds_and_removes_and_the_others_go_on(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    stays, comes = _of(monitored.dsn(ROLE), packs, "left"), _of(second, packs, "right")
+    goes = _of(monitored.dsn(ROLE), packs, "right", "gone")
+    runs = "loom_exporter_query_runs_total"
+    with _daemon(config(stays, goes)) as daemon:
+        daemon.wait_until_ready()
+        with monitored.connect() as connection:
+            sessions = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND datname = 'loom'"
+            assert connection.execute(sessions, [ROLE]).fetchall()
+        before = daemon.page().value(runs, database="loom", query="own") or 0
+        config(stays, comes)
+        eventually(
+            "the new one is watched", lambda: daemon.page().value(UP, database="second") == 1
+        )
+        page = daemon.page()
+        assert page.value(UP, database="gone") is None
+        assert "gone" not in daemon.get("/").body
+        assert (page.value(runs, database="loom", query="own") or 0) >= before
+        assert daemon.get("/-/ready").status == 200
+        config(stays, {"name": "broken"})
+        reload = "loom_exporter_config_last_reload_successful"
+        eventually(
+            "a broken list is refused",
+            lambda: daemon.page().value(reload, what="databases") == 0,
+        )
+        assert daemon.page().value(UP, database="second") == 1
+        config(stays)
+        eventually("one is left", lambda: daemon.page().value(UP, database="second") is None)
+        page = daemon.page()
+        assert page.value(reload, what="databases") == 1
+        assert (page.value(runs, database="loom", query="own") or 0) >= before
+        assert daemon.stop() < 10
+
+
+def test_tenants_are_found_by_a_query(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    found = {
+        "query": "SELECT datname::text FROM pg_database WHERE datname IN ('loom', 'second')",
+        "template": second.replace("/second", "/{name}"),
+        "pack": str(packs / "right"),
+    }
+    path = config(_of(monitored.dsn(ROLE), packs, "left"), databases_from=found)
+    with _daemon(path) as daemon:
+        eventually("the tenant is up", lambda: daemon.page().value(UP, database="second") == 1)
+        eventually(
+            "its pack is run", lambda: daemon.page().value("loom_right", database="second") == 2
+        )
+        page = daemon.page()
+        assert page.value("loom_left", database="loom") == 1, "one that is listed stays as it is"
+        assert page.value("loom_exporter_config_last_reload_successful", what="tenants") == 1
+        assert monitored.server.password not in daemon.stderr + page.text
+    told = command("verify", "--all", "--config", str(path), "--format", "json")
+    assert {*json.loads(told.stdout)["databases"]} == {"loom", "second"}
+    one = command("verify", "--database", "second", "--config", str(path), "--format", "json")
+    assert json.loads(one.stdout)["database"] == "second"

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.app.packs import Packs
 from exporter.catalog import CatalogError
-from exporter.databases import each_database, one_database
+from exporter.databases import each_database, pick
 from exporter.errors import UsageError
 from exporter.settings import load_settings
 from tests.support.queries import make_folder, query_text
@@ -52,10 +52,10 @@ def test_each_database_has_the_settings_of_its_entry(config: Path, tmp_path: Pat
 def test_without_a_list_there_is_one_database() -> None:
     settings = load_settings(None, {"database_url": f"{URL}/orders"})
     assert each_database(settings) == (settings,)
-    assert one_database(settings, None) is settings
-    assert one_database(settings, "orders") is settings
+    assert pick(each_database(settings), None) is settings
+    assert pick(each_database(settings), "orders") is settings
     with pytest.raises(UsageError, match="no database other; known are orders"):
-        one_database(settings, "other")
+        pick(each_database(settings), "other")
 
 
 def test_list_can_be_given_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +87,45 @@ def test_list_that_is_wrong_is_refused_in_one_line(
     assert told in message
     assert len(message.splitlines()) == 1
     assert SECRET not in message
+
+
+def test_tenants_have_the_url_of_the_template(config: Path) -> None:
+    found = {"query": "SELECT 1", "template": f"{URL}/{{name}}", "pack": "/packs/tenant"}
+    config.write_text(json.dumps({"databases": [{"url": f"{URL}/a"}], "databases_from": found}))
+    settings = load_settings(config)
+    listed, tenant, odd = each_database(settings, ["a", "b", "c/d?e"])
+    assert [each.database_name for each in (listed, tenant, odd)] == ["a", "b", "c/d?e"]
+    urls = [each.database_url.get_secret_value() for each in (tenant, odd) if each.database_url]
+    assert urls == [f"{URL}/b", f"{URL}/c%2Fd%3Fe"]
+    assert str(tenant.queries) == "/packs/tenant"
+    assert listed.queries == settings.queries
+    with pytest.raises(UsageError, match="databases_from: '' cannot be the name of a database"):
+        each_database(settings, [""])
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        (f"{URL}/tenant", "databases_from.template: must be a URL in which {name}"),
+        (f"{URL}/{{tenant}}", "databases_from.template: must be a URL in which {name}"),
+        ("host=a dbname={name}", "databases_from.template: must be a URL in which {name}"),
+        (f"{URL}/{{name}}?schema=a", "databases_from.template: libpq has no parameter"),
+    ],
+)
+def test_template_that_is_wrong_is_refused(config: Path, template: str, told: str) -> None:
+    found = {"query": "SELECT 1", "template": template}
+    config.write_text(json.dumps({"databases": [{"url": f"{URL}/a"}], "databases_from": found}))
+    with pytest.raises(UsageError) as raised:
+        load_settings(config)
+    assert told in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+def test_tenants_want_a_database_that_is_asked(config: Path) -> None:
+    found = {"query": "SELECT 1", "template": f"{URL}/{{name}}"}
+    config.write_text(json.dumps({"databases_from": found}))
+    with pytest.raises(UsageError, match="needs the database it asks"):
+        load_settings(config)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_every_setting_can_be_given_in_each_way(
         "log_level": "debug",
     }
     secrets = {"database_url", "probe_database_url", "daemon_password", "daemon_token"}
-    several = {"databases"}
+    several = {"databases", "databases_from"}
     assert {*values, *secrets, *several} == set(Settings.model_fields)
     config.write_text("".join(f"{key}: {value!r}\n" for key, value in values.items()))
     from_file = load_settings(config)
