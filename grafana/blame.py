@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.catalog.criteria import ALL
+from exporter.catalog.condition import ALL
 from exporter.comparison.rule import SLOWER
 from grafana.board import FIRING, LOOM_ALERTS, Row
 from grafana.looks import GREEN, ORANGE, RED, STATUS, STATUS_STEPS, Word, bad_from

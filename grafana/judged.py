@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exporter.catalog import Deployment
-    from exporter.catalog.criteria import Condition
+    from exporter.catalog.condition import Condition
 
 
 def condition_on(deployment: Deployment, metric: str) -> Condition:

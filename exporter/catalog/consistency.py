@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exporter.catalog.criteria import ALL
+from exporter.catalog.condition import ALL
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.yaml_source import KeyPath
 

@@ -17,10 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from exporter.catalog.condition import ALL, Condition
 from exporter.catalog.criteria import (
-    ALL,
     Check,
-    Condition,
     Criterion,
     SignOffItem,
     Step,

@@ -4,13 +4,8 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from exporter.catalog.criteria import (
-    ALL,
-    BASELINE,
-    Condition,
-    Series,
-    Tracked,
-)
+from exporter.catalog.condition import ALL, BASELINE, Condition, Series
+from exporter.catalog.criteria import Tracked
 from exporter.catalog.deployment import OTHER, Deployment
 from exporter.catalog.header import QueryMetric
 from exporter.catalog.partial import Partial

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exporter.catalog import Deployment
-from exporter.catalog.criteria import ALL, Criterion, Tracked
+from exporter.catalog.condition import ALL
+from exporter.catalog.criteria import Criterion, Tracked
 from exporter.clock import Clock
 from exporter.deployment.people import Note
 from exporter.deployment.progress import DeploymentProgress

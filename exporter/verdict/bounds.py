@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from exporter.catalog.criteria import BASELINE, Condition
+from exporter.catalog.condition import BASELINE, Condition
 from exporter.verdict.evidence import Evidence, Labels, matching, trusted_series
 from exporter.wording import number, share
 

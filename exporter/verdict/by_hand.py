@@ -1,6 +1,6 @@
 """What people have said: of a criterion, of a check, or of what is signed beside them."""
 
-from exporter.catalog.criteria import ALL
+from exporter.catalog.condition import ALL
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff, SignOffs, current
 from exporter.verdict.outcome import ConditionResult

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from exporter.catalog.criteria import ALL, BASELINE, Condition
+from exporter.catalog.condition import ALL, BASELINE, Condition
 from exporter.deployment.progress import PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before

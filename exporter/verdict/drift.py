@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from exporter.catalog import Deployment
-from exporter.catalog.criteria import BASELINE, Condition
+from exporter.catalog.condition import BASELINE, Condition
 from exporter.collect.store import SnapshotStore
 from exporter.deployment.people import Acknowledgement
 from exporter.deployment.progress import DeploymentProgress

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from exporter.catalog.criteria import Rate, Series
+from exporter.catalog.condition import Rate, Series
 from exporter.clock import HOURS_OF_A_DAY, Clock
 from exporter.comparison.proportions import (
     LEAST_TRIALS,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from exporter.catalog.criteria import ALL, Check, Condition, Criterion
+from exporter.catalog.condition import ALL, Condition
+from exporter.catalog.criteria import Check, Criterion
 from exporter.deployment.records import Outcome
 from exporter.run_state import State
 from exporter.verdict.by_hand import judge_by_hand

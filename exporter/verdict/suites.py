@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exporter.catalog.criteria import Condition
+from exporter.catalog.condition import Condition
 from exporter.deployment.records import Outcome
 from exporter.deployment.suite_results import SuiteRecord, SuiteResult
 from exporter.wording import listed, moment

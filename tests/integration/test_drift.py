@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.catalog.criteria import Condition
+from exporter.catalog.condition import Condition
 from exporter.catalog.deployment import OTHER
 from exporter.database.grants import function_schema
 from exporter.database.identity import DatabaseIdentity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from exporter.catalog import Deployment
-from exporter.catalog.criteria import Condition
+from exporter.catalog.condition import Condition
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.class_hours import ClassCalls, ClassHour
 from exporter.comparison.class_verdict import ClassResult

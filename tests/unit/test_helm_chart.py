@@ -12,7 +12,7 @@ import yaml
 import exporter
 from deploy.helm.build import generated_files
 from exporter.settings import load_settings
-from tests.support.alert_rules import GROUPS
+from tests.support.alert_rules import GROUPS, OF_LOOM
 from tests.support.helm import CHART, EVERYTHING, SECRET, helm, render
 from tests.support.kustomize import (
     OLDEST,
@@ -257,6 +257,28 @@ def _changed(change: Any) -> list[dict[str, Any]]:
 
 def test_rules_are_installed_by_no_release_unless_it_is_asked_to() -> None:
     assert not of_kind(render(SECRET), "PrometheusRule")
+
+
+def test_rules_and_dashboards_of_loom_are_left_out_with_queries_of_your_own() -> None:
+    values = {**SECRET, "prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}
+    own = {**values, "queries": {"inline": {"a.sql": "SELECT 1"}}}
+    of_loom = {
+        group["name"]
+        for path in OF_LOOM
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    }
+    assert _shipped(values) - _shipped(own) == {*of_loom, "loom-integrity-security.json"}
+    assert _shipped(own) - _shipped(values) == {"a.sql"}
+
+
+def _shipped(values: Mapping[str, Any]) -> set[str]:
+    """Return the names of the groups of rules, and the keys of the ConfigMaps that hold files."""
+    objects = render(values)
+    groups = [
+        group for each in of_kind(objects, "PrometheusRule") for group in each["spec"]["groups"]
+    ]
+    keys = [key for each in of_kind(objects, "ConfigMap") for key in each["data"]]
+    return {group["name"] for group in groups} | {key for key in keys if "." in key}
 
 
 def test_rules_lead_to_your_runbooks_and_dashboards() -> None:

@@ -86,6 +86,12 @@ def test_baseline_is_captured_only_when_somebody_asks_for_it(tmp_path: Path) -> 
     assert container["args"] == ["baseline", "capture", "--for", "10m"]
 
 
+def test_rules_of_loom_are_left_out_with_queries_of_your_own(tmp_path: Path) -> None:
+    (folder := tmp_path / "overlay").mkdir()
+    (rules,) = of_kind(compose(folder, ["prometheus-rule", "own-queries"]), "PrometheusRule")
+    assert rules["metadata"]["name"] == "loom-exporter"
+
+
 def test_own_queries_are_read_as_a_configmap_lays_them(tmp_path: Path) -> None:
     (folder := tmp_path / "overlay").mkdir()
     files = next(

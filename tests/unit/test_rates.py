@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.catalog.criteria import Condition
+from exporter.catalog.condition import Condition
 from exporter.clock import Clock
 from exporter.comparison.proportions import Trials, excess
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from exporter.catalog.criteria import Condition
+from exporter.catalog.condition import Condition
 from exporter.deployment import suite_results
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
