@@ -36,8 +36,10 @@ DEFECTS = {
     "LoomMfaViewMisleads",
     "LoomVerdictNoGo",
     "LoomDailyCheckFailed",
+    "LoomCriterionFailed",
 }
-"""As in alerts/tests/published.yaml, where they are listed by phase."""
+"""As in alerts/tests/published.yaml, where they are listed by phase; and what the errors of reading
+in a circle do to the share of rollbacks, which a criterion compares with the baseline."""
 
 
 DEPENDS_ON_THE_MACHINE = (
@@ -119,6 +121,8 @@ def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others() ->
         eventually("the defects are told", lambda: alerting.firing("published") >= DEFECTS)
         firing = alerting.firing("published")
         assert {name for name in firing if not name.startswith(DEPENDS_ON_THE_MACHINE)} == DEFECTS
+        failed = alerting.query('ALERTS{alertname="LoomCriterionFailed", alertstate="firing"}')
+        assert {each["criterion"] for each in failed} == {"error_rates"}
         pages = _of_the_deployment(alerting.hook.firing("pager"))
         assert pages == {"LoomRlsPolicyCycle", "LoomRelationExposed"}
 
