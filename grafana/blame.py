@@ -104,10 +104,11 @@ def _criteria() -> table.Panel:
         [
             Value(
                 "Status",
-                """(max by (criterion, phase) (loom_criterion_status{@, status="inconclusive"})
+                """max by (title, phase) (
+                (max by (criterion, phase) (loom_criterion_status{@, status="inconclusive"})
                 + 2 * max by (criterion, phase) (loom_criterion_status{@, status="fail"}))
                 * on (criterion) group_left (title)
-                max by (criterion, title) (loom_criterion_info{@})""",
+                max by (criterion, title) (loom_criterion_info{@}))""",
                 steps=STATUS_STEPS,
                 words=STATUS,
             )

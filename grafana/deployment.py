@@ -141,10 +141,12 @@ def _plan() -> table.Panel:
         [
             Value(
                 "Status",
-                """(max by (day, check) (loom_daily_check_status{@, status="inconclusive"})
+                """max by (day, title) (
+                (max by (day, check) (loom_daily_check_status{@, status="inconclusive"})
                 + 2 * max by (day, check) (loom_daily_check_status{@, status="fail"})
                 - max by (day, check) (loom_daily_check_status{@, status="pending"}))
-                * on (check) group_left (title) max by (check, title) (loom_daily_check_info{@})""",
+                * on (check) group_left (title)
+                max by (check, title) (loom_daily_check_info{@}))""",
                 steps=(Step(None, PLAIN), Step(0, GREEN), Step(1, ORANGE), Step(2, RED)),
                 words={"-1": Word("pending"), **STATUS},
             )

@@ -178,6 +178,8 @@ def scenarios() -> Mapping[str, Traffic]:
 def _series(scenarios: Mapping[str, Traffic]) -> dict[str, list[float | None]]:
     series: dict[str, list[float | None]] = {}
     for database, traffic in scenarios.items():
+        about = f'{{database="{database}", class="{CLASS}", phase="mfa", severity="critical"}}'
+        series["loom_class_info" + about] = [1.0] * len(list(traffic.shown(next(iter(ROLES)))))
         for role, noise in ROLES.items():
             labels = f'{{database="{database}", class="{CLASS}", role="{role}"}}'
             shown = list(traffic.shown(role))
@@ -206,7 +208,7 @@ def _agreements(database: str, traffic: Traffic) -> Iterator[Claim]:
                 f"abs(loom:latency:{name}{labels} - {value!r}) <= bool {allowed!r}", {labels: 1.0}
             )
         yield Claim(
-            f"max without (phase) (loom:slower:bool{labels})",
+            f"max without (phase, severity) (loom:slower:bool{labels})",
             {labels: float(traffic.is_slow(window))},
         )
 

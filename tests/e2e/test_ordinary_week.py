@@ -96,6 +96,8 @@ def _classes(draw: random.Random) -> Series:
         for length in ("1h", "6h", "24h"):
             of_window = labels.replace("}", f', window="{length}"}}')
             series[f"loom_baseline_window_log_stddev{of_window}"] = [HOUR_NOISE] * STEPS
+        about = f'{{database="loom", class="{name}", phase="all", severity="critical"}}'
+        series[f"loom_class_info{about}"] = [1.0] * STEPS
         of_class = f'{{database="loom", class="{name}"}}'
         series[f"loom_statements_slow{of_class}"] = [float(_is_night_job(s)) for s in range(STEPS)]
         series[f"loom_statement_change_ratio{of_class}"] = [0.6] * STEPS
