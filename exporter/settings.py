@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     databases_from: TenantSettings | None = Field(
         None, description="a query on the first of `databases` that names more, and their URL"
     )
+    server_connections: Annotated[int, Field(ge=4)] = Field(
+        40, description="the most sessions on one server, of all databases that are watched there"
+    )
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         ":10187", description="address and port of the web server"
     )

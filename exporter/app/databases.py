@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import structlog
 from exporter.app.monitored import RELOAD_SECONDS, MonitoredDatabase
 from exporter.app.packs import Packs
 from exporter.app.tenants import TENANTS_SECONDS, Tenants
+from exporter.database.conninfo import conninfo_reader
+from exporter.database.hosts import servers_of
+from exporter.database.server_places import ServerPlaces
 from exporter.databases import each_database
 from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
@@ -80,6 +84,7 @@ class MonitoredDatabases:
         settings = config.settings
         self._http = HttpSources(settings.sources)
         self._tenants = Tenants(settings.databases_from.query) if settings.databases_from else None
+        self._places: dict[str, ServerPlaces] = {}
         self._databases: dict[str, MonitoredDatabase] = {}
         self._listed = Reloaded("databases", self._stamp, self._read)
         self._databases = self._listed.latest
@@ -138,10 +143,16 @@ class MonitoredDatabases:
         """
         settings = self._config.read() if self._databases else self._config.settings
         found: dict[str, MonitoredDatabase] = {}
-        for one in each_database(settings, self._tenants.names if self._tenants else ()):
+        each = each_database(settings, self._tenants.names if self._tenants else ())
+        servers = {one.database_name: _server_of(one) for one in each}
+        counted = Counter(servers.values())
+        for one in each:
             known = self._databases.get(one.database_name)
             if known is None or known.settings != one:
-                known = MonitoredDatabase(one, self._store, self._packs, self._http)
+                server = servers[one.database_name]
+                places = self._places.setdefault(server, ServerPlaces(settings.server_connections))
+                places.is_crowded = 2 * counted[server] > settings.server_connections
+                known = MonitoredDatabase(one, self._store, self._packs, self._http, places)
             found[one.database_name] = known
         return found
 
@@ -200,3 +211,8 @@ class MonitoredDatabases:
         tenants = [self._tenants] if self._tenants else []
         of_each = (reload for each in self for reload in each.reloads)
         return [*self._other_reloads, *own, *tenants, *of_each]
+
+
+def _server_of(settings: Settings) -> str:
+    """Return the address of the server that a connection string names, the same for the same."""
+    return repr(servers_of(conninfo_reader(settings)()))

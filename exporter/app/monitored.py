@@ -18,6 +18,7 @@ from exporter.app.packs import Packs
 from exporter.catalog import Catalog
 from exporter.database.conninfo import reloaded_conninfo
 from exporter.database.database import Database
+from exporter.database.server_places import ServerPlaces
 from exporter.reload import Reloaded
 from exporter.render.status_page import Overview
 from exporter.settings import Settings
@@ -37,7 +38,12 @@ class MonitoredDatabase:
     """Runs the components of one database; its connections outlive a change of the queries."""
 
     def __init__(
-        self, settings: Settings, store: StateStore, packs: Packs, http: HttpSources
+        self,
+        settings: Settings,
+        store: StateStore,
+        packs: Packs,
+        http: HttpSources,
+        places: ServerPlaces | None = None,
     ) -> None:
         """Load the queries; nothing runs, and nothing connects.
 
@@ -46,6 +52,7 @@ class MonitoredDatabase:
             store: the state; what is made from new queries goes on with it.
             packs: what folders of queries hold.
             http: the other services that are asked; it knows how long they want no request.
+            places: the sessions on its server, which it shares with other databases.
 
         Raises:
             CatalogError: the folder of queries cannot be used.
@@ -56,7 +63,7 @@ class MonitoredDatabase:
         self._packs = packs
         self._http = http
         self._conninfo = reloaded_conninfo(settings)  # a malformed one is an error now
-        self.database = Database(settings.database_name, self._conninfo.read)
+        self.database = Database(settings.database_name, self._conninfo.read, places=places)
         self._queries = Reloaded("queries", partial(packs.stamp, settings.queries), self._load)
         self._running = self._shown = self._queries.latest
         self._task: asyncio.Task[None] | None = None

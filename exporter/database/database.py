@@ -1,6 +1,7 @@
 """PostgreSQL, reached safely: a few connections, deadlines, and whether it is up."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import structlog
 from exporter.database.connection import CONNECT_SECONDS, MonitorConnection, connect, hang_up
 from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.pool import ConnectionPool
+from exporter.database.server_places import ServerPlaces
 from exporter.database.transaction import Question, ask
 from exporter.errors import UsageError
 from exporter.redaction import redact
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 2
 """What we take of the server's connections at the very most, however slow it is."""
+
+_CROWDED_IDLE_SECONDS = 1.0
+"""A connection rests no longer where more databases of a server are watched than have places."""
 
 _GRACE_SECONDS = 1.0
 """A server that is silent this long after statement_timeout is taken for dead."""
@@ -56,7 +61,12 @@ class Database:
     """
 
     def __init__(
-        self, name: str, conninfo: Callable[[], str], *, max_connections: int = MAX_CONNECTIONS
+        self,
+        name: str,
+        conninfo: Callable[[], str],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        places: ServerPlaces | None = None,
     ) -> None:
         """Prepare, without connecting.
 
@@ -64,6 +74,7 @@ class Database:
             name: value of the label `database`.
             conninfo: read at each connect; may raise UsageError.
             max_connections: the most connections at any moment.
+            places: the sessions that all databases of the server share; None for this one alone.
         """
         self.name = name
         self.is_up: bool | None = None
@@ -81,7 +92,10 @@ class Database:
         # Waiting for one of our own queries to end is not waiting for the server: with a slot,
         # a connection that is not to be had can only mean that the server is away.
         self._slots = asyncio.Semaphore(max_connections)
-        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect)
+        self._places = places or ServerPlaces(math.inf)
+        idle = _CROWDED_IDLE_SECONDS if self._places.is_crowded else None
+        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect, idle)
+        self._places.add(self._pool)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -213,7 +227,8 @@ class Database:
         if self.is_up is False and time.monotonic() < self._next_try:
             raise RunError(State.UNREACHABLE, self._failure)
         try:
-            connection = await connect(self._conninfo(), self._last_good)
+            async with self._places.place(lambda: not self._is_closing):
+                connection = await connect(self._conninfo(), self._last_good)
         except (psycopg.Error, UsageError) as error:
             reason = describe_error(error) if isinstance(error, psycopg.Error) else str(error)
             if self._pool.is_open:

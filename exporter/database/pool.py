@@ -37,7 +37,11 @@ class ConnectionPool:
     """
 
     def __init__(
-        self, name: str, most: int, connect: Callable[[], Awaitable[MonitorConnection]]
+        self,
+        name: str,
+        most: int,
+        connect: Callable[[], Awaitable[MonitorConnection]],
+        idle_seconds: float | None = None,
     ) -> None:
         """Prepare; `connect` raises RunError where no connection can be made."""
         self.busy: set[MonitorConnection] = set()
@@ -57,7 +61,7 @@ class ConnectionPool:
             open=False,
             name=name,
             check=MonitorConnection.check,
-            max_idle=MAX_IDLE_SECONDS,
+            max_idle=idle_seconds or MAX_IDLE_SECONDS,
             max_lifetime=MAX_LIFETIME_SECONDS,
             reconnect_timeout=0.001,  # a second attempt at once, which `_made` puts off
             num_workers=2,
@@ -71,9 +75,11 @@ class ConnectionPool:
     @property
     def is_open(self) -> bool:
         """Whether there is a connection: busy, resting, or on its way to a borrower."""
-        return self._count() > 0
+        return self.open_connections > 0
 
-    def _count(self) -> int:
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open."""
         self._alive = {each for each in self._alive if not each.closed}
         return len(self._alive)
 
@@ -138,7 +144,7 @@ class ConnectionPool:
         try:
             async with self._connecting:
                 pass  # an attempt that was under way has ended
-            if self._count() >= self._most:
+            if self.open_connections >= self._most:
                 resting = await self._pool.getconn(timeout=1.0)
                 await resting.close()
             yield
@@ -167,7 +173,7 @@ class ConnectionPool:
             async with self._connecting:
                 if self.is_open and time.monotonic() < self._no_growth_before:
                     raise RunError(State.UNREACHABLE, "further connections are put off")
-                if self._count() + self._reserved >= self._most and self._reserved:
+                if self.open_connections + self._reserved >= self._most and self._reserved:
                     raise RunError(State.UNREACHABLE, "another session has the place")
                 connection = await self._connect()
                 self._alive.add(connection)

@@ -116,6 +116,7 @@ def test_every_setting_can_be_given_in_each_way(
         "probe_database_url_file": "/run/secrets/probe-url",
         "probe_subjects": {"client": "00000000-0000-4000-8000-000000000002"},
         "database_name": "other",
+        "server_connections": "12",
         "listen": "127.0.0.1:9",
         "web_config_file": "/etc/web.yml",
         "queries": "/srv/queries",
