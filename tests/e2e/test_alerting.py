@@ -32,12 +32,8 @@ DEFECTS = {
     "LoomDailyCheckFailed",
     "LoomCriterionFailed",
 }
-<<<<<<< HEAD
-"""As in alerts/tests/published.yaml, where they are listed by phase, and a ticket for criteria."""
-=======
 """As in alerts/tests/published.yaml, where they are listed by phase; and what the errors of reading
 in a circle do to the share of rollbacks, which a criterion compares with the baseline."""
->>>>>>> s14
 
 
 DEPENDS_ON_THE_MACHINE = (
@@ -97,7 +93,6 @@ def test_page_for_a_lost_index_arrives_and_says_what_to_do(
     assert "class mfa_status on regression" in page.annotations["description"]
 
 
-<<<<<<< HEAD
 def test_healthy_deployment_pages_nobody_for_as_long(
     rehearsed: Rehearsal, plays: Mapping[Scenario, Play]
 ) -> None:
@@ -105,19 +100,6 @@ def test_healthy_deployment_pages_nobody_for_as_long(
     assert _of_the_deployment(play.paged) == set()
     not_slower = 'loom:slower:bool{database="healthy", class="mfa_status", window="1h"} == 0'
     assert any(rehearsed.alerting.query(not_slower, at) for at in play.settled)
-=======
-@plays_the_demo
-def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others() -> None:
-    with _demo("published") as (demo, port), Alerting({"published": port}) as alerting:
-        demo.until_told(UNDER_LOAD)
-        eventually("the defects are told", lambda: alerting.firing("published") >= DEFECTS)
-        firing = alerting.firing("published")
-        assert {name for name in firing if not name.startswith(DEPENDS_ON_THE_MACHINE)} == DEFECTS
-        failed = alerting.query('ALERTS{alertname="LoomCriterionFailed", alertstate="firing"}')
-        assert {each["criterion"] for each in failed} == {"error_rates"}
-        pages = _of_the_deployment(alerting.hook.firing("pager"))
-        assert pages == {"LoomRlsPolicyCycle", "LoomRelationExposed"}
->>>>>>> s14
 
 
 def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others(
@@ -127,6 +109,9 @@ def test_published_deployment_fires_the_alerts_of_its_defects_and_no_others(
     # On a busy machine scrapes are late, and an alert that waits for some of them is, too.
     firing = {name for at in play.settled for name in rehearsed.alerting.firing("published", at)}
     assert {name for name in firing if not name.startswith(DEPENDS_ON_THE_MACHINE)} == DEFECTS
+    criteria = 'ALERTS{alertname="LoomCriterionFailed", alertstate="firing", database="published"}'
+    failed = [each for at in play.settled for each in rehearsed.alerting.query(criteria, at)]
+    assert {each["criterion"] for each in failed} == {"error_rates"}
     assert _of_the_deployment(play.paged) == {"LoomRlsPolicyCycle", "LoomRelationExposed"}
 
 
