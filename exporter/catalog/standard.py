@@ -1,10 +1,13 @@
 """The shipped queries that every PostgreSQL answers, and those that read a migration history."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from exporter.catalog.deployment import Deployment
+from exporter.catalog.expected import HistoryKind
 from exporter.catalog.history import HISTORY_QUERY, OBJECTS_QUERY
 from exporter.catalog.query import Query, parse_query
+from exporter.catalog.relation_name import RelationName
 from exporter.settings import packaged
 from exporter.yaml_source import read_text
 
@@ -16,7 +19,7 @@ def standard_queries(deployment: Deployment, own: frozenset[str]) -> Iterator[Qu
         deployment: says what it includes, and what keeps its history.
         own: names of the queries of the pack itself.
     """
-    folder = packaged("queries") / "standard"
+    folder = _folder()
     if deployment.include == "standard":
         for path in sorted(folder.glob("*.sql")):
             if path.stem not in own:
@@ -33,3 +36,16 @@ def standard_queries(deployment: Deployment, own: frozenset[str]) -> Iterator[Qu
             header = header.replace("public.", f"{history.schema_name}.")
             text = header + end + body.replace("public.", f'"{history.schema_name}".')
         yield parse_query(path, text, HISTORY_QUERY)
+
+
+def history_table(kind: HistoryKind) -> RelationName | None:
+    """Return the table in which a tool keeps the history by default; None where there is none."""
+    if kind in ("probe", "none"):
+        return None
+    path = _folder() / "history" / f"{kind}.sql"
+    (table,) = parse_query(path, read_text(path), HISTORY_QUERY).header.requires.relations
+    return RelationName.parse(table)
+
+
+def _folder() -> Path:
+    return packaged("queries") / "standard"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from exporter.catalog.deployment import OTHER
+from exporter.database.roles import ROLE
 from exporter.statements.counters import Key, Poll, Reading
 
 LONGEST_TEXT = 20_000
@@ -129,6 +130,22 @@ SELECT s.userid, s.dbid, s.queryid, pg_catalog.pg_get_userbyid(s.userid)::text,
 FROM unnest(%(users)s::oid[], %(queries)s::bigint[]) AS k(userid, queryid)
 JOIN {function}(true) AS s ON s.userid = k.userid AND s.queryid = k.queryid
 WHERE {_ours(extension)}
+"""
+
+
+def largest_sql(extension: StatementsExtension) -> str:
+    """Return the SQL that lists the statements which took the most time, our own left out.
+
+    Text, role, and seconds of execution. The server reads its whole file of texts for it.
+    """
+    return f"""
+SELECT pg_catalog.left(s.query, {LONGEST_TEXT + 1}), pg_catalog.pg_get_userbyid(s.userid)::text,
+       s.total_exec_time / 1000
+FROM {extension.function}(true) AS s
+WHERE {_ours(extension)}
+  AND pg_catalog.pg_get_userbyid(s.userid) NOT IN ('{ROLE}', current_user)
+ORDER BY s.total_exec_time DESC
+LIMIT 500
 """
 
 
