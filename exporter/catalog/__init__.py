@@ -19,7 +19,7 @@ from exporter.catalog.query import Query, parse_query
 from exporter.catalog.references import broken_references
 from exporter.catalog.standard import standard_queries
 from exporter.errors import UsageError
-from exporter.yaml_source import YamlError, read_document, read_text
+from exporter.yaml_source import YamlDocument, YamlError, read_document, read_text
 
 __all__ = [
     "AnyQuery",
@@ -43,11 +43,16 @@ _REMEDY = "point --queries at one that holds .sql files and a deployment.yaml"
 
 
 class CatalogError(UsageError):
-    """A folder that cannot be used; `problems` has one line for each fault."""
+    """A folder that cannot be used; `problems` has one line for each fault.
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+    `unseen` has one for each phase that nothing could ever show, which is no fault while the file
+    is being written.
+    """
+
+    def __init__(self, problems: Iterable[str], unseen: Iterable[str] = ()) -> None:
+        self.problems = sorted(problems, key=_by_place)
+        self.unseen = tuple(unseen)
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Catalog:
     """Those that the database answers as it would to a user of the API."""
     unseen: tuple[str, ...] = ()
     """A line for each phase that nothing could ever show to be applied."""
+    document: YamlDocument | None = None
+    """deployment.yaml as it stands in the file, for errors that are found later."""
 
     @property
     def database_queries(self) -> tuple[Query | Probe, ...]:
@@ -116,25 +123,28 @@ def load_catalog(folder: Path) -> Catalog:
         problems.extend(_unknown_phases(every, part))
         problems.extend(faults_of_probes(probes, deployment, is_complete=not unread))
         metrics = {name: metric for each in every for name, metric in each.metrics.items()}
-        broken = broken_references(part, metrics, "\n".join(map(_text_of, unread)))
+        broken = broken_references(part, metrics, [_text_of(path) for path in unread])
         problems.extend(str(error) for error in broken)
     problems.extend(_same_names(every))
     problems.extend(_disagreements(every))
     problems.extend(_clashes(every))
-    if problems or part is None or deployment is None:
-        raise CatalogError(sorted(problems, key=_by_place))
-    unseen = unseen_phases(
-        deployment, [query.metrics[APPLIED] for query in every if APPLIED in query.metrics]
-    )
+    unseen: list[str] = []
+    if part and deployment and not (part.faults or unread):
+        applied = [query.metrics[APPLIED] for query in every if APPLIED in query.metrics]
+        faults = unseen_phases(deployment, applied)
+        unseen = [str(part.document.error(*fault)) for fault in faults]
+    if problems or deployment is None:
+        raise CatalogError(problems, unseen)
     deployment = with_seen_phases(deployment)
-    known = parameters(deployment)
-    queries = [replace(each, pack=deployment.name).with_parameters(known) for each in queries]
+    told = parameters(deployment)
+    queries = [replace(each.with_parameters(told), pack=deployment.name) for each in queries]
     return Catalog(
         deployment,
         tuple(queries),
         tuple(http_queries),
         tuple(probes),
-        tuple(str(part.document.error(*fault)) for fault in unseen),
+        tuple(unseen),
+        part.document if part else None,
     )
 
 

@@ -93,6 +93,10 @@ class Condition(Model):
     phase: Identifier | None = None
     """The phase that it is about, if that is not the one of its criterion."""
 
+    needed: bool = True
+    """Whether a pass waits for it. One that is not needed holds nothing up while its answer is not
+    known; it fails all the same."""
+
     equals: float | None = None
     """The value is this number."""
     at_most: float | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from exporter.catalog import relation_name
-from exporter.catalog.terms import Identifier, Model, Text
+from exporter.catalog.terms import Model, Text
 from exporter.yaml_source import rule_in_words
 
 OF_A_RELATION = ("trigger", "column", "constraint", "policy")
@@ -17,6 +17,15 @@ ObjectName = Annotated[
     rule_in_words(relation_name.PATTERN, relation_name.RULE),
 ]
 """A relation or a function, spelt as the catalog has it."""
+
+
+_SCHEMA = r"^[^\W\d][\w $-]*$"
+
+SchemaName = Annotated[
+    str,
+    StringConstraints(pattern=_SCHEMA),
+    rule_in_words(_SCHEMA, "must be the name of a schema: letters, digits, _, $, - and spaces"),
+]
 
 
 class Migration(Model):
@@ -77,7 +86,7 @@ class History(Model):
 
     kind: HistoryKind
     """`probe`: a phase is applied when its objects are there; `none`: by `deploy mark` alone."""
-    schema_name: Annotated[Identifier | None, Field(alias="schema")] = None
+    schema_name: Annotated[SchemaName | None, Field(alias="schema")] = None
     """Of the table of the history, if that is not `public`."""
 
     @model_validator(mode="after")

@@ -11,18 +11,18 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from exporter.catalog.metric import SUFFIX, Column, Metric, Sentence
 from exporter.catalog.own_metrics import RESERVED_PREFIXES, reserved_families
+from exporter.catalog.relation_name import QUALIFIED_PATTERN, QUALIFIED_RULE
 from exporter.catalog.requirement import ExtensionRequirement, ServerRequirement
 from exporter.catalog.terms import Identifier, Model
 from exporter.durations import Duration
 from exporter.yaml_source import rule_in_words
 
-_RELATION = r"^[^\s.]+\.[^\s.]+$"
-
 Relation = Annotated[
     str,
-    StringConstraints(pattern=_RELATION),
-    rule_in_words(_RELATION, "must be a relation with its schema, such as public.users"),
+    StringConstraints(pattern=QUALIFIED_PATTERN),
+    rule_in_words(QUALIFIED_PATTERN, QUALIFIED_RULE),
 ]
+"""A relation with its schema, spelt as the catalog has it."""
 
 
 def _cron(text: str) -> str:

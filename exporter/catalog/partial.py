@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exporter.catalog.consistency import inconsistencies
 from exporter.catalog.deployment import Deployment
 from exporter.yaml_source import KeyPath, YamlDocument, YamlError
 
@@ -60,13 +61,16 @@ def right_part(document: YamlDocument) -> Partial:
         raise YamlError(document.place, 1, (), reason)
     for number in range(_MOST_PASSES):
         try:
-            found.deployment = Deployment.model_validate(data)
+            deployment = Deployment.model_validate(data)
         except ValidationError as invalid:
             complaints = replace(document, data=data).complaints(invalid)
             _record(found, complaints, is_first=number == 0)
             if not _leave_out(found, data, complaints):
                 break
         else:
+            faults = inconsistencies(deployment)
+            found.faults.update({found.place(path): reason for path, reason in faults})
+            found.deployment = deployment
             break
     return found
 

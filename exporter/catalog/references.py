@@ -26,7 +26,7 @@ class _Fault(NamedTuple):
 
 
 def broken_references(
-    part: Partial, metrics: Mapping[str, QueryMetric], unread: str = ""
+    part: Partial, metrics: Mapping[str, QueryMetric], unread: Collection[str] = ()
 ) -> Iterator[YamlError]:
     """Yield an error for each thing that is named and is not there, or is not of the right kind.
 
@@ -38,9 +38,15 @@ def broken_references(
     if part.deployment is None:
         return
     for fault in _faults(part.deployment, metrics):
-        if part.may_mean(fault.name) or (fault.known is metrics and (fault.name or "") in unread):
+        may_be_unread = any(_may_feed(text, fault.name or "") for text in unread)
+        if part.may_mean(fault.name) or (fault.known is metrics and may_be_unread):
             continue
         yield part.document.error(part.place(fault.path), fault.reason)
+
+
+def _may_feed(text: str, metric: str) -> bool:
+    """Return whether a query whose file has faults may feed a metric."""
+    return metric in text or "metrics:" not in text
 
 
 def _faults(deployment: Deployment, metrics: Mapping[str, QueryMetric]) -> Iterator[_Fault]:

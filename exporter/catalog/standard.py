@@ -29,5 +29,7 @@ def standard_queries(deployment: Deployment, own: frozenset[str]) -> Iterator[Qu
             objects = parse_query(folder, read_text(folder / f"{OBJECTS_QUERY}.sql"), OBJECTS_QUERY)
             text = text.replace(f"SELECT * FROM {OBJECTS_QUERY}", objects.text.strip())
         if history.schema_name:
-            text = text.replace("public.", f"{history.schema_name}.")
+            header, end, body = text.partition("*/")
+            header = header.replace("public.", f"{history.schema_name}.")
+            text = header + end + body.replace("public.", f'"{history.schema_name}".')
         yield parse_query(path, text, HISTORY_QUERY)

@@ -13,6 +13,7 @@ from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.commands.common import Config, Format, Queries, note, print_json
 from exporter.database.conninfo import conninfo_reader
 from exporter.databases import each_database
+from exporter.deployment.resolution import Resolved, resolve
 from exporter.errors import ExitCode
 from exporter.redaction import redact
 from exporter.run_state import RunError, State
@@ -63,7 +64,11 @@ def check(
     queries: Queries = None,
     database: Annotated[
         bool,
-        typer.Option("--database", help="Also have the server parse each query; nothing is run."),
+        typer.Option(
+            "--database",
+            help="Also look up the names of the pack in the database, and have the server plan "
+            "each query; none is run.",
+        ),
     ] = False,
     sources: Annotated[
         bool,
@@ -82,10 +87,11 @@ def check(
     try:
         catalogs = {each.queries: _known(each.queries) for each in databases}
     except CatalogError as error:
+        every = CatalogError([*error.problems, *error.unseen])
         if output == "json":
-            print_json({"problems": error.problems})
-            raise typer.Exit(error.exit_code) from None
-        raise
+            print_json({"problems": every.problems})
+            raise typer.Exit(every.exit_code) from None
+        raise every from None
     if not (database or sources or probes):
         _print_counts(catalogs, output)
         return
@@ -97,12 +103,21 @@ def check(
             print(*finding.as_text(), sep="\n", flush=True)
 
     asked = 0
+    names: list[tuple[str, Resolved]] = []
     for settings in databases:
         known = catalogs[settings.queries]
         if len(databases) > 1 and output == "text":
             print(f"== {settings.database_name} ==", flush=True)
         if database:
-            for name, state, detail in inspect(conninfo_reader(settings)(), known.queries):
+            found_names = _resolve(settings, known)
+            names += [(settings.database_name, each) for each in found_names]
+            if output == "text":
+                lines = (f"{each.state:<12} {each.place:<32} {each.detail}" for each in found_names)
+                print(*lines, sep="\n")
+            # To a pack of another database the queries say nothing more.
+            fits = any(each.state is State.OK for each in found_names)
+            queries_asked = known.queries if fits else ()
+            for name, state, detail in inspect(conninfo_reader(settings)(), queries_asked):
                 code = _EXIT_OF_DATABASE.get(state, ExitCode.USAGE)
                 found(Finding(name, state, redact(detail), code))
         if sources:
@@ -113,12 +128,24 @@ def check(
         asked += len(known.http_queries) if sources else 0
         asked += len(known.probes) if probes else 0
     if output == "json":
-        told = [
-            {**({"database": name} if len(databases) > 1 else {}), **each.as_json()}
-            for name, each in findings
-        ]
-        print_json({"queries": asked, "findings": told})
-    raise typer.Exit(max((each.exit_code for _, each in findings), default=ExitCode.OK))
+
+        def of(name: str) -> dict[str, str]:
+            return {"database": name} if len(databases) > 1 else {}
+
+        of_names = [{**of(name), **each._asdict()} for name, each in names]
+        told = {"names": of_names} if database else {}
+        findings_told = [{**of(name), **each.as_json()} for name, each in findings]
+        print_json({"queries": asked, **told, "findings": findings_told})
+    codes = [each.exit_code for _, each in findings]
+    codes += [_EXIT_OF_DATABASE.get(each.state, ExitCode.USAGE) for _, each in names]
+    raise typer.Exit(max(codes, default=ExitCode.OK))
+
+
+def _resolve(settings: Settings, known: Catalog) -> list[Resolved]:
+    has_login = settings.probe_database_url or settings.probe_database_url_file
+    test_users = settings.probe_subjects.keys() if has_login else None
+    found = resolve(conninfo_reader(settings)(), known, test_users)
+    return [each._replace(detail=redact(each.detail)) for each in found]
 
 
 async def _ask_sources(
@@ -152,7 +179,7 @@ async def _ask_probes(settings: Settings, known: Catalog, found: Callable[[Findi
 def _known(folder: Path) -> Catalog:
     known = load_catalog(folder)
     if known.unseen:
-        raise CatalogError([*known.unseen])
+        raise CatalogError((), known.unseen)
     return known
 
 

@@ -23,6 +23,23 @@ class StatementOfClass(NamedTuple):
     identity: str
 
 
+class StatementTotals(NamedTuple):
+    """What one statement did, and how many rows came back. Grows only."""
+
+    sums: Sums = Sums()
+    rows: int = 0
+    expected_rows: float = 0.0
+    """What as many calls returned in the baseline; 0 of a statement that replaces another."""
+
+    def plus(self, other: "StatementTotals") -> "StatementTotals":
+        """Return what both are together."""
+        return StatementTotals(
+            self.sums.plus(other.sums),
+            self.rows + other.rows,
+            self.expected_rows + other.expected_rows,
+        )
+
+
 @dataclass(slots=True)
 class Since:
     """What was called since a Unix time, the end of the warm-up."""
@@ -58,14 +75,16 @@ class ComparisonState:
     sums: ComparisonSums
     hours: dict[float, dict[str, ClassCalls]] = field(default_factory=dict)
     """Since the deployment, by the Unix time at which an hour began, and by class."""
-    statements: dict[StatementOfClass, Sums] = field(default_factory=dict)
+    statements: dict[StatementOfClass, StatementTotals] = field(default_factory=dict)
     """Since the deployment, of those that have a baseline."""
 
 
 _TOPIC = "comparison"
-_SUMS_KEY, _STATEMENTS_KEY, _HOUR_KEY = "sums", "statements", "hour "
+_SUMS_KEY, _STATEMENTS_KEY, _HOUR_KEY = "sums", "totals of statements", "hour "
 COMPARISON: Topic[ComparisonSums] = Topic(_TOPIC, ComparisonSums)
-_STATEMENTS: Topic[dict[StatementOfClass, Sums]] = Topic(_TOPIC, Table[StatementOfClass, Sums])
+_STATEMENTS: Topic[dict[StatementOfClass, StatementTotals]] = Topic(
+    _TOPIC, Table[StatementOfClass, StatementTotals]
+)
 _HOURS: Topic[dict[str, ClassCalls]] = Topic(_TOPIC, dict[str, ClassCalls])
 
 
@@ -124,7 +143,7 @@ class WindowCalls:
         self._expectations = expectations
         self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)
         self.matched: dict[ClassRole, Sums] = {}
-        self.statements: dict[StatementOfClass, Sums] = {}
+        self.statements: dict[StatementOfClass, StatementTotals] = {}
         """Without those of people at a psql."""
         self.texts: dict[str, str] = {}
         """By identity, as far as they may be shown."""
@@ -150,16 +169,17 @@ class WindowCalls:
         counts.covered_seconds += delta.seconds
         counts.plan_seconds += delta.plan_seconds
         counts.expected_plan_seconds += delta.calls * expected.per_call.plan_seconds
+        totals = StatementTotals(new)
         if not expected.is_replaced:  # another statement may return other rows
-            counts.rows += delta.rows
-            counts.expected_rows += delta.calls * expected.per_call.rows
+            totals = StatementTotals(new, delta.rows, delta.calls * expected.per_call.rows)
+            counts.rows += totals.rows
+            counts.expected_rows += totals.expected_rows
             counts.blocks += delta.blocks_hit + delta.blocks_read
             counts.expected_blocks += delta.calls * expected.per_call.blocks
         if known.shown:
             self.texts[known.identity] = known.shown
         statement = StatementOfClass(class_name, known.identity)
-        known_sums = self.statements.get(statement)
-        self.statements[statement] = known_sums.plus(new) if known_sums else new
+        self.statements[statement] = self.statements.get(statement, StatementTotals()).plus(totals)
 
     def of_class(self, name: str, watched_hours: float, usual_calls: float) -> ClassCalls:
         """Return the calls of a class, all roles together; of `other`, without people at a psql.

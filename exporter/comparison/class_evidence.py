@@ -20,7 +20,7 @@ from exporter.comparison.rule import (
     USUAL_RATIO,
     Change,
 )
-from exporter.comparison.slow_statements import CountedStatement
+from exporter.comparison.slow_statements import CountedStatement, StatementCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Evidence:
     """Between what calls per hour are over the usual, for a pass."""
     slower: Sequence[tuple[str, Change]] = ()
     """Statements that surely take more than twice their expectation, worst first."""
+    finding_nothing: Sequence[StatementCalls] = ()
+    """Statements with less than a tenth of their rows, those with most calls first."""
     called_more: Sequence[CountedStatement] = ()
     """Replacements that are called more than twice per operation, worst first."""
     missed: Sequence[CountedStatement] = ()

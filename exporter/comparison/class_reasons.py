@@ -17,7 +17,13 @@ from exporter.comparison.class_evidence import (
     pass_bound,
 )
 from exporter.comparison.class_hours import Span
-from exporter.comparison.counted_reasons import COUNTED, Reason, rows_missing, rows_per_call
+from exporter.comparison.counted_reasons import (
+    COUNTED,
+    Reason,
+    rows_missing,
+    rows_per_call,
+    statement_finding_nothing,
+)
 from exporter.comparison.rule import (
     FAIL_Z,
     GREATEST_BASELINE_ERROR,
@@ -181,7 +187,9 @@ def nothing_worse(evidence: Evidence) -> str:
     change = evidence.whole.change
     if change is None:
         return "no calls of statements with a baseline"
-    return f"{times(change.ratio)} the baseline; no statement is surely slower"
+    coverage = evidence.whole.calls.coverage or 0.0
+    rest = f"; no baseline for {1 - coverage:.0%} of the time" if coverage < LEAST_COVERAGE else ""
+    return f"{times(change.ratio)} the baseline; no statement is surely slower{rest}"
 
 
 def too_little(evidence: Evidence) -> str | None:
@@ -196,7 +204,12 @@ def too_little(evidence: Evidence) -> str | None:
 
 
 REGRESSIONS: Sequence[Reason] = (_regression,)
-SURELY_WORSE: Sequence[Reason] = (rows_missing, _slower_statement, _regression)
+SURELY_WORSE: Sequence[Reason] = (
+    rows_missing,
+    statement_finding_nothing,
+    _slower_statement,
+    _regression,
+)
 DOUBTS: Sequence[Reason] = (
     *COUNTED,
     _slower_statement,

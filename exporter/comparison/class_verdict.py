@@ -21,6 +21,7 @@ from exporter.comparison.slow_statements import (
     CountedStatement,
     StatementCalls,
     called_more,
+    finding_nothing,
     hardly_called,
     surely_slower,
 )
@@ -133,6 +134,7 @@ def _evidence(
         margin=margin,
         hour_seconds=hour_seconds,
         slower=surely_slower(statements, noise, whole.calls.watched_hours),
+        finding_nothing=finding_nothing(statements),
     )
 
 

@@ -11,6 +11,7 @@ from exporter.comparison.calls import (
     ComparisonSums,
     Since,
     StatementOfClass,
+    StatementTotals,
     WindowCalls,
     save_state,
 )
@@ -140,9 +141,9 @@ class Comparison:
         for place, sums in calls.matched.items():
             expected = self.sums.since.expected
             expected[place] = expected.get(place, 0.0) + sums.expected_seconds
-        for statement, sums in calls.statements.items():
-            before = self._state.statements.get(statement, Sums())
-            self._state.statements[statement] = before.plus(sums)
+        for statement, totals_now in calls.statements.items():
+            before = self._state.statements.get(statement, StatementTotals())
+            self._state.statements[statement] = before.plus(totals_now)
         self._texts.update(calls.texts)
         self._changed.add(start)
         for old in sorted(hours)[:-HOURS_KEPT]:
@@ -156,8 +157,8 @@ class Comparison:
             if name in classes
         ]
         statements = [
-            StatementCalls(self._name(statement.identity), sums)
-            for statement, sums in self._state.statements.items()
+            StatementCalls(self._name(statement.identity), *totals)
+            for statement, totals in self._state.statements.items()
             if statement.class_name == name
         ]
         noise = self._noise(name)
@@ -207,7 +208,8 @@ class Comparison:
     def _counted(self, name: str, now: str, before: str) -> CountedStatement:
         total = self.sums.since.totals.get(name, ClassCalls())
         share = self._expectations.shares_of_calls(name).get(before, 0.0)
-        calls = self._state.statements.get(StatementOfClass(name, now), Sums()).calls
+        known = self._state.statements.get(StatementOfClass(name, now), StatementTotals())
+        calls = known.sums.calls
         return CountedStatement(
             self._name(now),
             calls,

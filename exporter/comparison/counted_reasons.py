@@ -7,7 +7,12 @@ from collections.abc import Callable, Sequence
 
 from exporter.comparison.class_evidence import Evidence
 from exporter.comparison.class_hours import Span
-from exporter.comparison.rule import MISSING_ROWS_RATIO, USUAL_RATIO
+from exporter.comparison.rule import (
+    ENOUGH_COUNTED,
+    MISSING_NOW_RATIO,
+    MISSING_ROWS_RATIO,
+    USUAL_RATIO,
+)
 from exporter.wording import times
 
 Reason = Callable[[Evidence], str | None]
@@ -21,6 +26,26 @@ def rows_missing(evidence: Evidence) -> str | None:
             calls = span.calls.sums.calls
             return f"{when}results are missing: {rows_per_call(span)}, over {calls:,} calls"
     return None
+
+
+def _hardly_called_lately(evidence: Evidence) -> str | None:
+    """Return whether the class is hardly called now: a week is too long to see it in the total.
+
+    The last hours are those in which 30 calls are usual.
+    """
+    hours, calls, usual = 0.0, 0, 0.0
+    for hour in reversed(evidence.hours):
+        hours += hour.calls.watched_hours
+        calls += hour.calls.calls
+        usual += hour.calls.usual_calls
+        if usual >= ENOUGH_COUNTED:
+            break
+    if usual < ENOUGH_COUNTED or calls >= MISSING_NOW_RATIO * usual:
+        return None
+    return (
+        f"called {calls:,} times in the last {max(hours, 0.1):.1f} h, where {usual:,.0f} calls are"
+        " usual in these hours"
+    )
 
 
 def _unusual_calls(evidence: Evidence) -> str | None:
@@ -39,6 +64,17 @@ def _unusual_rows(evidence: Evidence) -> str | None:
         ratio = span.calls.rows_ratio
         if ratio is not None and not USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1]:
             return f"{when}{rows_per_call(span)}"
+    return None
+
+
+def statement_finding_nothing(evidence: Evidence) -> str | None:
+    """Return a statement that hardly returns rows where the baseline has some."""
+    for each in evidence.finding_nothing:
+        calls = each.sums.calls
+        return (
+            f"results are missing of {each.name}: {each.rows / calls:.2f} rows a call,"
+            f" {each.expected_rows / calls:.2f} in the baseline, over {calls:,} calls"
+        )
     return None
 
 
@@ -68,8 +104,10 @@ def rows_per_call(span: Span) -> str:
 
 
 COUNTED: Sequence[Reason] = (
+    _hardly_called_lately,
     _unusual_calls,
     _unusual_rows,
+    statement_finding_nothing,
     _replacement_called_more,
     _missed_statement,
 )

@@ -173,6 +173,9 @@ MISSING_CALLS_RATIO = 0.5
 """A statement that had 5 % of the calls of its class, and surely has less than half of those now,
 is named: calls that fail are not counted."""
 
+MISSING_NOW_RATIO = 0.1
+"""A class with less than a tenth of its usual calls in the last hours is not called any more."""
+
 CALLS_PER_OPERATION = 2.0
 """A replacement that is called more than twice as often as what it replaces is named."""
 

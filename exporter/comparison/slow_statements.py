@@ -1,4 +1,4 @@
-"""Single statements that are surely slower, or asked far more often, within their class."""
+"""Single statements that are surely slower, find nothing, or are asked far more or less often."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from exporter.comparison.rule import (
     FAIL_Z,
     LEAST_CALLS,
     MISSING_CALLS_RATIO,
+    MISSING_ROWS_RATIO,
     PAGE,
     STATEMENT_RATIO,
     STATEMENT_SHARE,
@@ -25,6 +26,9 @@ class StatementCalls(NamedTuple):
 
     name: str
     sums: Sums
+    rows: int = 0
+    expected_rows: float = 0.0
+    """What as many calls returned in the baseline."""
 
 
 class CountedStatement(NamedTuple):
@@ -84,13 +88,12 @@ def surely_slower(
         noise: that of the class, the roles pooled.
         hours: how long they were watched, in hours of the baseline.
     """
-    least = max(STATEMENT_SHARE * sum(each.sums.calls for each in statements), LEAST_CALLS)
     tested = []
-    for name, sums in statements:
-        change = compare(sums, noise, hours) if sums.calls >= least else None
+    for each in _frequent(statements):
+        change = compare(each.sums, noise, hours)
         if change is not None:
             z = math.log(change.ratio / STATEMENT_RATIO) / change.log_error
-            tested.append((_upper_tail(z), name, change))
+            tested.append((_upper_tail(z), each.name, change))
     tested.sort(key=lambda each: each[0])
     found = []
     for number, (p, name, change) in enumerate(tested):
@@ -99,6 +102,20 @@ def surely_slower(
         if change.z_raw > PAGE.z_raw:
             found.append((name, change))
     return sorted(found, key=lambda each: -each[1].ratio)
+
+
+def finding_nothing(statements: Sequence[StatementCalls]) -> list[StatementCalls]:
+    """Return the statements with less than a tenth of their rows, those with most calls first.
+
+    Of those with at least 5 % of the calls of which 30 rows are expected.
+    """
+    found = [
+        each
+        for each in _frequent(statements)
+        if each.expected_rows >= ENOUGH_COUNTED
+        and each.rows < MISSING_ROWS_RATIO * each.expected_rows
+    ]
+    return sorted(found, key=lambda each: -each.sums.calls)
 
 
 def hardly_called(statements: Sequence[CountedStatement]) -> list[CountedStatement]:
@@ -120,6 +137,12 @@ def called_more(replacements: Sequence[CountedStatement]) -> list[CountedStateme
     """Return those that are surely called more than twice per operation, worst first."""
     found = [each for each in replacements if each.is_surely(CALLS_PER_OPERATION)]
     return sorted(found, key=lambda each: -each.ratio)
+
+
+def _frequent(statements: Sequence[StatementCalls]) -> list[StatementCalls]:
+    """Return the statements with at least 5 % of the calls, and five."""
+    least = max(STATEMENT_SHARE * sum(each.sums.calls for each in statements), LEAST_CALLS)
+    return [each for each in statements if each.sums.calls >= least]
 
 
 def _upper_tail(z: float) -> float:

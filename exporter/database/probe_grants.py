@@ -15,6 +15,11 @@ _SQL = """\
 -- owner of the database (on Supabase: postgres). It can be run again at any time, and must be where
 -- api_roles in deployment.yaml change.
 --
+-- It takes CREATEROLE to make and change the role, and ADMIN OPTION on the roles of the API; a
+-- superuser has both. Where you have no CREATEROLE, somebody who has it runs this first, and then
+-- what the warnings of your run name:
+--     CREATE ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT {limit};
+--
 -- With its password, one can read and change whatever any user of the API may, by saying to be that
 -- user: row-level security believes the claims that a session sets. It is a member of
 -- {roles}, without inheriting from them. Keep its password like the secret by which

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import sql
 
+from exporter.catalog.relation_name import RelationName
 from exporter.database.connection import MonitorConnection
 from exporter.database.outcome import RunError, State
 from exporter.database.probe_grants import PROBE_ROLE
@@ -45,8 +46,8 @@ async def accepts(session: MonitorConnection, table: str, row: dict[str, Any]) -
         psycopg.Error: as the server has it; 42501 without the privilege to insert.
         RunError: the table is not there, or its policies are not evaluated.
     """
-    schema, name = table.split(".")
-    target = sql.Identifier(schema, name)
+    schema, name = RelationName.parse(table)
+    target = sql.Identifier(schema or "", name)  # the header demands a schema
     # The alias tells our own statements from those of the application.
     source = sql.SQL("(VALUES (1)) AS {}, jsonb_populate_record(NULL::{}, {}::jsonb) AS {}").format(
         sql.Identifier(PROBE_ROLE), target, sql.Literal(json.dumps(row)), sql.Identifier(name)

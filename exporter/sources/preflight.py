@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.catalog.query import Query
+from exporter.catalog.relation_name import RelationName
 from exporter.catalog.requirement import parse_version
 from exporter.database.grants import (
     FUNCTION_SETTINGS,
@@ -21,11 +22,11 @@ from exporter.database.roles import ROLE
 PREFLIGHT = f"""
 SELECT current_setting('server_version_num')::integer / 10000 AS server,
        ARRAY(SELECT r.name
-             FROM unnest(%(relations)s::text[]) AS r(name)
+             FROM unnest(%(relations)s::text[], %(schemas)s::text[], %(names)s::text[])
+                 AS r(name, schema, relation)
              WHERE NOT EXISTS (SELECT FROM pg_class AS c
                                JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                               WHERE n.nspname = split_part(r.name, '.', 1)
-                                 AND c.relname = split_part(r.name, '.', 2)
+                               WHERE n.nspname = r.schema AND c.relname = r.relation
                                  AND c.relispopulated)) AS missing,
        (SELECT jsonb_object_agg(e.extname, e.extversion)
         FROM pg_extension AS e
@@ -73,8 +74,11 @@ def remedy_of_denial(query: Query) -> str:
 def preflight_parameters(query: Query) -> dict[str, Any]:
     """Return the parameters of `PREFLIGHT` for this query."""
     requires = query.header.requires
+    relations = [RelationName.parse(each) for each in requires.relations]
     return {
         "relations": list(requires.relations),
+        "schemas": [each.schema for each in relations],
+        "names": [each.name for each in relations],
         "extensions": [extension.name for extension in requires.extensions],
         "schema": function_schema(query.pack),
         "function": query.name if query.header.access == "definer" else "",

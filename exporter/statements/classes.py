@@ -11,6 +11,7 @@ from exporter.catalog.deployment import OTHER, StatementClass
 from exporter.catalog.relation_name import RelationName
 from exporter.database.probe_grants import PROBE_ROLE
 from exporter.parser import SqlError
+from exporter.statements.partitions import NO_PARTITIONS, Partitions
 from exporter.statements.text import ParsedStatement
 
 # Other statements (schema changes, settings, cursors) belong to no class, whatever they name.
@@ -44,7 +45,9 @@ class Classification(NamedTuple):
 
 
 def classify(
-    statement: ParsedStatement | None, classes: Mapping[str, StatementClass]
+    statement: ParsedStatement | None,
+    classes: Mapping[str, StatementClass],
+    partitions: Partitions = NO_PARTITIONS,
 ) -> Classification:
     """Return the class of a statement: the first that claims it, in the order of `classes`.
 
@@ -52,37 +55,44 @@ def classify(
         statement: None where there is no text, or none that the parser takes; it is `OTHER`, as
             is one that is nested too deeply for parse trees.
         classes: rules by the name of the class. An identity takes precedence over every name.
+        partitions: a statement that names one belongs to the class of its table.
     """
     if statement is None:
         return Classification(OTHER, "none")
     for name, rules in classes.items():
         if statement.identity in rules.identities:
             return Classification(name, "parsed")
-    if not _mentions_any(statement.text, classes.values()):
+    if not _mentions_any(statement.text, classes.values(), partitions):
         return Classification(OTHER, "parsed")
     try:
         names = names_of(statement)
     except SqlError:
         return Classification(OTHER, "none")
+    tables = (table for each in names.relations for table in partitions.tables_of(*each))
+    relations = names.relations.union(tables)
     claiming = [
         name
         for name, rules in classes.items()
-        if _claims(rules.relations, names.relations) or _claims(rules.functions, names.functions)
+        if _claims(rules.relations, relations) or _claims(rules.functions, names.functions)
     ]
     return Classification(claiming[0] if claiming else OTHER, "parsed", len(claiming) > 1)
 
 
-def _mentions_any(text: str, rules: Iterable[StatementClass]) -> bool:
-    """Return whether a text may name a relation or function of the rules.
+def _mentions_any(text: str, rules: Iterable[StatementClass], partitions: Partitions) -> bool:
+    """Return whether a text may name a relation or function of the rules, or a partition.
 
     Most texts name none, and this takes a hundredth of the time of a parse tree. Names that are
     written with escapes, as in U&"...", only the parser can read.
     """
     folded = text.casefold()
-    return 'u&"' in folded or any(
-        rule.rpartition(".")[2].casefold() in folded
-        for each in rules
-        for rule in (*each.relations, *each.functions)
+    return (
+        'u&"' in folded
+        or any(
+            rule.rpartition(".")[2].casefold() in folded
+            for each in rules
+            for rule in (*each.relations, *each.functions)
+        )
+        or any(name in folded for name in partitions.unlike)
     )
 
 

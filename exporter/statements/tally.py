@@ -15,6 +15,7 @@ from exporter.catalog.deployment import OTHER, Deployment
 from exporter.statements.classes import classify
 from exporter.statements.continuity import Break
 from exporter.statements.counters import Advance, Delta, Key, Poll, combine
+from exporter.statements.partitions import NO_PARTITIONS, Partitions
 from exporter.statements.reading import StatementText, role_label
 from exporter.statements.text import display_text, parse_statement
 
@@ -161,6 +162,7 @@ def recognise(
     texts: Mapping[Key, StatementText],
     deployment: Deployment,
     known: Iterable[Known],
+    partitions: Partitions = NO_PARTITIONS,
     *,
     show: bool,
 ) -> dict[Key, Known]:
@@ -174,6 +176,7 @@ def recognise(
         texts: by entry.
         deployment: with the classes and the roles that have series.
         known: statements that were recognised for the same deployment.
+        partitions: of the tables that its classes name.
         show: whether to keep what may be shown of a text.
     """
     by_hash = {each.text_hash: each for each in known if each.text_hash}
@@ -182,7 +185,7 @@ def recognise(
         text_hash = hash_of(text) if text else None
         statement = by_hash.get(text_hash) if text_hash else None
         if statement is None:
-            statement = _recognised(text, text_hash, deployment, show=show)
+            statement = _recognised(text, text_hash, deployment, partitions, show=show)
             if text_hash:
                 by_hash[text_hash] = statement
         found[key] = statement._replace(role=role_label(role, deployment.statement_roles))
@@ -201,10 +204,15 @@ def hash_of(text: str) -> str | None:
 
 
 def _recognised(
-    text: str | None, text_hash: str | None, deployment: Deployment, *, show: bool
+    text: str | None,
+    text_hash: str | None,
+    deployment: Deployment,
+    partitions: Partitions,
+    *,
+    show: bool,
 ) -> Known:
     statement = parse_statement(text)
-    class_name, how, ambiguous = classify(statement, deployment.classes)
+    class_name, how, ambiguous = classify(statement, deployment.classes, partitions)
     return Known(
         statement.identity if statement else None,
         class_name,

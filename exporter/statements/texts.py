@@ -15,6 +15,13 @@ from exporter.database.database import Database
 from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.statements.counters import Key
+from exporter.statements.partitions import (
+    NO_PARTITIONS,
+    PARTITIONS,
+    Partitions,
+    names_of_tables,
+    read_partitions,
+)
 from exporter.statements.reading import (
     StatementsExtension,
     foreign_texts_sql,
@@ -89,12 +96,15 @@ class TextReader:
             return learnt, keys
         self._read_at = time.monotonic()
         batch = self._batch
+        partitions: Partitions | None = None
         for start in range(0, len(keys), batch):
             some = keys[start : start + batch]
             if time.monotonic() > self._read_at + _TIMEOUT_SECONDS:
                 return learnt, keys[:start]
             question = Question(texts_sql(extension), _TIMEOUT_SECONDS, text_parameters(some))
             try:
+                if partitions is None:
+                    partitions = await self._partitions()
                 rows = await self._database.ask(question)
             except RunError as error:
                 if error.state is State.UNREACHABLE:
@@ -106,11 +116,21 @@ class TextReader:
                 read_texts(rows),
                 self._deployment,
                 [*known, *learnt.values()],
+                partitions,
                 show=self._show,
             )
         self._batch = min(2 * batch, BATCH)
         self._tell(None)
         return learnt, keys
+
+    async def _partitions(self) -> Partitions:
+        """Return the partitions of the tables that classes name: new ones come every day."""
+        classes = self._deployment.classes.values()
+        parameters = {"names": names_of_tables(classes)}
+        if not parameters["names"]:
+            return NO_PARTITIONS
+        question = Question(PARTITIONS, _TIMEOUT_SECONDS, parameters)
+        return read_partitions(await self._database.ask(question), classes)
 
     async def _refused(self, extension: StatementsExtension, error: RunError, asked: int) -> None:
         """Ask for fewer texts next time, or much later."""

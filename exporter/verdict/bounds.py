@@ -7,6 +7,9 @@ from exporter.catalog.criteria import BASELINE, Condition
 from exporter.verdict.evidence import Evidence, Labels, matching, trusted_series
 from exporter.wording import number, share
 
+CLOCKS_DIFFER_SECONDS = 300.0
+"""A time that lies further in the future is no time: milliseconds, say, or of a wrong clock."""
+
 
 class Bound(NamedTuple):
     """The limits of a value, and how to write them."""
@@ -35,7 +38,7 @@ def bound_of(condition: Condition, labels: Labels, since: float, evidence: Evide
     """
     kind, against = condition.comparison
     if kind == "newer_than":
-        return Bound(evidence.now - float(against), math.inf, "")
+        return Bound(evidence.now - float(against), evidence.now + CLOCKS_DIFFER_SECONDS, "")
     if not isinstance(against, str):
         limit, text = against, number(against)
     else:

@@ -7,18 +7,27 @@ from exporter.verdict.outcome import ConditionResult
 from exporter.wording import listed, moment
 
 
-def judge_by_hand(name: str, phase: str, signed: SignOffs) -> ConditionResult:
+def judge_by_hand(name: str, phase: str, signed: SignOffs, since: float = 0.0) -> ConditionResult:
     """Return what people have said of something, or that it is not signed yet.
 
     The latest word of each person counts: it fails while one person rejects it.
+
+    Args:
+        name: of what is signed.
+        phase: to blame if it is rejected.
+        signed: all words about it.
+        since: Unix time; who approved before that has not seen what there is now.
     """
-    if not signed:
-        return ConditionResult(
-            Outcome.INCONCLUSIVE,
-            f"not signed yet: loom-exporter sign-off {name} --by NAME",
-            is_signed=True,
-        )
-    words = current(signed)
+    latest = current(signed)
+    words = [each for each in latest if each.at >= since or not each.approved]
+    if not words:
+        told = f"loom-exporter sign-off {name} --by NAME"
+        if latest:
+            before = listed([_said(each) for each in latest])
+            told = f"{before}, which was before the last migration or rollback; again: {told}"
+        else:
+            told = f"not signed yet: {told}"
+        return ConditionResult(Outcome.INCONCLUSIVE, told, is_signed=True)
     earlier = [each for each in reversed(signed) if each not in words]
     text = listed([_said(each) for each in words])
     if earlier:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from exporter.catalog.criteria import ALL, BASELINE, Condition
+from exporter.deployment.progress import PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
 from exporter.verdict.by_hand import judge_by_hand
@@ -57,14 +58,14 @@ def judge_condition(condition: Condition, phase: str, evidence: Evidence) -> Con
         return ConditionResult(outcome, f"baseline: {text}")
     if condition.suite is not None:
         record = evidence.suites.get(condition.suite, NOTHING_RECORDED)
-        outcome, text = judge_suite(condition, record, _applied_at(ALL, evidence))
+        outcome, text = judge_suite(condition, record, applied_at(ALL, evidence))
         return ConditionResult(outcome, f"suite {condition.suite}: {text}", _blamed(phase))
     if condition.rate:
         outcome, text = judge_rate(condition.rate, condition.title or "events", evidence)
         shown = selector(condition.rate.of.metric, condition.rate.of.labels)
         return ConditionResult(outcome, text, _blamed(phase), shown)
     if condition.unchanged_since:
-        outcome, text, objects = judge_unchanged(condition, _applied_at(phase, evidence), evidence)
+        outcome, text, objects = judge_unchanged(condition, applied_at(phase, evidence), evidence)
         owners = {evidence.owner_of(name) for name in objects}
         phases = tuple(each for each in evidence.deployed.phases if each in owners)
         return _result(condition, outcome, [text], phases or _blamed(phase))
@@ -101,17 +102,17 @@ def _waits_for(phase: str, evidence: Evidence) -> str | None:
     if not deployed.has_begun:
         if deployed.has_begun is None:
             return "it is not known whether the deployment has begun"
-        return "the deployment has not begun"
+        return evidence.not_begun
     # A deployment that was begun and left unfinished is judged as it is, after the warm-up.
     if not deployed.is_warming_up(evidence.now):
         return None
     return "a phase was rolled back" if deployed.rolled_back else "the deployment is under way"
 
 
-def _applied_at(phase: str, evidence: Evidence) -> float:
+def applied_at(phase: str, evidence: Evidence) -> float:
     """Return when the phase was applied, as a Unix time; 0 if that was before the first look."""
     phases = evidence.deployed.phases
-    concerned = phases.values() if phase == ALL else [phases[phase]]
+    concerned = phases.values() if phase == ALL else [phases.get(phase, PhaseProgress())]
     return max((seen.at for seen in concerned if seen.at is not None), default=0.0)
 
 
@@ -135,7 +136,7 @@ def _judge_class(name: str, waiting: str | None, evidence: Evidence) -> tuple[Ou
 
 
 def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> ConditionResult:
-    since = _applied_at(phase, evidence)
+    since = applied_at(phase, evidence)
     found = _of_phases_that_stay(
         trusted_series(condition.metric or "", condition.labels, since, evidence), evidence
     )
@@ -166,7 +167,9 @@ def _judge_metric(condition: Condition, phase: str, evidence: Evidence) -> Condi
         phases = _blamed_by_series(phase, found, failing, evidence)
         texts = [*lost.values(), *(each.text for each in missed)]
         return _result(condition, Outcome.FAIL, texts, phases)
-    doubts.extend(f"{each.text}, too old to prove anything" for each in missed)
+    for each in missed:
+        why = "too old" if each.value < evidence.now else "in the future, so too odd"
+        doubts.append(f"{each.text}, {why} to prove anything")
     if not (doubts or seen):
         doubts.append(f"{condition.metric}: the baseline has none")
     if doubts:
@@ -226,7 +229,9 @@ def _words(
     """Return the value of a series with its bound, and with the value before where it is known."""
     name = _name(condition, found, labels)
     if condition.newer_than is not None:
-        told = f"{moment(value)}, {age(evidence.now - value)} ago"
+        told = moment(value)
+        if value <= evidence.now:
+            told += f", {age(evidence.now - value)} ago"
         return f"{condition.title or name}: {told}"
     if not condition.title:
         told = f"{name} is {number(value)}"

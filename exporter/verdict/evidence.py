@@ -82,6 +82,8 @@ class Evidence:
     """Time of which a baseline has been collected; None unless it is being collected."""
     kept: KeptTokens | None = None
     """None until the schema of the deployment is kept."""
+    not_begun: str = "the deployment has not begun"
+    """What is said while no phase is applied, with what would show one."""
 
 
 @dataclass(frozen=True, slots=True)

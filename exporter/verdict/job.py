@@ -186,6 +186,7 @@ class VerdictJob:
             kept=keep_tokens(
                 scope, deployment, seen, accepted[-1] if accepted else None, snapshots
             ),
+            not_begun=not_begun(self._catalog),
         )
         self.trend.record(evidence)
         records = load_records(self._people)
@@ -210,6 +211,18 @@ class VerdictJob:
             **verdict_metrics.verdict_samples(assessment),
             **verdict_metrics.pack_samples(self._catalog.deployment),
         }
+
+
+def not_begun(catalog: Catalog) -> str:
+    """Return what is said while no phase is applied: what would show one, or that nothing can."""
+    history = catalog.deployment.history
+    if catalog.unseen:
+        return "nothing can show that the deployment has begun; run `loom-exporter check`"
+    if history and history.kind == "none":
+        return "the deployment has not begun; say so when it has: `loom-exporter deploy mark`"
+    if history and history.kind == "probe":
+        return "the deployment has not begun: the objects of no phase are there"
+    return "the deployment has not begun: none of its migrations is in the history"
 
 
 def _before(baseline: Baseline | None, catalog: Catalog) -> Before | None:

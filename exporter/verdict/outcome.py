@@ -17,3 +17,5 @@ class ConditionResult:
     """What was looked at, in PromQL; empty where the evidence names it already."""
     is_signed: bool = False
     """Whether it is the word of a person, or waits for one."""
+    is_needed: bool = True
+    """Whether a pass waits for it."""

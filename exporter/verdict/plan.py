@@ -12,7 +12,7 @@ from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.outcome import ConditionResult
-from exporter.verdict.results import CriterionResult, is_left_to_people, judge_check, worst
+from exporter.verdict.results import CriterionResult, is_left_to_people, judge_check, outcome_of
 from exporter.wording import listed, moment
 
 _HOUR_SECONDS = 3600.0
@@ -146,7 +146,7 @@ def _answer(
     if not signed and not is_due:
         return replace(pending, evidence=_not_due(pending, span, evidence.deployed))
     findings = judge_check(pending.name, check, criteria, evidence)
-    outcome = worst(each.outcome for each in findings)
+    outcome = outcome_of(findings)
     text = _deciding(findings, outcome)
     if signed:
         return replace(pending, outcome=outcome, evidence=text, at=signed[-1].at, is_manual=True)

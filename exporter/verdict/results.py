@@ -1,13 +1,13 @@
 """Judges criteria, checks and sign-offs, condition by condition."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.catalog.criteria import ALL, Check, Condition, Criterion
 from exporter.deployment.records import Outcome
 from exporter.run_state import State
 from exporter.verdict.by_hand import judge_by_hand
-from exporter.verdict.conditions import judge_condition
+from exporter.verdict.conditions import applied_at, judge_condition
 from exporter.verdict.evidence import Evidence
 from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.suites import NOTHING_RECORDED
@@ -27,8 +27,8 @@ class CriterionResult:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the findings."""
-        return worst(finding.outcome for finding in self.findings)
+        """The worst of the findings; see `outcome_of`."""
+        return outcome_of(self.findings)
 
     def worst_first(self) -> list[ConditionResult]:
         """Return the findings: failed ones, then inconclusive ones, then those that hold."""
@@ -45,6 +45,15 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome.INCONCLUSIVE
 
 
+def outcome_of(findings: Iterable[ConditionResult]) -> Outcome:
+    """Return the worst outcome, without findings that are not known and not needed."""
+    return worst(each.outcome for each in findings if not _holds_nothing_up(each))
+
+
+def _holds_nothing_up(found: ConditionResult) -> bool:
+    return found.outcome is Outcome.INCONCLUSIVE and not found.is_needed
+
+
 def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> CriterionResult:
     """Judge a criterion by its conditions, or by what a person has said.
 
@@ -57,11 +66,17 @@ def judge_criterion(name: str, criterion: Criterion, evidence: Evidence) -> Crit
         for condition in criterion.conditions
         if not criterion.or_manual or _is_configured(condition, evidence)
     ]
-    findings = [judge_condition(each, criterion.phase, evidence) for each in conditions]
-    is_open = any(each.outcome is Outcome.INCONCLUSIVE for each in findings)
+    findings = [
+        replace(judge_condition(each, criterion.phase, evidence), is_needed=each.needed)
+        for each in conditions
+    ]
+    is_open = any(
+        each.outcome is Outcome.INCONCLUSIVE and not _holds_nothing_up(each) for each in findings
+    )
     is_manual = criterion.manual or len(conditions) < len(criterion.conditions)
-    if is_manual or (criterion.or_manual and signed):
-        findings.append(judge_by_hand(name, criterion.phase, signed))
+    said = judge_by_hand(name, criterion.phase, signed, applied_at(criterion.phase, evidence))
+    if is_manual or (criterion.or_manual and said.outcome is not Outcome.INCONCLUSIVE):
+        findings.append(said)
     return CriterionResult(
         name,
         criterion.title,

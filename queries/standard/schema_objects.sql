@@ -37,8 +37,8 @@ watched AS (
            CASE e.place WHEN 1 THEN '' ELSE n.nspname || '.' END AS prefix
       FROM pg_catalog.pg_namespace AS n
       LEFT JOIN exposed AS e USING (nspname)
-     WHERE n.nspname !~ '^pg_'
-       AND n.nspname NOT IN ('information_schema', 'loom_monitor')
+     WHERE n.nspname !~ '^(pg_|loom_monitor_)'
+       AND n.nspname <> 'information_schema'
        AND (e.place IS NOT NULL
             OR n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database()))
        AND NOT EXISTS (SELECT
@@ -236,7 +236,11 @@ member (kind, object, state) AS (
                      (SELECT string_agg(acl::text, ',' ORDER BY acl::text)
                         FROM unnest(d.datacl) AS acl
                        WHERE acl::text !~ '^loom_(monitor|probe)='),
-                     (SELECT string_agg(s.state, '|') FROM setting AS s WHERE s.setdatabase = d.oid AND s.setrole = 0))
+                     (SELECT string_agg(s.state, '|') FROM setting AS s WHERE s.setdatabase = d.oid AND s.setrole = 0),
+                     (SELECT string_agg(concat_ws('=', s.name, s.reset_val), ',' ORDER BY s.name)
+                        FROM pg_catalog.pg_settings AS s
+                       WHERE s.name IN ('autovacuum', 'track_counts', 'fsync', 'full_page_writes', 'wal_level',
+                                        'synchronous_commit', 'default_transaction_read_only')))
       FROM pg_catalog.pg_database AS d
      WHERE d.datname = current_database()
      UNION ALL

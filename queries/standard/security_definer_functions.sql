@@ -1,5 +1,5 @@
 /*
-description: SECURITY DEFINER functions and procedures of the exposed schema, graded by their search_path.
+description: SECURITY DEFINER functions and procedures of the owner's schemas, graded by their search_path.
 phase: all
 interval: 1m
 metrics:
@@ -19,10 +19,15 @@ metrics:
 --   catalog_first    pg_catalog is listed first
 --   pinned           fixed schemas, pg_catalog not first (though searched first if not listed)
 -- Functions of extensions are left to the extensions. pg_temp is not graded.
-WITH exposed (oid) AS (
+WITH watched_schema (oid) AS (
+    -- Functions that policies call stand in schemas that the API does not expose. Those of a platform
+    -- are not the owner's.
     SELECT n.oid
       FROM pg_catalog.pg_namespace AS n
      WHERE coalesce(nullif(current_setting('deployment.exposed_schemas', true), ''), '["public"]')::jsonb ? n.nspname
+        OR (n.nspowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+            AND n.nspname !~ '^(pg_|loom_monitor_)'
+            AND n.nspname <> 'information_schema')
 ),
 api_role (rolname) AS (
     SELECT jsonb_array_elements_text(
@@ -36,7 +41,7 @@ definer AS (
              WHERE split_part(setting, '=', 1) = 'search_path') AS search_path
       FROM pg_catalog.pg_proc AS p
      WHERE p.prosecdef
-       AND p.pronamespace IN (SELECT oid FROM exposed)
+       AND p.pronamespace IN (SELECT oid FROM watched_schema)
        AND NOT EXISTS (SELECT
                          FROM pg_catalog.pg_depend AS d
                         WHERE d.classid = 'pg_catalog.pg_proc'::regclass

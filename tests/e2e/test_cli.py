@@ -151,8 +151,11 @@ def test_check_with_a_database(monitored: LoomDatabase) -> None:
     assert states["mfa_discrepancies_view"] == "absent"
     assert ESCAPE not in done.stdout
     done = command("check", "--database", "--format", "json", env=_database(monitored))
-    findings = {each["query"]: each["state"] for each in json.loads(done.stdout)["findings"]}
-    assert findings == states
+    told = json.loads(done.stdout)
+    findings = {each["query"]: each["state"] for each in told["findings"]}
+    names = {each["place"]: each["state"] for each in told["names"]}
+    assert findings | names == states
+    assert names["deployment.yaml"] == "ok"
 
 
 def test_check_with_a_query_that_the_server_refuses(

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.catalog.criteria import Condition
 from exporter.catalog.deployment import OTHER
+from exporter.database.grants import function_schema
 from exporter.database.identity import DatabaseIdentity
 from exporter.database.outcome import State
 from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tests.support.watching import Watch
 
 AS_FAST = make_class(1.0)
+OURS = function_schema(DEPLOYMENT.name)
 CHANGED = "loom_schema_changed_timestamp_seconds"
 
 
@@ -131,29 +133,50 @@ async def test_what_a_deployment_leaves_open_is_named(watched: LoomDatabase) -> 
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)
         deploy(watched, "healthy")
-        for does, undoes, told in (
+        for does, undoes, criterion, told in (
             (
                 "CREATE TABLE public.users_then AS SELECT * FROM public.users;"
                 " GRANT SELECT ON public.users_then TO anon",
                 "DROP TABLE public.users_then",
+                "regression_tests",
                 "table anon: 1 relations",
             ),
             (
                 "ALTER TABLE public.sessions DISABLE ROW LEVEL SECURITY",
                 "ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY",
+                "regression_tests",
                 "table authenticated: 1 relations",
             ),
             (
                 "ALTER ROLE authenticated BYPASSRLS",
                 "ALTER ROLE authenticated NOBYPASSRLS",
+                "regression_tests",
                 "table authenticated: 13 relations",
+            ),
+            (
+                "ALTER FUNCTION private.file_ids_shared_with_caller() RESET search_path",
+                "ALTER FUNCTION private.file_ids_shared_with_caller() SET search_path = ''",
+                "regression_tests",
+                "1 functions without a search_path",
+            ),
+            (
+                "ALTER FUNCTION public.is_admin() SECURITY INVOKER",
+                "ALTER FUNCTION public.is_admin() SECURITY DEFINER",
+                "regression_tests",
+                "SECURITY DEFINER function is_admin() was 1 before and is gone",
+            ),
+            (
+                "CREATE POLICY open ON public.file_shares FOR SELECT USING (true)",
+                "DROP POLICY open ON public.file_shares",
+                "rls_tests",
+                "file_shares: 1 policies that let every row through",
             ),
         ):
             _run(watched, does)
             await watch.look()
             _run(watched, undoes)
             assessment = _judge(watch, _evidence(watch, before))
-            assert _failed(assessment) == {"regression_tests"}, does
+            assert _failed(assessment) == {criterion}, does
             (failed,) = [each for each in assessment.criteria if each.outcome is Outcome.FAIL]
             assert told in failed.worst_first()[0].evidence
 
@@ -258,6 +281,8 @@ async def test_what_changes_by_itself_is_no_drift(watched: LoomDatabase) -> None
         "REINDEX TABLE public.users",
         "REFRESH MATERIALIZED VIEW public.user_mfa_status_unified",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY public.user_mfa_status_unified",
+        f"CREATE FUNCTION {OURS}.another() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        f"GRANT USAGE ON SCHEMA private TO {MONITOR}",
     )
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.collect.snapshot import Samples
 
-CALLS_ON_STANDBY = 30_000
+CALLS_ON_STANDBY = 700
 ASK = "SELECT count(*) FROM public.user_mfa_methods"
 PLACE = ("mfa_status", "other")
 

@@ -11,6 +11,7 @@ from exporter.database.outcome import State
 from exporter.statements.classes import classify
 from exporter.statements.text import parse_statement
 from tests.support.impersonation import SUBJECTS, impersonating, install_probe_role
+from tests.support.observers import eventually
 from tests.support.watching import shipped
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ async def test_a_probe_leaves_nothing_behind(probed: LoomDatabase) -> None:
         async with impersonating(probed) as probes:
             await probes.look()
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'loom_probe'"
-        assert superuser.execute(sessions).fetchone() == (0,)
+        eventually("it ends", lambda: superuser.execute(sessions).fetchone() == (0,))
         assert superuser.execute(count).fetchone() == before
 
 

@@ -61,6 +61,11 @@ async def test_rollback_is_seen_judged_as_that_and_a_second_rollout_is_followed(
         await _judge(watch)
         await asyncio.sleep(SETTLED_SECONDS)
         undone = await _judge(watch)
+        early = _outcomes(undone)["mfa_flows_tested"]
+        assert early is Outcome.INCONCLUSIVE, "it was signed before the rollback"
+        given = sign(DEPLOYMENT, "mfa_flows_tested", by="Ada", at=time.time())
+        assert append(SIGN_OFFS, people, given, given.name)
+        undone = await _judge(watch)
         assert undone.stage is Stage.ROLLED_BACK
         assert undone.verdict is Verdict.INCONCLUSIVE, summary(undone)
         assert undone.blamed == (), "nobody is told to roll it back again"

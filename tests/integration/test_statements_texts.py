@@ -138,3 +138,33 @@ async def test_first_call_that_takes_longer_than_a_poll_is_counted(counted: Loom
         seen = await watch.poll()
     assert seen.samples[CALLS][PLACE] == 1
     assert not any(seen.samples["loom_statement_windows_dropped_total"].values())
+
+
+async def test_statement_that_names_a_partition_is_of_the_class_of_its_table(
+    counted: LoomDatabase,
+) -> None:
+    table = "public.resource_library_settings"
+    with counted.connect(OWNER) as owner:
+        owner.execute(
+            f"DROP TABLE {table} CASCADE; CREATE SCHEMA archive;"
+            f" CREATE TABLE {table} (id int, month int) PARTITION BY RANGE (month);"
+            f" CREATE TABLE {table}_early PARTITION OF {table} FOR VALUES FROM (0) TO (5)"
+            " PARTITION BY LIST (month);"
+            f' CREATE TABLE archive."First Month" PARTITION OF {table}_early FOR VALUES IN (1);'
+            ' CREATE TABLE public."First Month" (id int)'.encode()
+        )
+    async with watching(counted.dsn(MONITOR)) as watch:
+        await watch.poll()
+        with counted.connect(OWNER) as owner:
+            for number, name in enumerate((table, f"{table}_early", 'archive."First Month"'), 1):
+                for _ in range(number):
+                    owner.execute(f"SELECT month FROM {name}".encode())
+            owner.execute('SELECT id FROM public."First Month"')  # is none of its partitions
+        assert (await watch.poll()).samples[CALLS][PLACE] == 6
+        # One that is made later is known at once.
+        with counted.connect(OWNER) as owner:
+            owner.execute(
+                f"CREATE TABLE archive.may PARTITION OF {table} FOR VALUES FROM (5) TO (6);"
+                " SELECT month FROM archive.may".encode()
+            )
+        assert (await watch.poll()).samples[CALLS][PLACE] == 7

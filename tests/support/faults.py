@@ -362,6 +362,18 @@ FAULTS |= {
         "client: 0 active users (expected at least 140.4",
         "mfa",
     ),
+    "people who sign up get no row": _lost(
+        "ALTER TABLE auth.users DISABLE TRIGGER on_auth_user_created;"
+        " INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'new@loom.example');"
+        " ALTER TABLE auth.users ENABLE TRIGGER on_auth_user_created",
+        "1 accounts without a user (expected at most 0",
+        "security",
+    ),
+    "addresses are cut off": _lost(
+        "UPDATE public.users SET email = left(email, 8) || left(id::text, 3)",
+        "200 users with another e-mail address than their account (expected at most 0",
+        "mfa",
+    ),
     "shares are deleted": _lost(
         "DELETE FROM public.file_shares", "0 shares (expected at least 1539.2"
     ),

@@ -19,7 +19,7 @@ TEMPLATE = "loom_template"
 
 @dataclass(frozen=True)
 class LoomDatabase(DemoDatabase):
-    """The database `loom` of one server."""
+    """A database of one server, `loom` unless it has another name."""
 
     def allow_login(self, role: str) -> None:
         """Let a role that a test has made log in with the password that all others have."""
@@ -33,9 +33,9 @@ def make_template(server: PostgresServer) -> None:
     LoomDatabase.create(server, TEMPLATE)
 
 
-def make_database(server: PostgresServer) -> LoomDatabase:
-    """Make `loom` from the template; all that was in the old one is gone."""
-    name, template = sql.Identifier(DATABASE_NAME), sql.Identifier(TEMPLATE)
+def make_database(server: PostgresServer, named: str = DATABASE_NAME) -> LoomDatabase:
+    """Make a database from the template; all that was in the old one of that name is gone."""
+    name, template = sql.Identifier(named), sql.Identifier(TEMPLATE)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         connection.execute(
@@ -56,7 +56,7 @@ def make_database(server: PostgresServer) -> LoomDatabase:
                     name, sql.Identifier(setting)
                 )
             )
-    return LoomDatabase(server)
+    return LoomDatabase(server, named)
 
 
 def make_database_with_cron(server: PostgresServer) -> LoomDatabase:

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import queries
 from tests.support.commands import run
-from tests.support.queries import DEPLOYMENT, QUERY, make_folder
+from tests.support.queries import QUERY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 HERE = "things.sql"
 YAML = "deployment.yaml"
+DEPLOYMENT = queries.DEPLOYMENT + "history: {kind: rails}\n"
+"""With what shows that its phase is applied."""
+
+
+def make_folder(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write a folder whose deployment.yaml is right, unless `files` have another one."""
+    return queries.make_folder(path, {YAML: DEPLOYMENT, **files})
 
 
 def _check(folder: Path, *options: str) -> tuple[int, str, str]:
@@ -75,10 +84,11 @@ def test_missing_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_folder_without_a_query_is_told(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "queries", {})
+    folder = queries.make_folder(tmp_path / "queries", {})
     code, _, err = _check(folder)
     assert code == 2
     assert err.startswith(f"loom-exporter: {folder}: holds no .sql file; point --queries at one")
+    assert "nothing can show that it is applied" in err.splitlines()[1]
 
 
 def test_missing_deployment_is_told(tmp_path: Path) -> None:
@@ -132,7 +142,7 @@ def test_a_machine_gets_the_same_lines_as_json(tmp_path: Path) -> None:
 
 def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     deployment = (
-        DEPLOYMENT.replace("warmup: 30m", "warmup: soon").replace("risk: low", "risk: tiny")
+        queries.DEPLOYMENT.replace("warmup: 30m", "warmup: soon").replace("risk: low", "risk: tiny")
         + """\
   two:
     title: The second phase

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HERE = "things.sql"
 YAML = "deployment.yaml"
+SEEN = DEPLOYMENT + "history: {kind: rails}\n"
+"""With what shows that its phase is applied."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Fault:
     file: str = HERE
 
     def content(self) -> str | bytes:
-        right = QUERY if self.file == HERE else DEPLOYMENT
+        right = QUERY if self.file == HERE else SEEN
         if not self.old:
             return self.new
         assert self.old in right
@@ -185,21 +187,23 @@ FAULTS = (
     _phase("title: Test deployment\n", "", 1, "title", "this key is required"),
     _phase("name: test-deployment", "name: Test it", 1, "name", "lower case, digits and . _ -"),
     _phase("  one:", "  One:", 5, "phases.One", "must be in lower case"),
-    _phase("  one:", "  all:", 1, "", "`all` stands for every phase; give the phase another name"),
+    _phase(
+        "  one:",
+        "  all:",
+        5,
+        "phases.all",
+        "`all` stands for every phase; give the phase another name",
+    ),
     _phase('version: "1"', "version: 1", 8, "phases.one.migrations.0.version", "put it in quotes"),
     _phase("risk: low", "risk: none", 9, "phases.one.rollback.risk", "'low', 'medium' or 'high'"),
     _phase(
         "name: first}",
         'name: first}\n      - {version: "1", name: second}',
-        1,
-        "",
-        "migration 1 stands in two phases",
+        9,
+        "phases.one.migrations.1.version",
+        "migration 1 stands twice; leave one of them out",
     ),
 )
-
-
-SEEN = DEPLOYMENT + "history: {kind: rails}\n"
-"""With what shows that its phase is applied."""
 
 
 def _check(folder: Path) -> tuple[int, str, str]:
@@ -223,9 +227,10 @@ def test_files_may_be_written_on_windows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_fault_is_told_in_one_line(fault: Fault, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "queries", {HERE: QUERY, fault.file: fault.content()})
-    if fault.file == YAML and not fault.old:
-        # Without the deployment nothing can be said of the phase of the query.
+    files = {HERE: QUERY, YAML: SEEN, fault.file: fault.content()}
+    folder = make_folder(tmp_path / "queries", files)
+    if fault.file == YAML and (not fault.old or fault.key == "phases.all"):
+        # Without the phase, that of the query would be a fault too.
         (folder / HERE).write_text(QUERY.replace("phase: one", "phase: all"))
     code, out, err = _check(folder)
     assert (code, out) == (2, "")

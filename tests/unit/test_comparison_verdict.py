@@ -217,6 +217,22 @@ def test_outage_from_the_beginning_is_told_from_silence() -> None:
     assert verdict([]).outcome is Outcome.INCONCLUSIVE
 
 
+def test_outage_of_the_last_hours_is_not_hidden_by_the_week_before() -> None:
+    down = ClassCalls(watched_hours=1.0, usual_calls=100.0)
+    found = verdict([*days(6), down])
+    assert (found.outcome, found.reason) == (
+        Outcome.INCONCLUSIVE,
+        "called 0 times in the last 1.0 h, where 100 calls are usual in these hours",
+    )
+    few = [calls(1.0, 9, usual_calls=100.0)]
+    assert verdict([*days(6), *few]).reason.startswith("called 9 times in the last 1.0 h")
+    rare = ClassCalls(watched_hours=1.0, usual_calls=4.0)
+    assert verdict([*days(6), *[rare] * 7]).outcome is Outcome.PASS
+    assert verdict([*days(6), *[rare] * 8]).reason.startswith("called 0 times in the last 8.0 h")
+    night = ClassCalls(watched_hours=1.0)
+    assert verdict([*days(6), *[night] * 8]).outcome is Outcome.PASS
+
+
 def test_four_calls_decide_nothing() -> None:
     found = verdict([calls(0.1, 4, rows=0, expected_rows=0.0, usual_calls=4.0)])
     assert (found.outcome, found.reason) == (Outcome.INCONCLUSIVE, "only 4 calls, 5 at least")
@@ -263,6 +279,25 @@ def test_single_statement_that_is_surely_slower_is_named() -> None:
         "1.00 times the baseline in all, but surely more than 2 times in single statements:"
         " select one (11 times)",
     )
+
+
+def test_single_statement_that_finds_nothing_is_named() -> None:
+    """Its class still returns more than half of its rows, and is faster for the lack of them."""
+
+    def judged(rows: int, expected: float, count: int) -> ClassResult:
+        shrunk = StatementCalls("select one", sums(1.0, count), rows, expected)
+        other = StatementCalls("two", sums(1.0, 1900), 3000, 3000.0)
+        return verdict(days(1), statements=[shrunk, other])
+
+    found = judged(0, 500.0, 250)
+    assert (found.outcome, found.reason) == (
+        Outcome.INCONCLUSIVE,
+        "results are missing of select one: 0.00 rows a call, 2.00 in the baseline, over 250 calls",
+    )
+    assert judged(50, 500.0, 250).outcome is Outcome.PASS
+    assert judged(49, 500.0, 250).outcome is Outcome.INCONCLUSIVE
+    assert judged(0, 29.0, 250).outcome is Outcome.PASS  # hardly any row is usual
+    assert judged(0, 500.0, 90).outcome is Outcome.PASS  # less than 5 % of the calls
 
 
 def test_slow_down_that_costs_next_to_nothing_is_no_fail() -> None:

@@ -108,6 +108,11 @@ def test_what_is_old_proves_nothing_and_fails_nothing() -> None:
     found = finding(3 * 3600)
     assert found.outcome is INCONCLUSIVE
     assert found.evidence.endswith("3h ago, too old to prove anything")
+    assert finding(-200).outcome is PASS  # clocks differ
+    for future in (-400, -999 * time.time()):  # of a wrong clock, or milliseconds
+        found = finding(future)
+        assert found.outcome is INCONCLUSIVE
+        assert found.evidence.endswith(", in the future, so too odd to prove anything")
 
 
 # ── No data ───────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.deployment.history import AppliedMigrations, MigrationHistory, write_mark
 from exporter.deployment.progress import PhaseProgress
 from exporter.state import StateStore
+from exporter.verdict.job import not_begun
 from tests.support.commands import run
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder, query_text
 from tests.unit.test_migration_history import OWNER
@@ -54,11 +55,12 @@ def test_named_history_is_read_by_a_shipped_query(kind: str, tmp_path: Path) -> 
     assert loaded.unseen == ()
 
 
-def test_history_may_be_in_another_schema(tmp_path: Path) -> None:
-    loaded = load_catalog(_pack(tmp_path, _with("{kind: flyway, schema: ops}")))
+@pytest.mark.parametrize("schema", ["ops", "Ops Schema"])
+def test_history_may_be_in_another_schema(tmp_path: Path, schema: str) -> None:
+    loaded = load_catalog(_pack(tmp_path, _with(f"{{kind: flyway, schema: {schema}}}")))
     (query,) = [query for query in loaded.queries if query.name == "migrations"]
-    assert query.header.requires.relations == ("ops.flyway_schema_history",)
-    assert "ops.flyway_schema_history" in query.text
+    assert query.header.requires.relations == (f"{schema}.flyway_schema_history",)
+    assert f'"{schema}".flyway_schema_history' in query.text
     assert "public." not in query.text
 
 
@@ -163,3 +165,18 @@ def test_mark_names_a_phase_that_there_is(tmp_path: Path) -> None:
     done = run(*given, "won")
     assert done.exit_code == 2
     assert "no phase won in deployment.yaml; known are one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (DEPLOYMENT, "nothing can show that the deployment has begun; run `loom-exporter check`"),
+        (_with("{kind: django}"), "none of its migrations is in the history"),
+        (_with("{kind: probe}", OBJECTS), "the objects of no phase are there"),
+        (_with("{kind: none}", ""), "say so when it has: `loom-exporter deploy mark`"),
+    ],
+)
+def test_what_is_said_before_the_deployment_names_what_would_show_it(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    assert not_begun(load_catalog(_pack(tmp_path, text))).endswith(told)

@@ -41,6 +41,7 @@ def _judge(
     *,
     results: tuple[SuiteResult, ...] = (),
     approved: bool | None = None,
+    at: float = APPLIED_AT + 60,
 ) -> CriterionResult:
     """Judge by what two sources of one metric said, a suite, and a person."""
     board = make_board()
@@ -52,7 +53,7 @@ def _judge(
     said_by_ada = (
         {}
         if approved is None
-        else {"backup": [sign(DEPLOYMENT, "backup", by="Ada", at=1.0, approved=approved)]}
+        else {"backup": [sign(DEPLOYMENT, "backup", by="Ada", at=at, approved=approved)]}
     )
     suites = {"restore": SuiteRecord(1, results)}
     evidence = make_evidence(board, suites=suites, sign_offs=said_by_ada)
@@ -86,6 +87,19 @@ def test_signature_makes_up_neither_for_a_failure_nor_for_a_source_that_is_away(
     assert _judge(ODD, approved=True).outcome is FAIL
     for state in (State.UNREACHABLE, State.LIMITED, State.DENIED, State.ERROR, State.EMPTY):
         assert _judge(state, approved=True).outcome is INCONCLUSIVE, state
+
+
+def test_approval_from_before_the_deployment_proves_nothing_and_a_refusal_stays() -> None:
+    early = APPLIED_AT - 60
+    found = _judge(approved=True, at=early)
+    assert found.outcome is INCONCLUSIVE
+    (finding,) = found.findings
+    assert (
+        "which was before the last migration or rollback; again: loom-exporter sign-off"
+        in finding.evidence
+    )
+    assert _judge(approved=False, at=early).outcome is FAIL
+    assert _judge(ROUND, results=(RESTORED,), approved=True, at=early).outcome is PASS
 
 
 def test_part_that_is_configured_is_judged_and_the_rest_is_signed() -> None:

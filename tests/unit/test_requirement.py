@@ -84,6 +84,8 @@ def test_only_a_definer_looks_for_its_function() -> None:
     definer = make_query("things", METRICS, access="definer", requires={"relations": ["a.b"]})
     assert preflight_parameters(definer) == {
         "relations": ["a.b"],
+        "schemas": ["a"],
+        "names": ["b"],
         "extensions": [],
         "function": "things",
         "schema": function_schema(""),

@@ -91,7 +91,7 @@ def test_shipped_deployment_is_valid() -> None:
         (["warmup"], 1800),
         (["slow_statement"], "fast"),
         (["history"], {"kind": "knex"}),
-        (["history"], {"kind": "flyway", "schema": "Ops Schema"}),
+        (["history"], {"kind": "flyway", "schema": "Ops.Schema"}),
         (["tables"], "users"),
         (["tables"], ["a.b.c"]),
         (["phases", "RLS"], {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exporter import catalog
+from exporter.catalog.deployment import OTHER
 from exporter.settings import packaged_queries
 
 CATALOG = catalog.load_catalog(packaged_queries())
@@ -76,6 +77,11 @@ def test_tracked_numbers_have_a_before() -> None:
     metrics = CATALOG.metrics()
     for row in DEPLOYMENT.tracked:
         assert row.class_name or metrics[row.metric or ""].baseline, row.title
+
+
+def test_every_class_is_judged() -> None:
+    judged = {condition.class_name for _, condition in DEPLOYMENT.conditions()}
+    assert {*DEPLOYMENT.classes, OTHER} <= judged
 
 
 def test_every_phase_is_judged() -> None:

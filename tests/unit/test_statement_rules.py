@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.catalog import CatalogError, load_catalog
 from exporter.catalog.deployment import StatementClass
-from tests.support.queries import QUERY, make_folder
+from exporter.catalog.partial import Partial, right_part
+from exporter.yaml_source import read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,15 +28,18 @@ classes:
 """
 
 
-def _load(folder: Path, old: str = "", new: str = "") -> dict[str, StatementClass]:
+def _load(folder: Path, old: str = "", new: str = "") -> Partial:
     assert old in DEPLOYMENT
-    text = DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT
-    files = {"things.sql": QUERY.replace("phase: one", "phase: all"), "deployment.yaml": text}
-    return dict(load_catalog(make_folder(folder / "pack", files)).deployment.classes)
+    path = folder / "deployment.yaml"
+    path.write_text(DEPLOYMENT.replace(old, new, 1) if old else DEPLOYMENT)
+    return right_part(read_document(path))
 
 
 def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
-    classes = _load(tmp_path)
+    part = _load(tmp_path)
+    assert part.faults == {}
+    assert part.deployment
+    classes = part.deployment.classes
     assert list(classes) == ["big", "small"]
     assert classes["big"] == StatementClass(
         relations=("app.things", "Anything"), functions=("app.count",)
@@ -46,9 +49,9 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("app.parts", "app.things", "app.things stands in two classes, big and small"),
-        ("  small:", "  other:", "`other` stands for what is in none"),
-        ("[anon]", "[other]", "`other` stands for what is in none"),
+        ("app.parts", "app.things", ":11: classes.small.relations.0: app.things stands in two"),
+        ("  small:", "  other:", ":10: classes.other: `other` stands for what is in none"),
+        ("[anon]", "[other]", ":5: statement_roles.0: `other` stands for what is in none"),
         ("relations: [app.parts]", "relations: []", ":10: classes.small: must name relations"),
         ("app.parts", "a.b.c", ":11: classes.small.relations.0: must be schema.name"),
         ("[app.parts]", "['Pa\"rts']", "in quotation marks"),
@@ -60,10 +63,9 @@ def test_classes_are_read_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(CatalogError) as error:
-        _load(tmp_path, old, new)
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)
+    (error,) = _load(tmp_path, old, new).errors()
+    assert said in str(error)
+    assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,7 @@ def test_wrong_rule_is_told_with_its_place(tmp_path: Path, old: str, new: str, s
     ],
 )
 def test_replacement_that_could_never_be_found_is_told(tmp_path: Path, sql: str, said: str) -> None:
-    text = f"{DEPLOYMENT}replacements:\n  - old: SELECT 1\n    new: {sql}\n"
-    files = {"things.sql": QUERY.replace("phase: one", "phase: all"), "deployment.yaml": text}
-    with pytest.raises(CatalogError) as error:
-        load_catalog(make_folder(tmp_path / "pack", files))
-    assert f":14: replacements.0.new: {said}" in str(error.value)
+    path = tmp_path / "deployment.yaml"
+    path.write_text(f"{DEPLOYMENT}replacements:\n  - old: SELECT 1\n    new: {sql}\n")
+    (error,) = right_part(read_document(path)).errors()
+    assert f":14: replacements.0.new: {said}" in str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,7 @@ def _assess(
     **changes: Any,
 ) -> Assessment:
     sign_offs = {
-        name: [sign(DEPLOYMENT, name, by="Ada", at=1.0, approved=approved)]
+        name: [sign(DEPLOYMENT, name, by="Ada", at=time.time(), approved=approved)]
         for name, approved in (signed or {}).items()
     }
     board = make_board(
@@ -105,6 +106,26 @@ def test_sign_off_that_is_missing_holds_nothing_up_and_one_that_is_refused_does(
     refused = _assess(signed={**YES, "boss": False})
     assert refused.verdict is Verdict.NO_GO
     assert [each.name for each in refused.with_outcome(Outcome.FAIL)] == ["boss"]
+
+
+def test_condition_that_is_not_needed_holds_nothing_up_and_fails_all_the_same() -> None:
+    def outcome(number: float | None, *, needed: bool) -> Outcome:
+        conditions = [
+            {"metric": "loom_things", "sum": True, "at_least": 1},
+            {"metric": "loom_number", "equals": 0, "needed": needed},
+        ]
+        criterion = Criterion.model_validate({"title": "t", "conditions": conditions})
+        board = make_board(
+            things={"loom_things": {("round",): 3.0}},
+            more_things={},
+            number={} if number is None else {"loom_number": {(): number}},
+        )
+        return judge_criterion("t", criterion, make_evidence(board)).outcome
+
+    assert outcome(None, needed=True) is Outcome.INCONCLUSIVE
+    assert outcome(None, needed=False) is Outcome.PASS
+    assert outcome(0, needed=False) is Outcome.PASS
+    assert outcome(1, needed=False) is Outcome.FAIL
 
 
 def test_criterion_is_as_good_as_the_worst_of_its_conditions() -> None:
