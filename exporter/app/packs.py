@@ -4,11 +4,15 @@ import threading
 import time
 from pathlib import Path
 
+import structlog
+
 from exporter.catalog import Catalog, CatalogError, load_catalog
 from exporter.reload import stamp_of_folder
 
 _STAMP_SECONDS = 1.0
 """For so long a stamp of a folder is taken for that of now."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Packs:
@@ -36,6 +40,12 @@ class Packs:
             if catalog is None or seen != stamp:
                 catalog = load_catalog(folder)
                 self._refuse_contradictions(folder, catalog)
+                for reason in catalog.unseen:
+                    _log.error(
+                        "a phase can never be seen",
+                        reason=reason,
+                        remedy="run `loom-exporter check`",
+                    )
                 self._loaded[folder] = stamp, catalog
             return catalog
 

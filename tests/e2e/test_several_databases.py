@@ -248,9 +248,6 @@ def test_list_that_changes_adds_and_removes_and_the_others_go_on(
     runs = "loom_exporter_query_runs_total"
     with _daemon(config(stays, goes)) as daemon:
         daemon.wait_until_ready()
-        with monitored.connect() as connection:
-            sessions = "SELECT pid FROM pg_stat_activity WHERE usename = %s AND datname = 'loom'"
-            assert connection.execute(sessions, [ROLE]).fetchall()
         before = daemon.page().value(runs, database="loom", query="own") or 0
         config(stays, comes)
         eventually(
@@ -298,3 +295,32 @@ def test_tenants_are_found_by_a_query(
     assert {*json.loads(told.stdout)["databases"]} == {"loom", "second"}
     one = command("verify", "--database", "second", "--config", str(path), "--format", "json")
     assert json.loads(one.stdout)["database"] == "second"
+
+
+def test_fifty_databases_of_a_server_share_a_few_sessions(
+    monitored: LoomDatabase, tmp_path: Path, config: Callable[..., Path]
+) -> None:
+    """One database under fifty names, each of which may take two sessions."""
+    text = query_text({"loom_left": {"value": "things"}}, interval="5m")
+    make_folder(tmp_path / "left", {"own.sql": text})
+    names = [f"tenant_{number}" for number in range(50)]
+    url = monitored.dsn()
+    entries = [_of(url, tmp_path, "left", name) for name in names]
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'loom%'"
+    most = 0
+    with (
+        monitored.connect() as connection,
+        _daemon(config(*entries, server_connections=8)) as daemon,
+    ):
+
+        def all_up() -> bool:
+            nonlocal most
+            (count,) = connection.execute(sessions).fetchall()[0]
+            most = max(most, count)
+            page = daemon.page()
+            return all(page.value("loom_left", database=name) == 1 for name in names)
+
+        eventually("each one has an answer", all_up)
+        page = daemon.page()
+        assert all(page.value(UP, database=name) == 1 for name in names)
+    assert 1 < most <= 8
