@@ -35,7 +35,7 @@ from exporter.comparison.rule import (
     USUAL_RATIO,
     AlertWindow,
 )
-from exporter.comparison.slow_statements import (
+from exporter.comparison.single_statements import (
     CountedStatement,
     StatementCalls,
     hardly_called,

@@ -23,7 +23,7 @@ from exporter.app.monitored import overview_of
 from exporter.catalog import Catalog, load_catalog
 from exporter.catalog.query import parse_query
 from exporter.database.database import Database
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.settings import Settings, packaged_queries
 from exporter.state import StateStore
 from exporter.web.collectors import Process, Served, Sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from grafana.board import Board, Row
 from grafana.exporter_process import process
 from grafana.looks import GREEN, ORANGE, PLAIN, RED, Step, Word, bad_from

@@ -10,9 +10,9 @@ from exporter.catalog.relation_name import RelationName
 from exporter.catalog.standard import history_table
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.database.outcome import RunError
 from exporter.database.transaction import Question
 from exporter.parser import SqlError
+from exporter.run_state import RunError
 from exporter.settings import Settings
 from exporter.statements.classes import names_of
 from exporter.statements.reading import EXTENSION, StatementsExtension, largest_sql

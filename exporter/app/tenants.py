@@ -7,9 +7,9 @@ import structlog
 
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
 from exporter.databases import each_database
+from exporter.run_state import RunError, State
 from exporter.settings import Settings
 
 TENANTS_SECONDS = 60.0

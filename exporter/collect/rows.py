@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.catalog import HttpQuery, Query, QueryMetric
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.sources import Rows
 from exporter.sources.sql import LONGEST_LABEL
 from exporter.state import Observation

@@ -16,7 +16,7 @@ from exporter.collect.source import Job, MetricSource, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.sources import Rows
 from exporter.sources.http import HttpSources
 from exporter.sources.impersonation import Probes

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from exporter.catalog import Metric
 from exporter.collect.snapshot import NO_TOKENS, Samples, Tokens
-from exporter.database.outcome import State
+from exporter.run_state import State
 
 
 class MetricSource(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.catalog import HttpQuery
 from exporter.collect.snapshot import NO_SAMPLES, NO_TOKENS, Samples, Snapshot, Tokens
 from exporter.collect.source import MetricSource
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 
 if TYPE_CHECKING:
     from exporter.catalog import Metric

@@ -26,7 +26,6 @@ from exporter.commands.common import (
     with_database,
 )
 from exporter.database.facts import read_facts
-from exporter.database.outcome import RunError
 from exporter.durations import parse_duration
 from exporter.errors import ExporterError, UsageError
 from exporter.learning.build import moved_far
@@ -35,6 +34,7 @@ from exporter.learning.document import KEY, TOPIC, class_rules_digest
 from exporter.learning.exclusions import EXCLUSIONS, NO_REASON, Exclusion, key_of, rebuilt
 from exporter.logs import configure_logging
 from exporter.render.baseline_text import baseline_text
+from exporter.run_state import RunError
 from exporter.settings import Settings, interactive
 from exporter.state import Scope
 

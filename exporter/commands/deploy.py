@@ -23,7 +23,7 @@ from exporter.deployment.people import (
     Acknowledgement,
     Mark,
     Note,
-    Rollback,
+    ReportedRollback,
     append,
     word,
 )
@@ -136,7 +136,9 @@ def rolled_back(
     """
     people = _people(config, queries, database, phase)
     moment = parse_moment(at)
-    given = word(Rollback, "rolled-back", phase=phase, by=by, reason=reason, at=moment.timestamp())
+    given = word(
+        ReportedRollback, "rolled-back", phase=phase, by=by, reason=reason, at=moment.timestamp()
+    )
     _check(append(ROLLBACKS, people, given, phase), people)
     print(f"{people.deployment}: phase {phase} rolled back, says {given.by}: {given.reason}")
 

@@ -18,11 +18,11 @@ from exporter.commands.common import (
     print_json,
 )
 from exporter.database.grants import grants_sql
-from exporter.database.outcome import State
 from exporter.database.probe_grants import probe_grants_sql
 from exporter.errors import ExitCode, UsageError
 from exporter.logs import configure_logging
 from exporter.redaction import redact
+from exporter.run_state import State
 from exporter.sources.sql import as_script
 
 app = typer.Typer()

@@ -20,7 +20,7 @@ from exporter.comparison.rule import (
     USUAL_RATIO,
     Change,
 )
-from exporter.comparison.slow_statements import CountedStatement, StatementCalls
+from exporter.comparison.single_statements import CountedStatement, StatementCalls
 
 
 @dataclass(frozen=True, slots=True)

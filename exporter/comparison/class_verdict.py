@@ -17,7 +17,7 @@ from exporter.comparison.class_reasons import (
 )
 from exporter.comparison.counted_reasons import Reason, rows_missing
 from exporter.comparison.rule import SLOWER, USUAL_RATIO
-from exporter.comparison.slow_statements import (
+from exporter.comparison.single_statements import (
     CountedStatement,
     StatementCalls,
     called_more,

@@ -24,7 +24,7 @@ from exporter.comparison.rule import (
     USUAL_RATIO,
     USUAL_RATIO_WITHOUT_NIGHT,
 )
-from exporter.comparison.slow_statements import CountedStatement, StatementCalls
+from exporter.comparison.single_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise, pooled_noise
 from exporter.state import Scope

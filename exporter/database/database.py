@@ -13,12 +13,13 @@ import psycopg
 import structlog
 
 from exporter.database.connection import CONNECT_SECONDS, MonitorConnection, connect, hang_up
-from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.pool import ConnectionPool
 from exporter.database.server_places import ServerPlaces
+from exporter.database.sqlstate import describe_error, state_of
 from exporter.database.transaction import Question, ask
 from exporter.errors import UsageError
 from exporter.redaction import redact
+from exporter.run_state import RunError, State
 
 if TYPE_CHECKING:
     from exporter.database.hosts import Server

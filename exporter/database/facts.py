@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from exporter.database.database import Database
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import RunError
 from exporter.database.transaction import Question
+from exporter.run_state import RunError
 
 _TIMEOUT_SECONDS = 2.0
 

@@ -8,8 +8,9 @@ import psycopg
 
 from exporter.catalog.relation_name import RelationName
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
-from exporter.database.outcome import RunError, describe_error, state_of
+from exporter.database.sqlstate import describe_error, state_of
 from exporter.database.transaction import BEGIN, GUARD, SEARCH_PATH, guard_parameters
+from exporter.run_state import RunError
 
 NameKind = Literal["relation", "function", "role", "schema"]
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from exporter.database.connection import MonitorConnection
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 
 MAX_IDLE_SECONDS = 30.0
 """A connection that rests this long is closed: it stops CREATE DATABASE … TEMPLATE and RENAME."""

@@ -17,9 +17,9 @@ from exporter.clock import Clock
 from exporter.collect.snapshot import Snapshot
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import State
 from exporter.deployment.people import UnixTime
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
+from exporter.run_state import State
 from exporter.state import Scope, Topic
 
 WRITTEN = "loom_migration_written_timestamp_seconds"

@@ -56,7 +56,7 @@ class Acknowledgement(Word):
     reason: Reason
 
 
-class Rollback(Word):
+class ReportedRollback(Word):
     """A phase was rolled back."""
 
     phase: str
@@ -74,7 +74,7 @@ class Mark(Word):
 
 
 ACKNOWLEDGEMENTS: Topic[Acknowledgement] = Topic("acknowledgements", Acknowledgement)
-ROLLBACKS: Topic[Rollback] = Topic("rollbacks", Rollback)
+ROLLBACKS: Topic[ReportedRollback] = Topic("rollbacks", ReportedRollback)
 NOTES: Topic[Note] = Topic("notes", Note)
 MARKS: Topic[Mark] = Topic("marks", Mark)
 """Each by its time; in the scope of what people say."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from exporter.catalog import Catalog
 from exporter.catalog.relation_name import RelationName
 from exporter.database.names import read_names
-from exporter.database.outcome import State
 from exporter.deployment.mentions import Brought, Kind, Mention, brought, mentions
+from exporter.run_state import State
 
 _MOST_COMPARED = 5_000
 """Names among which a misspelt one is looked for; more of them take seconds."""

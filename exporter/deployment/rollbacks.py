@@ -14,7 +14,7 @@ import structlog
 
 from exporter.catalog import Deployment
 from exporter.collect.store import SnapshotStore
-from exporter.deployment.people import Rollback
+from exporter.deployment.people import ReportedRollback
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress, RolledBack
 from exporter.state import Scope, Topic
 
@@ -52,7 +52,7 @@ _PRESENCE: Topic[Presence] = Topic("objects", Presence)
 class Traces(NamedTuple):
     """What tells of rollbacks, and of rollouts after them. Times are Unix times."""
 
-    said: Iterable[Rollback]
+    said: Iterable[ReportedRollback]
     presence: Mapping[str, Presence]
     """By phase."""
     returned: Mapping[str, float]

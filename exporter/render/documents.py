@@ -11,10 +11,10 @@ from exporter.deployment.records import Outcome
 from exporter.redaction import redact
 from exporter.render.text import OUTCOME_MARKS
 from exporter.verdict.assess import Stage
+from exporter.verdict.condition_result import ConditionResult
+from exporter.verdict.criteria import CriterionResult
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.plan import PlannedCheck
-from exporter.verdict.results import CriterionResult
 from exporter.wording import milliseconds, moment, one_line
 
 STATUSES = {

@@ -19,8 +19,8 @@ from exporter.render.text import summary, title
 from exporter.render.tracked import TIMES, tracked_rows
 from exporter.statements.slowest import Slow
 from exporter.verdict.assess import Assessment, Stage
+from exporter.verdict.criteria import CriterionResult
 from exporter.verdict.metrics import PENDING
-from exporter.verdict.results import CriterionResult
 from exporter.verdict.trend import Point
 from exporter.wording import age, moment, one_line
 

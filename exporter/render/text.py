@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.deployment.records import Outcome
 from exporter.verdict.assess import Assessment, Stage, Verdict
-from exporter.verdict.results import CriterionResult
+from exporter.verdict.criteria import CriterionResult
 from exporter.wording import moment
 
 OUTCOME_MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?"}

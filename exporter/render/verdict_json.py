@@ -7,8 +7,8 @@ from typing import Any
 
 from exporter.durations import format_duration
 from exporter.verdict.assess import Assessment
+from exporter.verdict.criteria import CriterionResult
 from exporter.verdict.plan import PlannedCheck
-from exporter.verdict.results import CriterionResult
 
 VERDICT_SCHEMA = "loom-exporter.verdict/1"
 """New keys may be added; removing a key or changing its meaning makes it /2."""

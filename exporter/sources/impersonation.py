@@ -14,11 +14,12 @@ from exporter.catalog import Catalog, Probe
 from exporter.catalog.probe import MOST_ROWS, Expectation, Impersonation, chain
 from exporter.database.connection import MonitorConnection, connect, hang_up
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.probe_grants import PROBE_ROLE
+from exporter.database.sqlstate import describe_error, state_of
 from exporter.database.transaction import BEGIN_SNAPSHOT, begin, end
 from exporter.errors import UsageError
-from exporter.sources.insertion import accepts
+from exporter.run_state import RunError, State
+from exporter.sources.insert_check import insert_refusal
 
 _STATEMENTS = 6
 """The most statements of one probe that may each use up its timeout."""
@@ -234,7 +235,7 @@ async def _look(session: MonitorConnection, probe: Probe) -> Sighting:
             return Sighting(found)
         if not found:
             raise RunError(State.ABSENT, f"{probe.name} gives no row that could be inserted")
-        refusal = await accepts(session, target, found[0])
+        refusal = await insert_refusal(session, target, found[0])
         return Sighting(None, refusal) if refusal else Sighting(found)
     except psycopg.Error as error:
         if error.sqlstate == _DENIED:

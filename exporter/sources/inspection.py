@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 from exporter.catalog.query import Query
 from exporter.database.connection import CONNECTION_PARAMETERS, hang_up
 from exporter.database.grants import function_name, function_schema
-from exporter.database.outcome import RunError, State, describe_error, state_of
 from exporter.database.roles import ROLE
+from exporter.database.sqlstate import describe_error, state_of
 from exporter.database.transaction import (
     BEGIN,
     GUARD,
@@ -23,6 +23,7 @@ from exporter.database.transaction import (
     guard_parameters,
 )
 from exporter.parser import SqlError, parse_sql
+from exporter.run_state import RunError, State
 from exporter.sources.preflight import (
     PREFLIGHT,
     decide,

@@ -16,8 +16,8 @@ from exporter.database.grants import (
     function_name,
     function_schema,
 )
-from exporter.database.outcome import RunError, State
 from exporter.database.roles import ROLE
+from exporter.run_state import RunError, State
 
 PREFLIGHT = f"""
 SELECT current_setting('server_version_num')::integer / 10000 AS server,

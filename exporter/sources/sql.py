@@ -10,8 +10,9 @@ from exporter.catalog.query import Query
 from exporter.database.connection import MonitorConnection
 from exporter.database.database import Database
 from exporter.database.grants import function_name
-from exporter.database.outcome import RunError, State, is_undefined
+from exporter.database.sqlstate import is_undefined
 from exporter.database.transaction import SEARCH_PATH, Question, begin, end, transact
+from exporter.run_state import RunError, State
 from exporter.sources import Rows
 from exporter.sources.preflight import (
     PREFLIGHT,

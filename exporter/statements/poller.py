@@ -17,8 +17,8 @@ from exporter.collect.source import Job, RunResult
 from exporter.database.database import Database
 from exporter.database.facts import FactsReader, ServerFacts
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
+from exporter.run_state import RunError, State
 from exporter.state import Scope
 from exporter.statements.adoption import Adoption
 from exporter.statements.continuity import BREAKS, Break, break_between
@@ -34,7 +34,7 @@ from exporter.statements.reading import (
 )
 from exporter.statements.slowest import Slow, Slowest
 from exporter.statements.tally import Known, PollWindow, Tally, slow
-from exporter.statements.texts import PAUSE_SECONDS, TextReader
+from exporter.statements.text_reader import PAUSE_SECONDS, TextReader
 
 POLL_NAME = "pg_stat_statements"
 POLL_INTERVAL_SECONDS = 30.0

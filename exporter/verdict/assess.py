@@ -14,9 +14,9 @@ from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
 from exporter.deployment.sign_offs import SignOffs, signable
 from exporter.verdict.by_hand import judge_by_hand
+from exporter.verdict.criteria import CriterionResult, judge_criterion, worst
 from exporter.verdict.evidence import Before, Evidence, matching, trusted_series
 from exporter.verdict.plan import PlannedCheck, planned_checks
-from exporter.verdict.results import CriterionResult, judge_criterion, worst
 
 
 class Verdict(StrEnum):

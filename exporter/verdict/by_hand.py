@@ -3,7 +3,7 @@
 from exporter.catalog.condition import ALL
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SignOff, SignOffs, current
-from exporter.verdict.outcome import ConditionResult
+from exporter.verdict.condition_result import ConditionResult
 from exporter.wording import listed, moment
 
 

@@ -11,9 +11,9 @@ from exporter.deployment.progress import PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.verdict.bounds import Bound, bound_of, series_before, value_before
 from exporter.verdict.by_hand import judge_by_hand
+from exporter.verdict.condition_result import ConditionResult
 from exporter.verdict.drift import judge_unchanged
 from exporter.verdict.evidence import Evidence, Labels, TrustedSeries, trusted_series
-from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.rates import judge_rate
 from exporter.verdict.suites import NOTHING_RECORDED, judge_suite
 from exporter.wording import age, listed, moment, number, selector, series_name

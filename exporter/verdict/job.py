@@ -16,7 +16,6 @@ from exporter.collect.snapshot import Samples
 from exporter.collect.source import Job, RunResult
 from exporter.collect.store import SnapshotStore
 from exporter.database.facts import FactsReader, ServerFacts
-from exporter.database.outcome import RunError, State
 from exporter.deployment.history import MigrationHistory, applied_migrations, read_mark
 from exporter.deployment.people import ACKNOWLEDGEMENTS, MARKS, NOTES, ROLLBACKS, in_order
 from exporter.deployment.progress import DeploymentProgress
@@ -28,6 +27,7 @@ from exporter.learning import metrics as baseline_metrics
 from exporter.learning.counted import CountedHours
 from exporter.learning.hours import UnreadableError
 from exporter.learning.lifecycle import BaselineLifecycle
+from exporter.run_state import RunError, State
 from exporter.state import DamagedError, Scope
 from exporter.verdict import metrics as verdict_metrics
 from exporter.verdict.assess import Assessment, assess

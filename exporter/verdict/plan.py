@@ -10,9 +10,9 @@ from exporter.catalog.criteria import Check, Step
 from exporter.clock import Clock
 from exporter.deployment.progress import DeploymentProgress
 from exporter.deployment.records import Outcome, Record
+from exporter.verdict.condition_result import ConditionResult
+from exporter.verdict.criteria import CriterionResult, is_left_to_people, judge_check, outcome_of
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import ConditionResult
-from exporter.verdict.results import CriterionResult, is_left_to_people, judge_check, outcome_of
 from exporter.wording import listed, moment
 
 _HOUR_SECONDS = 3600.0

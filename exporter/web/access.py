@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.logins import Logins
+from exporter.web.login_queue import LoginQueue
 from exporter.web.web_config import RateLimit, WebConfig
 
 _PAUSE_SECONDS = 1.0
@@ -48,7 +48,7 @@ class Access:
         self._config = config
         self._open_paths = open_paths
         self._next_request = float("-inf")
-        self._logins = Logins()
+        self._logins = LoginQueue()
         self._key = secrets.token_bytes(32)
         self._proofs: dict[str, bytes] = {}
 

@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
 from tests.support.demo_process import Demo

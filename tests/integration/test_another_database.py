@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.observers import HANG_SECONDS
 from tests.support.watching import MONITOR, deploy, install_grants, watching
 

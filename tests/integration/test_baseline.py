@@ -11,10 +11,10 @@ from psycopg import sql
 
 from exporter.catalog.own_metrics import own_metrics
 from exporter.comparison.sums import Sums
-from exporter.database.outcome import State
 from exporter.demo.database import FILES
 from exporter.learning.capture import CaptureError, capture
 from exporter.learning.metrics import BaselineState
+from exporter.run_state import State
 from exporter.settings import Settings
 from exporter.statements.text import identity
 from tests.support.marks import only_18

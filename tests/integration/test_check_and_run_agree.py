@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.sources.inspection import inspect
 from exporter.sources.sql import fetch
 from tests.support.truth import ask

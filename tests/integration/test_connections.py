@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.database.grants import CONNECTION_LIMIT
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.observers import HANG_SECONDS, eventually, follow, until
 from tests.support.probes import USERS, slow_query

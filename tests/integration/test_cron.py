@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.observers import eventually
 from tests.support.shipped_queries import shipped_query
 from tests.support.watching import MONITOR, OWNER, deploy, install_grants, look

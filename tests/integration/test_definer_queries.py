@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.sources.inspection import inspect
 from tests.support.probes import LABELLED, USERS
 from tests.support.shipped_queries import shipped_query

@@ -12,11 +12,11 @@ from exporter.catalog.condition import Condition
 from exporter.catalog.deployment import OTHER
 from exporter.database.grants import function_schema
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import State
 from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
+from exporter.run_state import State
 from exporter.verdict.assess import Assessment, Verdict, assess
 from exporter.verdict.drift import judge_unchanged, keep_tokens, keep_tokens_before
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence

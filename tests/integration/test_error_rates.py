@@ -15,7 +15,7 @@ from tests.support.watching import MONITOR, deploy, watching
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exporter.verdict.results import CriterionResult
+    from exporter.verdict.criteria import CriterionResult
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
 

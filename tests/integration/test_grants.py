@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from exporter.database.grants import grants_sql
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.shipped_queries import shipped_query
 from tests.support.truth import ask
 from tests.support.watching import (

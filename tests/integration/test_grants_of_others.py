@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from exporter.database.grants import CONNECTION_LIMIT, grants_sql
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.probes import USERS
 from tests.support.truth import ask

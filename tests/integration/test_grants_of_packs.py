@@ -16,8 +16,8 @@ from exporter.database.grants import (
     function_schema,
     grants_sql,
 )
-from exporter.database.outcome import State
 from exporter.database.probe_grants import CONNECTIONS_SPARE, PROBE_ROLE, probe_grants_sql
+from exporter.run_state import State
 from tests.support.probes import USERS
 from tests.support.truth import ask
 from tests.support.watching import MONITOR, OWNER, catalog_of, install_grants, look, one_query

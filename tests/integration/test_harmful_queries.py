@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.probes import USERS
 from tests.support.watching import OWNER, catalog_of, install_grants, look, one_query, watching

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from exporter.catalog import load_catalog
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder
 from tests.support.watching import MONITOR, install_grants, look

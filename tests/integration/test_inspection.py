@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.sources.inspection import Inspection, inspect
 from tests.support.marks import only_18
 from tests.support.probes import USERS

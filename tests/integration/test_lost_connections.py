@@ -17,7 +17,7 @@ import pytest
 from exporter.database import database, pool
 from exporter.database.connection import NEXT_ADDRESS_SECONDS, MonitorConnection, connect
 from exporter.database.database import MAX_CONNECTIONS, Database
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from tests.support.loom_database import make_database, make_template
 from tests.support.marks import only_18
 from tests.support.network import Gateway, hanging_port, silent_port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.journey import WITH_VIEW
 from tests.support.observers import follow
 from tests.support.shipped_queries import series_of, shipped_query

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from exporter.database.grants import CONNECTION_LIMIT
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.truth import ask
 from tests.support.watching import FUNCTION_SCHEMA, MONITOR, deploy, install_grants, look
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from exporter.catalog import load_catalog
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.sources.inspection import inspect
 from tests.support.loom_database import LoomDatabase
 from tests.support.marks import only_18

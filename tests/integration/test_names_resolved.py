@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog import load_catalog
-from exporter.database.outcome import State
 from exporter.deployment.resolution import Resolved, resolve
+from exporter.run_state import State
 from tests.support.daemon import command
 from tests.support.marks import only_18
 from tests.support.queries import DEPLOYMENT, QUERY, make_folder

@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 
 from exporter.catalog import Catalog, load_catalog
-from exporter.database.outcome import State
 from exporter.deployment.records import Outcome
+from exporter.run_state import State
 from exporter.verdict.assess import Assessment, Verdict
 from tests.support.loom_database import LoomDatabase
 from tests.support.marks import only_18

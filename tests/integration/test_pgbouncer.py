@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from exporter.database.facts import read_facts
-from exporter.database.outcome import State
 from exporter.demo.processes import free_port
 from exporter.demo.programs import Programs
+from exporter.run_state import State
 from tests.support.observers import HANG_SECONDS, until
 from tests.support.tools import require_tool
 from tests.support.watching import (

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from exporter.database.database import MAX_CONNECTIONS, Database
-from exporter.database.outcome import RunError, State
 from exporter.database.probe_grants import CONNECTIONS_EACH, CONNECTIONS_SPARE, PROBE_ROLE
 from exporter.database.transaction import Question
+from exporter.run_state import RunError, State
 from tests.support.daemon import Daemon, command
 from tests.support.impersonation import SUBJECTS, impersonating, install_probe_role, user
 from tests.support.marks import only_18

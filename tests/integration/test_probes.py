@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog.deployment import OTHER
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.statements.classes import classify
 from exporter.statements.text import parse_statement
 from tests.support.impersonation import SUBJECTS, impersonating, install_probe_role

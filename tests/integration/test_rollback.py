@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.demo.database import migrations
-from exporter.deployment.people import ROLLBACKS, Rollback, append, word
+from exporter.deployment.people import ROLLBACKS, ReportedRollback, append, word
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import SIGN_OFFS, sign, signable
 from exporter.render.report import notification
@@ -77,7 +77,7 @@ async def test_rollback_is_seen_judged_as_that_and_a_second_rollout_is_followed(
         assert "deploy rolled-back mfa" in summary(undone)
 
         given_reason = word(
-            Rollback, "test", phase="mfa", by="Ada", reason="logins fail", at=time.time()
+            ReportedRollback, "test", phase="mfa", by="Ada", reason="logins fail", at=time.time()
         )
         assert append(ROLLBACKS, people, given_reason, "mfa")
         told = notification(await _judge(watch))
@@ -137,7 +137,7 @@ async def test_phase_without_objects_is_rolled_back_by_a_persons_word(
         deploy(watched, "healthy")
         assert (await _judge(watch)).deployed.rolled_back == {}
         people = watch.parts.store.scope("loom", DEPLOYMENT.name)
-        given = word(Rollback, "test", phase="rls", by="Ada", reason="no", at=time.time())
+        given = word(ReportedRollback, "test", phase="rls", by="Ada", reason="no", at=time.time())
         assert append(ROLLBACKS, people, given, "rls")
         undone = await _judge(watch)
         assert list(undone.deployed.rolled_back) == ["rls"]

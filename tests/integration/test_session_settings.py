@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.standby import standby_of
 from tests.support.watching import (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.journey import WITH_VIEW
 from tests.support.loom_database import make_database, make_template
 from tests.support.observers import HANG_SECONDS

@@ -21,8 +21,8 @@ from exporter.run_state import RunError, State
 from exporter.source_settings import SourceSettings
 from exporter.sources.http import HttpSources
 from exporter.state import StateStore
+from exporter.verdict.criteria import judge_criterion
 from exporter.verdict.evidence import SETTLE_SECONDS, Before, Evidence
-from exporter.verdict.results import judge_criterion
 from tests.support.http_source import HttpSource, Reply, as_json
 from tests.support.judging import quiet_hours
 from tests.support.observers import eventually
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.collect.snapshot import Snapshot
-    from exporter.verdict.results import CriterionResult
+    from exporter.verdict.criteria import CriterionResult
     from tests.support.http_source import Request
 
 RATIO = "loom_application_error_ratio"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.outcome import State
-from exporter.statements.texts import BATCH
+from exporter.run_state import State
+from exporter.statements.text_reader import BATCH
 from tests.support.daemon import Page
 from tests.support.loom_database import make_database, make_template
 from tests.support.observers import HANG_SECONDS, follow

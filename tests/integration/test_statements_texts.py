@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.observers import until
 from tests.support.statements import own_loom
 from tests.support.watching import MONITOR, OWNER, install_grants, watching
@@ -91,7 +91,7 @@ async def test_long_texts_are_read_in_ever_smaller_batches(
             for number in range(BULK):
                 rows = ", ".join(["(1, 2)"] * (3_000 + number))
                 owner.execute(f"INSERT INTO public.bulk VALUES {rows}".encode())
-        monkeypatch.setattr("exporter.statements.texts._TIMEOUT_SECONDS", 1.0)
+        monkeypatch.setattr("exporter.statements.text_reader._TIMEOUT_SECONDS", 1.0)
         await _texts_are_due(watch)
         assert watch.board["pg_stat_statements"].samples[CALLS] == {}, "no false zero"
         for _ in range(40):

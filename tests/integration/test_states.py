@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.outcome import State
 from exporter.database.transaction import LOCK_TIMEOUT_SECONDS
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.observers import follow
 from tests.support.probes import USERS

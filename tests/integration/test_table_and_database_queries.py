@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.marks import only_18
 from tests.support.observers import HANG_SECONDS, eventually
 from tests.support.shipped_queries import series_of, shipped_query

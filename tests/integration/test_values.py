@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.database.database import Database
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.sources.sql import LONGEST_LABEL, fetch
 from tests.support.marks import only_18
 from tests.support.probes import LABELLED, USERS

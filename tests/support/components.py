@@ -11,9 +11,9 @@ from exporter.app.components import Components
 from exporter.app.components import assemble as assemble_components
 from exporter.app.monitored import overview_of
 from exporter.database.database import Database
-from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress
 from exporter.reload import Reloaded
+from exporter.run_state import State
 from exporter.settings import Settings
 from exporter.state import StateStore
 from exporter.verdict.assess import assess

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
-from exporter.database.outcome import State
 from exporter.deployment.sign_offs import sign
+from exporter.run_state import State
 from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
 from tests.support.components import Parts, assemble, judged

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from exporter.catalog import Catalog
-    from exporter.database.outcome import State
+    from exporter.run_state import State
     from tests.support.loom_database import LoomDatabase
 
 

@@ -14,8 +14,8 @@ from tests.support.watching import MONITOR, deploy, install_grants, roll_back, w
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.database.outcome import State
     from exporter.demo.postgres import PostgresServer
+    from exporter.run_state import State
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Series
 

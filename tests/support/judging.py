@@ -16,10 +16,10 @@ from exporter.comparison.class_verdict import ClassResult
 from exporter.comparison.class_verdict import judge as judge_class
 from exporter.comparison.sums import contribution
 from exporter.comparison.window_noise import BaselineNoise
-from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.deployment.records import Outcome
 from exporter.learning.counted import CountedHour
+from exporter.run_state import State
 from exporter.statements.counters import Delta
 from exporter.verdict.conditions import judge_condition
 from exporter.verdict.evidence import Before, Evidence
@@ -28,7 +28,7 @@ from tests.support.queries import make_query
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.verdict.outcome import ConditionResult
+    from exporter.verdict.condition_result import ConditionResult
 
     Series = Mapping[Any, float]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.watching import look, shipped
 
 if TYPE_CHECKING:

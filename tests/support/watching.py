@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from exporter.collect.snapshot import Snapshot
     from exporter.collect.store import SnapshotStore
-    from exporter.database.outcome import State
+    from exporter.run_state import State
     from tests.support.loom_database import LoomDatabase
 
 MONITOR = ROLE

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.access import next_request_at, nobodys_hash
-from exporter.web.logins import MOST_WAITING
+from exporter.web.login_queue import MOST_WAITING
 from exporter.web.routes import HEALTH_PATHS, Health, build_app
 from exporter.web.web_config import RateLimit, WebConfig
 from tests.support.components import assemble

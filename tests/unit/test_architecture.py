@@ -76,7 +76,7 @@ def test_only_the_database_package_talks_to_postgresql() -> None:
     assert {name for name in speaking if not name.startswith(("database.", "demo."))} == {
         "dsn",
         "sources.impersonation",
-        "sources.insertion",
+        "sources.insert_check",
         "sources.inspection",
         "sources.sql",
     }

@@ -9,8 +9,8 @@ import pytest
 
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import State
 from exporter.learning.gauges import GAUGES, Gauges, Taken, gauges_of
+from exporter.run_state import State
 from exporter.state import StateStore
 from tests.support.disk import full_disk
 from tests.support.queries import make_catalog, make_query

@@ -20,7 +20,6 @@ from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.calls import COMPARISON
 from exporter.comparison.sums import Sums
-from exporter.database.outcome import State
 from exporter.deployment.history import SEEN
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.errors import ExporterError
@@ -30,6 +29,7 @@ from exporter.learning.gauges import GAUGES, Gauges
 from exporter.learning.hours import HOURS, UnreadableError
 from exporter.learning.lifecycle import STALE_SECONDS, BaselineLifecycle
 from exporter.learning.metrics import BaselineState
+from exporter.run_state import State
 from exporter.state import StateStore
 from tests.support.baselines import BASELINE
 from tests.support.disk import full_disk

@@ -15,7 +15,7 @@ from exporter.comparison.class_evidence import pass_z
 from exporter.comparison.class_hours import ClassCalls, ClassHour, last_hours, pieces, span_of
 from exporter.comparison.class_verdict import ClassResult, judge
 from exporter.comparison.rule import USUAL_RATIO_WITHOUT_NIGHT
-from exporter.comparison.slow_statements import CountedStatement, StatementCalls
+from exporter.comparison.single_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window_noise import BaselineNoise
 from exporter.deployment.records import Outcome

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.database.outcome import State
 from exporter.redaction import redact
+from exporter.run_state import State
 from tests.support.judging import (
     FAIL,
     INCONCLUSIVE,
@@ -27,7 +27,7 @@ from tests.support.judging import (
 
 if TYPE_CHECKING:
     from exporter.deployment.records import Outcome
-    from exporter.verdict.outcome import ConditionResult
+    from exporter.verdict.condition_result import ConditionResult
 
 
 # ── Values ────────────────────────────────────────────────────────────────────────────────────────

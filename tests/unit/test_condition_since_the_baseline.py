@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.judging import (
     DONE,
     FAIL,

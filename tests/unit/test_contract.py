@@ -16,9 +16,9 @@ from exporter.baseline.codec import Refusal
 from exporter.catalog.header import Header
 from exporter.catalog.metrics_page import metrics_page
 from exporter.catalog.own_metrics import fixed_values, one_hot, own_metrics, own_sections
-from exporter.database.outcome import State
 from exporter.deployment.records import Outcome
 from exporter.learning.metrics import BaselineState
+from exporter.run_state import State
 from exporter.settings import packaged_queries
 from exporter.verdict.assess import Stage, Verdict
 from exporter.verdict.metrics import PENDING

@@ -17,7 +17,7 @@ from bench.worlds import World, draw
 from exporter.comparison.class_hours import ClassCalls, ClassHour
 from exporter.comparison.class_verdict import judge
 from exporter.comparison.rule import ALERT_WINDOWS, SLICES
-from exporter.comparison.slow_statements import CountedStatement, StatementCalls
+from exporter.comparison.single_statements import CountedStatement, StatementCalls
 from exporter.comparison.sums import Sums
 from exporter.comparison.window import is_slow
 from exporter.deployment.records import Outcome

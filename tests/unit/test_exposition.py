@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.web.collectors import QueryCollector
 from exporter.web.exposition import _choose_encoder
 from tests.support.components import Parts, assemble

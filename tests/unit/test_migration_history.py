@@ -12,7 +12,6 @@ from exporter.catalog.history import APPLIED
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.database.identity import DatabaseIdentity
-from exporter.database.outcome import State
 from exporter.deployment.history import (
     SEEN,
     WRITTEN,
@@ -20,6 +19,7 @@ from exporter.deployment.history import (
     applied_migrations,
     write_mark,
 )
+from exporter.run_state import State
 from exporter.state import StateStore
 from tests.support.queries import make_query
 from tests.support.state import save

@@ -11,11 +11,11 @@ from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign, signable
 from exporter.deployment.suite_results import SuiteRecord, SuiteResult
 from exporter.run_state import State
-from exporter.verdict.results import judge_criterion
+from exporter.verdict.criteria import judge_criterion
 from tests.support.judging import APPLIED_AT, make_board, make_deployment, make_evidence
 
 if TYPE_CHECKING:
-    from exporter.verdict.results import CriterionResult
+    from exporter.verdict.criteria import CriterionResult
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 

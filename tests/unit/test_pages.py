@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exporter.baseline.codec import Refusal, RefusedError
-from exporter.database.outcome import State
 from exporter.deployment.progress import DeploymentProgress, PhaseProgress
 from exporter.redaction import redact
 from exporter.render.answers import ANSWERS
 from exporter.render.status_page import status_page
+from exporter.run_state import State
 from exporter.statements.slowest import Slow, SlowStatementKey
 from exporter.verdict.assess import assess
 from exporter.web.pages import Pages

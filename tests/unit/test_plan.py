@@ -16,13 +16,13 @@ from exporter.deployment.sign_offs import sign
 from exporter.run_state import State
 from exporter.settings import packaged_queries
 from exporter.state import StateStore
-from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
-from exporter.verdict.results import (
+from exporter.verdict.criteria import (
     is_left_to_people,
     judge_check,
     judge_criterion,
     worst,
 )
+from exporter.verdict.plan import PlannedCheck, new_records, planned_checks
 from tests.support.judging import (
     APPLIED_AT,
     DONE,

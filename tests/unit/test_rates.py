@@ -21,8 +21,8 @@ from tests.support.judging import make_board, make_evidence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.verdict.condition_result import ConditionResult
     from exporter.verdict.evidence import Evidence
-    from exporter.verdict.outcome import ConditionResult
 
     Counts = Callable[[int], tuple[float, float]]
     """Odd and even things in the hour of that number, counted from the deployment."""

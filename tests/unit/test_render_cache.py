@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 import pytest
 
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.web.render_cache import KEPT_SECONDS, RenderCache
 from tests.support.judging import MAX_AGE_SECONDS, make_board
 

@@ -14,7 +14,7 @@ from exporter.catalog.requirement import (
     parse_version,
 )
 from exporter.database.grants import function_schema
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.sources.preflight import decide, needs_preflight, preflight_parameters
 from tests.support.queries import make_query
 

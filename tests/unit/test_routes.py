@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from exporter import __version__
-from exporter.database.outcome import State
 from exporter.render.report import report_html, report_markdown
 from exporter.render.verdict_json import verify_json
+from exporter.run_state import State
 from exporter.web.routes import Health, build_app
 from tests.support.components import assemble, judged
 from tests.support.queries import make_query

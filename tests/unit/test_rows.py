@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collect.rows import read_rows
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from exporter.state import Observation
 from tests.support.queries import make_query, rows
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.collect.runner import LONGEST_BACKOFF_SECONDS
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.components import assemble
 from tests.support.queries import make_query
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
-from exporter.database.outcome import State
+from exporter.run_state import State
 from tests.support.components import assemble
 from tests.support.observers import HANG_SECONDS
 from tests.support.queries import make_query

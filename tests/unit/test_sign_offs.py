@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from exporter.verdict.outcome import ConditionResult
+    from exporter.verdict.condition_result import ConditionResult
 
 DEPLOYMENT = make_deployment("""
 criteria:

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.collect.snapshot import NO_SAMPLES, Samples, Snapshot
 from exporter.collect.store import SnapshotStore
-from exporter.database.outcome import RunError, State
+from exporter.run_state import RunError, State
 from tests.support.queries import make_query
 
 METRICS = {"loom_things": {"labels": ["kind"], "value": "things"}}

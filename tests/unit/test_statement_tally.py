@@ -18,7 +18,7 @@ from exporter.statements.persistence import TOPIC, load_tally, rules_of, save_ta
 from exporter.statements.reading import StatementText
 from exporter.statements.slowest import IN_RANKS, OUT_RANKS, WINDOW_SECONDS, Slowest
 from exporter.statements.tally import Counted, Known, Tally, recognise, slow
-from exporter.statements.texts import BATCH, BATCHES, FEW, PAUSE_SECONDS, TextReader
+from exporter.statements.text_reader import BATCH, BATCHES, FEW, PAUSE_SECONDS, TextReader
 from tests.support.components import assemble
 from tests.support.queries import make_catalog
 from tests.support.state import opened, save, scope

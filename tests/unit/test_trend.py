@@ -9,7 +9,7 @@ import pytest
 from exporter.clock import Clock
 from exporter.collect.store import SnapshotStore
 from exporter.comparison.sums import Sums
-from exporter.database.outcome import State
+from exporter.run_state import State
 from exporter.verdict.trend import MOST_POINTS, Trend
 from tests.support.judging import make_deployment, make_evidence
 from tests.support.queries import make_query

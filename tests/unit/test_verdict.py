@@ -12,8 +12,8 @@ from exporter.catalog.own_metrics import own_metrics
 from exporter.deployment.records import Outcome
 from exporter.deployment.sign_offs import sign
 from exporter.verdict.assess import Assessment, Verdict, assess
+from exporter.verdict.criteria import judge_criterion
 from exporter.verdict.metrics import verdict_samples
-from exporter.verdict.results import judge_criterion
 from tests.support.judging import (
     NOT_BEGUN,
     before,

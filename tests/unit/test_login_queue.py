@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from exporter.web.logins import MOST_WAITING, Logins
+from exporter.web.login_queue import MOST_WAITING, LoginQueue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
 async def test_address_of_a_right_login_comes_before_all_others() -> None:
-    logins = Logins()
+    logins = LoginQueue()
     turns: list[str] = []
     held = asyncio.Event()
 
@@ -51,7 +51,7 @@ async def test_address_of_a_right_login_comes_before_all_others() -> None:
 
 
 async def test_better_rank_takes_a_place_and_an_equal_one_does_not() -> None:
-    logins = Logins()
+    logins = LoginQueue()
     held = asyncio.Event()
 
     async def compare() -> bool:

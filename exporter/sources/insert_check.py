@@ -7,8 +7,8 @@ from psycopg import sql
 
 from exporter.catalog.relation_name import RelationName
 from exporter.database.connection import MonitorConnection
-from exporter.database.outcome import RunError, State
 from exporter.database.probe_grants import PROBE_ROLE
+from exporter.run_state import RunError, State
 
 # For the current role: WITH CHECK of each policy for INSERT that applies to it, as PostgreSQL puts
 # them together. A policy for ALL without WITH CHECK is checked by its USING. An expression is code
@@ -32,7 +32,7 @@ GROUP BY c.oid, o.rolsuper, o.oid, d.datdba, n.nspowner
 """
 
 
-async def accepts(session: MonitorConnection, table: str, row: dict[str, Any]) -> str:
+async def insert_refusal(session: MonitorConnection, table: str, row: dict[str, Any]) -> str:
     """Return why the current role may not insert a row; empty if it may.
 
     Defaults, constraints and triggers are not looked at: only an executed write tells of those.

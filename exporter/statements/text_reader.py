@@ -12,8 +12,8 @@ import structlog
 
 from exporter.catalog import Deployment
 from exporter.database.database import Database
-from exporter.database.outcome import RunError, State
 from exporter.database.transaction import Question
+from exporter.run_state import RunError, State
 from exporter.statements.counters import Key
 from exporter.statements.partitions import (
     NO_PARTITIONS,

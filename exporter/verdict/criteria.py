@@ -8,9 +8,9 @@ from exporter.catalog.criteria import Check, Criterion
 from exporter.deployment.records import Outcome
 from exporter.run_state import State
 from exporter.verdict.by_hand import judge_by_hand
+from exporter.verdict.condition_result import ConditionResult
 from exporter.verdict.conditions import applied_at, judge_condition
 from exporter.verdict.evidence import Evidence
-from exporter.verdict.outcome import ConditionResult
 from exporter.verdict.suites import NOTHING_RECORDED
 
 

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from exporter.database.outcome import State, describe_error, state_of
+from exporter.database.sqlstate import describe_error, state_of
+from exporter.run_state import State
 
 SECRET = "jane@example.org"
 

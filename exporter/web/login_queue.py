@@ -39,7 +39,7 @@ class _Waiting:
     )
 
 
-class Logins:
+class LoginQueue:
     """Compares passwords, one at a time; the same one of several requests is compared once."""
 
     def __init__(self) -> None:

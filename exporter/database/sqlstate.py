@@ -2,9 +2,7 @@
 
 import psycopg
 
-from exporter.run_state import RunError, State
-
-__all__ = ["RunError", "State", "describe_error", "state_of"]
+from exporter.run_state import State
 
 _STATES = {
     "55000": State.ABSENT,  # object_not_in_prerequisite_state: a materialized view without data
