@@ -20,6 +20,7 @@ ROOT = CHART.parents[2]
 SET_BY_THE_CHART = frozenset(
     {
         *("database_url", "database_url_file", "database_name"),
+        *("databases", "databases_from", "server_connections"),  # a release watches one database
         *("probe_database_url", "probe_database_url_file"),
         *("listen", "queries", "state_dir", "web_config_file"),
     }
