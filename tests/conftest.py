@@ -41,19 +41,17 @@ class NewServer(Protocol):
 
 _GROUP_OF_FIXTURE = {
     "rehearsed": "rehearsal",
+    "said": "rehearsal",
     "minute_of_frost": "frost",
     "journey": "journey",
 }
-"""Fixtures that take minutes, and the group of the tests that use them: each is made once."""
+"""Fixtures that take minutes, and the group of the tests that use them: each is made once.
 
-_LONGEST_GROUPS = (
-    "rehearsal",
-    "frost",
-    "test_faults_of_statements",
-    "test_lost_connections",
-    "another_demo",
-)
-"""In the order in which they begin: the demos of the rehearsal are over when another one begins."""
+Whatever plays applications at speed is in one group: two at a time slow each other down.
+"""
+
+_LONGEST_GROUPS = ("rehearsal", "frost", "test_lost_connections")
+"""In the order in which they begin."""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

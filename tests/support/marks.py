@@ -6,5 +6,5 @@ import pytest
 
 only_18 = pytest.mark.parametrize("server", [18], indirect=True)
 
-plays_the_demo = pytest.mark.xdist_group("another_demo")
-"""Plays a demo of its own: one after the other, because two demos slow each other down."""
+plays_the_demo = pytest.mark.xdist_group("rehearsal")
+"""Plays a demo of its own, after those of the rehearsal: demos slow each other down."""
