@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from exporter.dsn import check_dsn, database_of
-from exporter.source_settings import SourceName
+from exporter.source_settings import SourceName, SourceSettings
 
 _NAME = "{name}"
 
@@ -58,6 +58,8 @@ class DatabaseSettings(BaseModel):
     probe_subjects: dict[SourceName, Subject] = Field(default_factory=dict)
     suites: Path | None = None
     """The folder from which results of its test suites are taken."""
+    sources: dict[SourceName, SourceSettings] = Field(default_factory=dict)
+    """Its own: an answer about production says nothing of staging."""
 
     @model_validator(mode="after")
     def _has_one_url(self) -> Self:

@@ -16,6 +16,7 @@ _OF_ONE_DATABASE = (
     "probe_database_url_file",
     "probe_subjects",
     "suites",
+    "sources",
 )
 """Settings that each entry of `databases` has for itself."""
 
@@ -104,5 +105,6 @@ def _settings_of(settings: Settings, entry: DatabaseSettings, name: str) -> Sett
             "probe_subjects": entry.probe_subjects,
             "queries": entry.pack or settings.queries,
             "suites": entry.suites,
+            "sources": entry.sources,
         }
     )

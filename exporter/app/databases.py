@@ -21,7 +21,6 @@ from exporter.databases import each_database
 from exporter.errors import UsageError
 from exporter.reload import Reloaded, stamp_of
 from exporter.settings import Settings
-from exporter.sources.http import HttpSources
 from exporter.state import StateStore
 from exporter.web.collectors import Process, Reload, Served
 from exporter.web.database_pages import DatabasePages
@@ -82,7 +81,6 @@ class MonitoredDatabases:
         self._packs = Packs()
         self._config = config
         settings = config.settings
-        self._http = HttpSources(settings.sources)
         self._tenants = Tenants(settings.databases_from.query) if settings.databases_from else None
         self._places: dict[str, ServerPlaces] = {}
         self._databases: dict[str, MonitoredDatabase] = {}
@@ -152,7 +150,7 @@ class MonitoredDatabases:
                 server = servers[one.database_name]
                 places = self._places.setdefault(server, ServerPlaces(settings.server_connections))
                 places.is_crowded = 2 * counted[server] > settings.server_connections
-                known = MonitoredDatabase(one, self._store, self._packs, self._http, places)
+                known = MonitoredDatabase(one, self._store, self._packs, places)
             found[one.database_name] = known
         return found
 

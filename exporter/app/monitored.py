@@ -42,7 +42,6 @@ class MonitoredDatabase:
         settings: Settings,
         store: StateStore,
         packs: Packs,
-        http: HttpSources,
         places: ServerPlaces | None = None,
     ) -> None:
         """Load the queries; nothing runs, and nothing connects.
@@ -51,7 +50,6 @@ class MonitoredDatabase:
             settings: those of this database.
             store: the state; what is made from new queries goes on with it.
             packs: what folders of queries hold.
-            http: the other services that are asked; it knows how long they want no request.
             places: the sessions on its server, which it shares with other databases.
 
         Raises:
@@ -61,7 +59,8 @@ class MonitoredDatabase:
         self.settings = settings
         self._store = store
         self._packs = packs
-        self._http = http
+        self._http = HttpSources(settings.sources)
+        """It outlives a change of the queries, as it knows how long a source wants no request."""
         self._conninfo = reloaded_conninfo(settings)  # a malformed one is an error now
         self.database = Database(settings.database_name, self._conninfo.read, places=places)
         self._queries = Reloaded("queries", partial(packs.stamp, settings.queries), self._load)

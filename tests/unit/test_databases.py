@@ -32,7 +32,10 @@ def test_each_database_has_the_settings_of_its_entry(config: Path, tmp_path: Pat
         f"queries: {tmp_path}/common\nstate_dir: {tmp_path}/state\ndatabases:\n"
         f"  - {{name: production, url_file: {tmp_path}/url}}\n"
         f"  - {{url: '{URL}/staging', pack: {tmp_path}/own, suites: {tmp_path}/results}}\n"
-        f"  - {{url_file: {tmp_path}/url, probe_url: '{URL}/orders', probe_subjects: {{a: b}}}}\n"
+        f"  - url_file: {tmp_path}/url\n"
+        f"    probe_url: '{URL}/orders'\n"
+        f"    probe_subjects: {{a: b}}\n"
+        "    sources: {errors: {kind: json, url: 'https://example.org'}}\n"
     )
     first, second, third = each_database(load_settings(config))
     assert [each.database_name for each in (first, second, third)] == [
@@ -46,6 +49,7 @@ def test_each_database_has_the_settings_of_its_entry(config: Path, tmp_path: Pat
     assert [each.queries.name for each in (first, second, third)] == ["common", "own", "common"]
     assert [each.suites for each in (first, second)] == [None, tmp_path / "results"]
     assert (third.probe_subjects, first.probe_subjects) == ({"a": "b"}, {})
+    assert [[*each.sources] for each in (first, second, third)] == [[], [], ["errors"]]
     assert {each.state_dir for each in (first, second, third)} == {tmp_path / "state"}
 
 
@@ -137,6 +141,7 @@ def test_tenants_want_a_database_that_is_asked(config: Path) -> None:
         ("probe_database_url", f"{URL}/a"),
         ("probe_subjects", {"a": "b"}),
         ("suites", "/a"),
+        ("sources", {"errors": {"kind": "json", "url": "https://example.org"}}),
     ],
 )
 def test_setting_of_one_database_beside_a_list_is_refused(
