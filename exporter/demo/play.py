@@ -23,7 +23,7 @@ from exporter.demo.process import ExporterProcess
 from exporter.demo.processes import free_port
 from exporter.demo.programs import ServerError, embedded_bin_dir
 from exporter.demo.sources import Calls, DemoSources, suite_results
-from exporter.demo.story import StoryTotals, is_open, read_story, runs, table, totals
+from exporter.demo.story import RUNS, StoryTotals, is_open, read_story, runs, table, totals
 from exporter.demo.workload import Workload
 from exporter.errors import ExporterError
 from exporter.settings import packaged_queries
@@ -193,11 +193,10 @@ class _Stage:
 
     async def _look(self, name: str, exporter: ExporterProcess) -> None:
         """Keep the numbers that are printed, as they are once every query has run again."""
-        before = runs(await asyncio.to_thread(exporter.metrics))
+        before = runs(await asyncio.to_thread(exporter.metrics, *RUNS))
         deadline = time.monotonic() + _SETTLE_SECONDS
         while True:
-            page = await asyncio.to_thread(exporter.metrics)
-            now = runs(page)
+            now = runs(await asyncio.to_thread(exporter.metrics, *RUNS))
             # The first run that ends may have begun before.
             if all(now[query] >= count + 2 for query, count in before.items()):
                 break
@@ -206,6 +205,7 @@ class _Stage:
                     f"the exporter did not run all queries within {_SETTLE_SECONDS:g} s"
                 )
             await asyncio.sleep(_MAX_INTERVAL_SECONDS / 4)
+        page = await asyncio.to_thread(exporter.metrics)
         self._looks[name] = totals(page, self._story.watched)
 
     async def _tell_verdict(self, exporter: ExporterProcess) -> None:
@@ -216,8 +216,7 @@ class _Stage:
         """
         deadline = time.monotonic() + self._plan.pace.after_seconds
         while time.monotonic() < deadline:
-            told = await asyncio.to_thread(exporter.command, "verify", "--format", "json")
-            if not is_open(told.stdout):
+            if not is_open(await asyncio.to_thread(exporter.verdict)):
                 break
             await asyncio.sleep(_MAX_INTERVAL_SECONDS)
         self._tell("the verdict, by loom-exporter verify")

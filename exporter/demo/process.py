@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ from exporter.demo.programs import ServerError
 from exporter.durations import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _START_SECONDS = 30.0
@@ -114,9 +116,20 @@ class ExporterProcess:
                 f"loom-exporter {told} did not end within {_COMMAND_SECONDS:g} s"
             ) from None
 
-    def metrics(self) -> str:
-        """Return /metrics."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5.0) as response:  # noqa: S310
+    def metrics(self, *names: str) -> str:
+        """Return /metrics, or of it only the samples with these names."""
+        return self._get("/metrics", [("name[]", name) for name in names])
+
+    def verdict(self) -> str:
+        """Return the verdict as JSON; empty while there is none."""
+        try:
+            return self._get("/api/v1/verdict")
+        except urllib.error.HTTPError:
+            return ""
+
+    def _get(self, path: str, parameters: Sequence[tuple[str, str]] = ()) -> str:
+        url = f"{self.url}{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=5.0) as response:  # noqa: S310
             return str(response.read().decode())
 
     def _wait_until_ready(self) -> None:

@@ -91,6 +91,10 @@ def totals(page: str, watched: Sequence[Watched]) -> list[StoryTotals]:
     ]
 
 
+RUNS = ("loom_exporter_query_runs_total", "loom_exporter_query_state")
+"""The metrics that `runs` reads."""
+
+
 def runs(page: str) -> dict[str, float]:
     """Return how often each query has run, as a page of /metrics says.
 
@@ -111,9 +115,11 @@ def is_open(verdict: str) -> bool:
     """Return whether it is not to be told yet, and not because somebody still has to sign.
 
     Args:
-        verdict: what `loom-exporter verify --format json` says, or nothing if it failed.
+        verdict: as JSON, or nothing while there is none.
     """
-    told = json.loads(verdict) if verdict else {"verdict": None, "criteria": []}
+    if not verdict:
+        return True
+    told = json.loads(verdict)
     return told["verdict"] == "inconclusive" and any(
         each["status"] == "inconclusive" and not each["manual"] for each in told["criteria"]
     )

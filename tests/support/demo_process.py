@@ -52,7 +52,7 @@ class Operator:
         while not is_settled(told := self.ask(*arguments)):
             if time.monotonic() > deadline:
                 raise UnsettledError(f"{arguments}: {told.stdout}{told.stderr}")
-            time.sleep(1.0)
+            time.sleep(3.0)  # the command takes a second of processor time
         return told
 
 

@@ -85,5 +85,5 @@ criteria:
     assert is_open(verify_json(assessment)) is is_to_wait
 
 
-def test_demo_does_not_wait_for_a_verdict_that_cannot_be_had() -> None:
-    assert not is_open("")
+def test_demo_waits_for_a_verdict_that_is_not_there_yet() -> None:
+    assert is_open("")
