@@ -16,6 +16,7 @@ from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, command
 from tests.support.observers import eventually
 from tests.support.passwords import OTHER_PASSWORD, PASSWORD, fragments_in, set_password, until_up
+from tests.support.queries import DEPLOYMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,11 +84,17 @@ WAYS: list[Way] = [
 ]
 
 
+MIGRATIONS = '    migrations:\n      - {version: "1", name: first}\n'
+"""What `check` would look for in a history."""
+
+
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 def test_password_is_used_and_not_told(
     monitored: LoomDatabase, queries: Path, tmp_path: Path, right: bool
 ) -> None:
     """All ways at once, because what is wrong takes each process some seconds to tell."""
+    without_migrations = DEPLOYMENT.replace(MIGRATIONS, "") + "history: {kind: none}\n"
+    (queries / "deployment.yaml").write_text(without_migrations, encoding="utf-8")
     set_password(monitored, PASSWORD if right else OTHER_PASSWORD)
     dsn = monitored.dsn(ROLE, PASSWORD)
     with ThreadPoolExecutor(2 * len(WAYS)) as threads:

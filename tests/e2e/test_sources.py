@@ -161,7 +161,12 @@ def test_suite_is_recorded_through_a_pipe(tmp_path: Path) -> None:
     arguments = (*COMMAND, "record", "rls", "/dev/stdin", "--queries", str(_folder(tmp_path)))
     done = subprocess.run(
         arguments,
-        env=environment({"LOOM_EXPORTER_STATE_DIR": str(tmp_path / "state")}),
+        env=environment(
+            {
+                "LOOM_EXPORTER_STATE_DIR": str(tmp_path / "state"),
+                "LOOM_EXPORTER_DATABASE_NAME": "loom",
+            }
+        ),
         input="1..2\nok 1\nok 2\n",
         capture_output=True,
         text=True,
