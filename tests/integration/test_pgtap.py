@@ -63,6 +63,7 @@ def tap_server(tools: tuple[Path, Path], new_server: NewServer) -> PostgresServe
 @pytest.fixture
 def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOOM_EXPORTER_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("LOOM_EXPORTER_DATABASE_NAME", "loom")
     StateStore(tmp_path / "state" / "state.sqlite3", owner=True).close()
     return tmp_path / "state"
 

@@ -80,7 +80,7 @@ def test_thief_of_the_password_is_any_user_of_the_api_and_no_more(probed: LoomDa
 
 
 def test_operations_page_says_what_a_thief_can_do() -> None:
-    page = (shipped().probes[0].path.parents[1] / "docs" / "operations.md").read_text()
+    page = (shipped().probes[0].path.parents[2] / "docs" / "operations.md").read_text()
     (told,) = (each for each in page.split("\n\n") if "password of `loom_probe`" in each)
     assert "read and change" in told
     assert "any user of the API" in " ".join(told.split())
