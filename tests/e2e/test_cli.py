@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.database.roles import ROLE
+from tests.support.commands import run
 from tests.support.daemon import COMMAND, Daemon, command, environment
 from tests.support.queries import DEPLOYMENT, make_folder, query_text
 from tests.support.watching import FUNCTION_SCHEMA, OWNER
@@ -63,8 +64,8 @@ def _assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: 
     [*COMMANDS, *(f"{group} {name}" for group, names in GROUPS.items() for name in names)],
 )
 def test_help_has_an_example(name: str) -> None:
-    done = command(*name.split(), "--help")
-    assert done.returncode == 0
+    done = run(*name.split(), "--help")
+    assert done.exit_code == 0
     assert "Example: " in done.stdout
     assert f"loom-exporter {name}" in " ".join(done.stdout.split()) or f'"{name}"' in done.stdout
     assert ESCAPE not in done.stdout
@@ -75,7 +76,7 @@ def test_help_of_all_names_each_command() -> None:
     assert done.returncode == 0
     assert all(name in done.stdout for name in (*COMMANDS, *GROUPS))
     for group, names in GROUPS.items():
-        assert all(name in command(group, "--help").stdout for name in names)
+        assert all(name in run(group, "--help").stdout for name in names)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,8 @@ def test_help_of_all_names_each_command() -> None:
     ],
 )
 def test_wrong_command_line_is_usage(arguments: list[str]) -> None:
-    done = command(*arguments)
-    assert done.returncode == 2
+    done = run(*arguments)
+    assert done.exit_code == 2
     assert "Traceback" not in done.stderr
 
 
