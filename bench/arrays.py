@@ -26,6 +26,7 @@ from exporter.comparison.rule import (
     LEAST_CALLS_TO_PASS,
     LEAST_PIECES,
     LEAST_SLOW_SLICES,
+    MISSING_NOW_RATIO,
     MISSING_ROWS_RATIO,
     PAGE,
     PASS_Z,
@@ -38,6 +39,7 @@ from exporter.comparison.rule import (
 from exporter.comparison.single_statements import (
     CountedStatement,
     StatementCalls,
+    finding_nothing,
     hardly_called,
     surely_slower,
 )
@@ -64,6 +66,7 @@ class Hours(NamedTuple):
     """The six sums of `Sums`, by statement and hour."""
     rows: Floats
     expected_rows: Floats
+    """By statement and hour, as the rows."""
     usual_calls: Floats
     shares: Floats
     """Of the calls of the baseline, by statement."""
@@ -156,7 +159,10 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
     Nobody is at a psql and no statement is new, so coverage is no question.
     """
     summed = np.concatenate(
-        [hours.sums.sum(1), [hours.rows, hours.expected_rows, hours.usual_calls]]
+        [
+            hours.sums.sum(1),
+            [hours.rows.sum(0), hours.expected_rows.sum(0), hours.usual_calls],
+        ]
     )
     ends = np.arange(1, summed.shape[1] + 1)
     whole = _Spans(summed, noise, np.zeros(ends.size, dtype=np.int64), ends)
@@ -170,13 +176,17 @@ def looks(hours: Hours, noise: BaselineNoise, margin: float = SLOWER) -> Looks:
         whole.change.call_error <= GREATEST_CALL_ERROR
     )
     passed = judged & enough & below & steady & ~failed
-    passed &= whole.is_usual() & last.is_usual()
+    passed &= whole.is_usual() & last.is_usual() & ~_hardly_called_lately(summed)
     cumulated = np.cumsum(hours.sums, axis=2)
+    rows = np.cumsum([hours.rows, hours.expected_rows], axis=2)
     for look in np.nonzero(passed)[0]:
         begins = {0, max(int(ends[look]) - HOURS_OF_A_DAY, 0)}
-        passed[look] = not any(
-            _is_wide(summed[:, begin : ends[look]]) for begin in begins
-        ) and not _slower_statements(cumulated[:, :, look], noise, int(ends[look]))
+        statements = _statements(cumulated[:, :, look], rows[:, :, look])
+        passed[look] = not (
+            any(_is_wide(summed[:, begin : ends[look]]) for begin in begins)
+            or surely_slower(statements, noise, int(ends[look]))
+            or finding_nothing(statements)
+        )
     usual = np.cumsum(hours.usual_calls)
     for look in np.nonzero(passed)[0]:
         passed[look] = not _is_missed(cumulated[0, :, look], float(usual[look]) * hours.shares)
@@ -252,9 +262,26 @@ def _is_missed(calls: Floats, usual: Floats) -> bool:
     return bool(hardly_called(counted))
 
 
-def _slower_statements(sums: Floats, noise: BaselineNoise, hours: int) -> bool:
-    statements = [StatementCalls("", each) for each in _sums(sums)]
-    return bool(surely_slower(statements, noise, hours))
+def _hardly_called_lately(summed: Floats) -> Bools:
+    """Return `counted_reasons._hardly_called_lately` at the end of each hour."""
+    calls, usual = _cumulated(summed)[[0, 8]]
+    ends = np.arange(1, calls.size)
+    # The latest hour from which on enough calls are usual; before there is one, nothing is said.
+    begins = np.searchsorted(usual, usual[ends] - ENOUGH_COUNTED, side="right") - 1
+    known = usual[ends] >= ENOUGH_COUNTED
+    begins = np.maximum(begins, 0)
+    few = (calls[ends] - calls[begins]) < MISSING_NOW_RATIO * (usual[ends] - usual[begins])
+    lately: Bools = few & known
+    return lately
+
+
+def _statements(sums: Floats, rows: Floats) -> list[StatementCalls]:
+    """Return the statements of a class until an hour."""
+    returned = rows.T.tolist()
+    return [
+        StatementCalls("", each, round(seen), expected)
+        for each, (seen, expected) in zip(_sums(sums), returned, strict=True)
+    ]
 
 
 def _sums(sums: Floats) -> list[Sums]:

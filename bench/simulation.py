@@ -128,8 +128,8 @@ def fired(known: Known, week: Grid) -> Fired:
 def verdicts(known: Known, week: Grid, rows: Floats) -> Looks:
     """Return what the verdict says at the end of each hour of a week."""
     by_hour = known.sums(week.by(60))
-    expected_rows = (known.rows[:, None] * by_hour[0]).sum(0)
-    hours = Hours(by_hour, rows.sum(0), expected_rows, known.usual_calls, known.shares)
+    expected_rows = known.rows[:, None] * by_hour[0]
+    hours = Hours(by_hour, rows, expected_rows, known.usual_calls, known.shares)
     return looks(hours, known.noise)
 
 

@@ -77,7 +77,9 @@ def keep_tokens(
         since = acknowledged.at
         accepted = f"accepted by {acknowledged.by}: {acknowledged.reason}"
     kept = _KEPT.read(scope, _KEY)
-    if kept is None or kept.at < since or not metrics <= kept.tokens.keys():
+    # A metric that a pack compares from now on is not in there, and what has changed meanwhile must
+    # not be taken for the schema of the deployment.
+    if kept is None or kept.at < since:
         taken = _taken(metrics, since, snapshots)
         kept = taken and taken._replace(accepted=accepted)
         if kept is None or not _KEPT.save(scope, {_KEY: kept}):
@@ -149,8 +151,12 @@ def judge_unchanged(condition: Condition, since: float, evidence: Evidence) -> D
     metric, kept = condition.metric or "", evidence.kept
     if metric not in evidence.snapshots.metrics:
         return Drift(Outcome.INCONCLUSIVE, f"{metric}: no query feeds it")
-    if kept is None or metric not in kept.tokens:
+    if kept is None:
         return Drift(Outcome.INCONCLUSIVE, f"{metric}: nothing is kept yet to compare with")
+    if metric not in kept.tokens:
+        told = f"{metric}: was not compared yet at {moment(kept.at)}; if all is as it should be: "
+        told += "loom-exporter deploy acknowledge --by NAME --reason TEXT"
+        return Drift(Outcome.INCONCLUSIVE, told)
     if condition.unchanged_since == BASELINE:
         return _changed_by_deployment(condition, kept, evidence)
     now, doubts = trusted_tokens(metric, condition.labels, since, evidence)

@@ -39,14 +39,16 @@ def _sums(columns: Floats) -> Sums:
     return Sums(round(calls), *others)
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.5])
-def test_arrays_decide_as_the_exporter_does(factor: float) -> None:
+@pytest.mark.parametrize(
+    ("factor", "stops_at"), [(1.0, 168), (1.5, 168), (1.0, 110)], ids=["same", "slower", "stops"]
+)
+def test_arrays_decide_as_the_exporter_does(factor: float, stops_at: int) -> None:
     """The benchmark looks at millions of windows, which takes arrays instead of its functions."""
     ((known, history),) = histories(ORDINARY, 1, 1)
     week = slowed(history.week, factor, 30)
-    by_hour = known.sums(week.by(60))
-    expected_rows = (known.rows[:, None] * by_hour[0]).sum(0)
-    rows = history.week_rows.sum(0)
+    by_hour, rows = known.sums(week.by(60)), history.week_rows.copy()
+    by_hour[:, :, stops_at:] = rows[:, stops_at:] = 0
+    expected_rows = known.rows[:, None] * by_hour[0]
     seen = looks(Hours(by_hour, rows, expected_rows, known.usual_calls, known.shares), known.noise)
     hours = [
         ClassHour(
@@ -54,8 +56,8 @@ def test_arrays_decide_as_the_exporter_does(factor: float) -> None:
             ClassCalls(
                 watched_hours=1.0,
                 sums=_sums(by_hour[:, :, hour].sum(1)),
-                rows=round(rows[hour]),
-                expected_rows=expected_rows[hour],
+                rows=round(rows[:, hour].sum()),
+                expected_rows=expected_rows[:, hour].sum(),
                 calls=round(by_hour[0, :, hour].sum()),
                 usual_calls=known.usual_calls[hour],
                 covered_seconds=by_hour[1, :, hour].sum(),
@@ -66,7 +68,11 @@ def test_arrays_decide_as_the_exporter_does(factor: float) -> None:
     outcomes = set()
     for look in range(0, 168, 5):
         so_far = by_hour[:, :, : look + 1].sum(2).T
-        statements = [StatementCalls("", _sums(each)) for each in so_far]
+        returned = (each[:, : look + 1].sum(1) for each in (rows, expected_rows))
+        statements = [
+            StatementCalls("", _sums(each), round(seen_rows), expected)
+            for each, seen_rows, expected in zip(so_far, *returned, strict=True)
+        ]
         usual = known.usual_calls[: look + 1].sum()
         total = so_far[:, 0].sum()
         counted = [
