@@ -1,13 +1,13 @@
 """The components of one exporter, made from a catalog around one database and one state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from exporter.catalog import Catalog
 from exporter.clock import Clock
 from exporter.collect.runner import Runner
 from exporter.collect.schedule import Schedule, interval_seconds, max_age_seconds
+from exporter.collect.source import MetricSource
 from exporter.collect.store import SnapshotStore
 from exporter.collect.telemetry import Telemetry
 from exporter.database.conninfo import probe_conninfo_reader
@@ -21,9 +21,6 @@ from exporter.sources.impersonation import Probes
 from exporter.state import StateStore
 from exporter.statements.poller import MAX_AGE_SECONDS, Poller
 from exporter.verdict.job import VerdictJob
-
-if TYPE_CHECKING:
-    from exporter.collect.source import MetricSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +69,21 @@ def assemble(
     longest = settings.max_interval
     poll = poller.job(longest)
     suites = SuiteFolder(settings.suites, people, catalog.deployment).job(longest)
-    queries = catalog.all_queries
-    sources: list[MetricSource] = [*queries, poll, suites, verdict]
-    snapshots = SnapshotStore(
-        sources,
-        {
-            **{query.name: max_age_seconds(query) for query in queries},
-            **dict.fromkeys((poll.name, suites.name, verdict.name), MAX_AGE_SECONDS),
-        },
-    )
+    own: list[MetricSource] = [poll, suites, verdict]
+    snapshots = _snapshots(catalog, own)
     jobs = [poll, suites, verdict.job(snapshots, longest)]
     intervals = {
-        **{query.name: interval_seconds(query, longest) for query in queries},
+        **{query.name: interval_seconds(query, longest) for query in catalog.all_queries},
         **{job.name: job.interval_seconds for job in jobs},
     }
-    telemetry = Telemetry(sources)
-    http = http or HttpSources(settings.sources)
+    telemetry = Telemetry([*catalog.all_queries, *own])
     runner = Runner(
         database,
         snapshots,
         store,
         telemetry,
         intervals,
-        http,
+        http or HttpSources(settings.sources),
         verdict.deployment_start,
         probes_of(settings, catalog, database),
     )
@@ -112,6 +101,14 @@ def assemble(
         verdict,
         intervals,
     )
+
+
+def _snapshots(catalog: Catalog, own: Sequence[MetricSource]) -> SnapshotStore:
+    """Return the store for the queries and for what the exporter measures by itself."""
+    queries = catalog.all_queries
+    max_age = {query.name: max_age_seconds(query) for query in queries}
+    max_age |= dict.fromkeys((each.name for each in own), MAX_AGE_SECONDS)
+    return SnapshotStore([*queries, *own], max_age)
 
 
 def probes_of(settings: Settings, catalog: Catalog, database: Database) -> Probes:

@@ -129,10 +129,6 @@ class MonitoredDatabase:
     def _load(self) -> Components:
         # All of it, so that any fault of new queries is found before they replace the others.
         catalog = self._packs.load(self.settings.queries)
-        for reason in catalog.unseen:
-            _log.error(
-                "a phase can never be seen", reason=reason, remedy="run `loom-exporter check`"
-            )
         return assemble(self.settings, catalog, self.database, self._store, self._http)
 
     def _sources(self) -> Sources:

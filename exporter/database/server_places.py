@@ -15,7 +15,7 @@ class ServerPlaces:
     """Counts the connections of all pools to one server, those on their way too."""
 
     def __init__(self, most: float) -> None:
-        """Allow so many sessions at a time."""
+        """Allow `most` sessions at a time."""
         self._most = most
         self._pools: WeakSet[ConnectionPool] = WeakSet()
         self._coming = 0

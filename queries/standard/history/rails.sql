@@ -13,7 +13,7 @@ metrics:
     value: applied
   loom_migration_written_timestamp_seconds:
     type: change_timestamp
-    help: Unix time at which the migration's row in the history was written; repairing the history writes it anew.
+    help: Unix time at which the migration's row in the history was written; a repair of the history writes it again.
     labels: [version]
     value: written_by
     at: written_at
