@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.catalog.condition import Condition
-from exporter.catalog.deployment import OTHER
+from exporter.catalog.criteria import Criterion
+from exporter.catalog.deployment import OTHER, Deployment
 from exporter.database.grants import function_schema
 from exporter.database.identity import DatabaseIdentity
 from exporter.deployment.people import ACKNOWLEDGEMENTS, Acknowledgement, append, in_order, word
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 AS_FAST = make_class(1.0)
 OURS = function_schema(DEPLOYMENT.name)
 CHANGED = "loom_schema_changed_timestamp_seconds"
+POLICIES_CHANGED = "loom_rls_policies_changed_timestamp_seconds"
 
 
 async def _before(watch: Watch) -> Before:
@@ -336,6 +338,14 @@ async def test_schema_is_kept_once_and_kept_again_only_when_somebody_accepts_a_c
         _run(watched, "CREATE TABLE public.by_hand (id int)")
         await watch.look("schema_objects")
         assert keep(None) == kept
+        await watch.look("rls_policies_changed")
+        both = _comparing(POLICIES_CHANGED)
+        assert keep_tokens(scope, both, progress, None, watch.board) == kept, "no table by hand"
+        evidence = replace(_evidence(watch, Before({}, 0.0, 0.0)), kept=kept)
+        condition = Condition(metric=POLICIES_CHANGED, unchanged_since="deployment")
+        unknown = judge_unchanged(condition, 0.0, evidence)
+        assert unknown.outcome is Outcome.INCONCLUSIVE
+        assert "deploy acknowledge" in unknown.text
         given = word(Acknowledgement, "test", by="Ada", reason="a new table", at=time.time() - 60)
         assert append(ACKNOWLEDGEMENTS, people, given)
         assert keep(latest(people)) == kept, "it was given before the schema was kept"
@@ -364,6 +374,13 @@ async def test_question_takes_no_lock_above_access_share_on_catalogs(watched: Lo
             " WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid'"
         ).fetchall()
     assert locks == [("AccessShareLock", True)]
+
+
+def _comparing(metric: str) -> Deployment:
+    """Return the deployment of Loom with a criterion that compares another metric too."""
+    condition = Condition(metric=metric, unchanged_since="deployment")
+    added = Criterion(title="Policies unchanged", conditions=(condition,))
+    return DEPLOYMENT.model_copy(update={"criteria": {**DEPLOYMENT.criteria, "added": added}})
 
 
 def _run(loom: LoomDatabase, sql: str) -> None:
