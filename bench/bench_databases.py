@@ -1,8 +1,9 @@
 """What 1, 10, 50 and 200 databases cost one daemon, and what ten that hang cost the others.
 
-Small databases on one server, each with the same pack of ten questions every 30 s; ten more that
-hang are on a server that is frozen. Own CPU, memory and the scrape are of the daemon's process. The
-numbers are to be read as ratios between the rows, which come from one run.
+Small databases on one server, each with the same pack of ten questions every 30 s. Of ten more,
+each session hangs: they are on a server that is frozen, and then on the server of the others, where
+a catalog that every session needs is locked. Own CPU, memory and the scrape are of the daemon's
+process. The numbers are to be read as ratios between the rows, which come from one run.
 
     PYTHONPATH=. .venv/bin/python bench/bench_databases.py [SECONDS [COUNT ...]]
 """
@@ -13,8 +14,10 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
@@ -25,6 +28,9 @@ from exporter.demo.postgres import PostgresServer
 from tests.support.daemon import Daemon
 from tests.support.queries import make_folder, query_text
 from tests.support.tools import require_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COUNTS = (1, 10, 50, 200)
 HUNG = 10
@@ -59,23 +65,49 @@ def main(seconds: float, counts: tuple[int, ...]) -> None:
             PostgresServer(require_postgres(18), folder / "server", settings=settings) as server,
             PostgresServer(require_postgres(18), folder / "hung") as hung,
         ):
-            _make_databases(server, max(counts))
-            pack = _pack(folder / "pack")
-            urls = [server.dsn(f"tenant_{number}") for number in range(max(counts))]
+            tenants = _make_databases(server, "tenant", max(counts))
+            bench = Bench(server, _pack(folder / "pack"), seconds)
             costs = []
             for count in counts:
-                costs.append(_measure(str(count), urls[:count], [], pack, server, None, seconds))
+                costs.append(bench.measure(str(count), tenants[:count]))
                 _print(costs[-1], costs[0])
-            dead = [hung.dsn() for _ in range(HUNG)]
-            row = f"{counts[-1]} + {HUNG} hung"
-            costs.append(_measure(row, urls[: counts[-1]], dead, pack, server, hung, seconds))
-            _print(costs[-1], costs[0])
+            few = tenants[: counts[-1]]
+            locked = _make_databases(server, "locked", HUNG)
+            for name, dead, hang in (
+                ("frozen", [hung.dsn()] * HUNG, _frozen(hung)),
+                ("locked", locked, _locked(locked)),
+            ):
+                row = f"{counts[-1]} + {HUNG} {name}"
+                costs.append(bench.measure(row, few, dead, hang))
+                _print(costs[-1], costs[0])
 
 
-def _make_databases(server: PostgresServer, count: int) -> None:
+@contextmanager
+def _frozen(server: PostgresServer) -> Iterator[None]:
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
+@contextmanager
+def _locked(urls: list[str]) -> Iterator[None]:
+    """Let all that is asked wait: no function can be looked up."""
+    with ExitStack() as stack:
+        for url in urls:
+            connection = stack.enter_context(psycopg.connect(url))
+            connection.execute("LOCK TABLE pg_catalog.pg_proc IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def _make_databases(server: PostgresServer, name: str, count: int) -> list[str]:
+    """Return their URLs."""
+    names = [f"{name}_{number}" for number in range(count)]
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        for number in range(count):
-            connection.execute(f"CREATE DATABASE tenant_{number} STRATEGY file_copy".encode())
+        for each in names:
+            connection.execute(f"CREATE DATABASE {each} STRATEGY file_copy".encode())
+    return [server.dsn(each) for each in names]
 
 
 def _pack(folder: Path) -> Path:
@@ -90,45 +122,47 @@ def _pack(folder: Path) -> Path:
     return make_folder(folder, files)
 
 
-def _measure(
-    name: str,
-    urls: list[str],
-    dead: list[str],
-    pack: Path,
-    server: PostgresServer,
-    hung: PostgresServer | None,
-    seconds: float,
-) -> Cost:
-    with tempfile.TemporaryDirectory(prefix="loom-bench-") as state:
-        config = Path(state) / "config.yaml"
-        entries = [{"url": url, "pack": str(pack)} for url in urls]
+@dataclass(frozen=True)
+class Bench:
+    """What all rows have in common."""
+
+    server: PostgresServer
+    pack: Path
+    seconds: float
+
+    def measure(
+        self,
+        name: str,
+        urls: list[str],
+        dead: list[str] | None = None,
+        hang: AbstractContextManager[None] | None = None,
+    ) -> Cost:
+        """Watch the databases with one daemon, and let the dead ones hang once it is ready."""
+        entries = [{"url": url, "pack": str(self.pack)} for url in urls]
         entries += [
-            {"url": url, "pack": str(pack), "name": f"hung_{number}"}
-            for number, url in enumerate(dead)
+            {"url": url, "pack": str(self.pack), "name": f"hung_{number}"}
+            for number, url in enumerate(dead or [])
         ]
-        config.write_text(yaml.safe_dump({"databases": entries}), encoding="utf-8")
-        started = time.monotonic()
-        with Daemon(None, "--config", str(config)) as daemon:
-            daemon.wait_until_ready()
-            ready = time.monotonic() - started
-            process = psutil.Process(daemon.process.pid)
-            if hung:
-                hung.freeze()
-            try:
-                time.sleep(5)
-                before, began = process.cpu_times(), time.monotonic()
-                time.sleep(seconds)
-                after, passed = process.cpu_times(), time.monotonic() - began
-                times, size = _scrapes(daemon)
-                oldest = _oldest(daemon)
-                sessions = _sessions(server)
-            finally:
-                if hung:
-                    hung.thaw()
-            cpu = (after.user + after.system - before.user - before.system) * 60 / passed
-            memory = process.memory_info().rss / 2**20
-    p99 = statistics.quantiles(times, n=100)[98]
-    return Cost(name, ready, cpu, memory, size, p99, sessions, oldest)
+        with tempfile.TemporaryDirectory(prefix="loom-bench-") as state:
+            config = Path(state) / "config.yaml"
+            config.write_text(yaml.safe_dump({"databases": entries}), encoding="utf-8")
+            started = time.monotonic()
+            with Daemon(None, "--config", str(config)) as daemon:
+                daemon.wait_until_ready()
+                ready = time.monotonic() - started
+                process = psutil.Process(daemon.process.pid)
+                with hang or nullcontext():
+                    time.sleep(5)
+                    before, began = process.cpu_times(), time.monotonic()
+                    time.sleep(self.seconds)
+                    after, passed = process.cpu_times(), time.monotonic() - began
+                    times, size = _scrapes(daemon)
+                    oldest = _oldest(daemon)
+                    sessions = _sessions(self.server)
+                cpu = (after.user + after.system - before.user - before.system) * 60 / passed
+                memory = process.memory_info().rss / 2**20
+        p99 = statistics.quantiles(times, n=100)[98]
+        return Cost(name, ready, cpu, memory, size, p99, sessions, oldest)
 
 
 def _scrapes(daemon: Daemon) -> tuple[list[float], int]:
@@ -156,7 +190,8 @@ def _oldest(daemon: Daemon) -> float:
 def _sessions(server: PostgresServer) -> int:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         (row,) = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'tenant%'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname ~ '^(tenant|locked)' AND application_name = 'loom-exporter'"
         ).fetchall()
     return int(row[0])
 
@@ -164,7 +199,7 @@ def _sessions(server: PostgresServer) -> int:
 def _print(cost: Cost, one: Cost) -> None:
     per_byte = cost.p99_seconds / cost.page_bytes / (one.p99_seconds / one.page_bytes)
     print(
-        f"{cost.name:>12}: ready {cost.ready_seconds:5.1f} s, CPU "
+        f"{cost.name:>15}: ready {cost.ready_seconds:5.1f} s, CPU "
         f"{cost.cpu_seconds_a_minute:5.1f} s/min ({cost.cpu_seconds_a_minute / 0.6:4.1f} % of a "
         f"core), {cost.memory_mib:4.0f} MiB, page {cost.page_bytes / 1000:6.0f} kB, p99 "
         f"{cost.p99_seconds * 1000:6.1f} ms ({per_byte:4.2f} of one per byte), "

@@ -29,6 +29,9 @@ BEAT_SECONDS = 5.0
 _CRON_GRACE_SECONDS = 3600.0
 _CRON_RUNS = 50
 _QUIET_SECONDS = 10.0
+_CROWDED_QUIET_SECONDS = 30.0
+"""A ping would take a place from other databases; the verdict asks the server more often."""
+
 _CLOCK_STEP_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -126,8 +129,10 @@ class Schedule:
                 grace = _CRON_GRACE_SECONDS
             else:
                 # Offsets rather than APScheduler's jitter, which makes each interval longer. Probes
-                # come together: they share a session, which takes the place of another one.
-                share = 1.0 if isinstance(query, Probe) else (number + 1) / len(queries)
+                # come together: they share a session, which takes the place of another one. So
+                # does all of a crowded server, where each burst has to connect.
+                together = self._database.is_crowded or isinstance(query, Probe)
+                share = 1.0 if together else (number + 1) / len(queries)
                 offset = interval * share
                 trigger = IntervalTrigger(
                     seconds=interval, start_date=now + timedelta(seconds=offset), timezone=UTC
@@ -204,7 +209,8 @@ class Schedule:
         self._last_beat = time.monotonic()
 
     async def _ping(self) -> None:
-        if time.monotonic() - self._database.answered_at > _QUIET_SECONDS:
+        quiet = _CROWDED_QUIET_SECONDS if self._database.is_crowded else _QUIET_SECONDS
+        if time.monotonic() - self._database.answered_at > quiet:
             await self._database.ping()
 
     async def _watch_clock(self) -> None:

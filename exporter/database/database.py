@@ -94,9 +94,8 @@ class Database:
         # a connection that is not to be had can only mean that the server is away.
         self._slots = asyncio.Semaphore(max_connections)
         self._places = places or ServerPlaces(math.inf)
-        idle = _CROWDED_IDLE_SECONDS if self._places.is_crowded else None
+        idle = _CROWDED_IDLE_SECONDS if self.is_crowded else None
         self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect, idle)
-        self._places.add(self._pool)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -120,6 +119,11 @@ class Database:
     def status(self) -> PoolStatus:
         """How the connections are used now."""
         return PoolStatus(busy=len(self._pool.busy), idle=self._pool.idle)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether other databases need the place of a connection that rests."""
+        return self._places.is_crowded
 
     async def ask(self, question: Question) -> Sequence[tuple[Any, ...]]:
         """Return the rows of `question`, which is asked as a query is.
@@ -223,13 +227,11 @@ class Database:
         Raises:
             RunError: `unreachable`; the server is down only if no other connection is open.
         """
-        if self._is_closing:
-            raise RunError(State.UNREACHABLE, "the exporter is stopping")
+        self._fail_if_closing()
         if self.is_up is False and time.monotonic() < self._next_try:
             raise RunError(State.UNREACHABLE, self._failure)
         try:
-            async with self._places.place(lambda: not self._is_closing):
-                connection = await connect(self._conninfo(), self._last_good)
+            connection = await self._places.connect(self._connect_now)
         except (psycopg.Error, UsageError) as error:
             reason = describe_error(error) if isinstance(error, psycopg.Error) else str(error)
             if self._pool.is_open:
@@ -237,6 +239,8 @@ class Database:
             if isinstance(error, psycopg.errors.ConnectionTimeout):
                 self._pause()
             raise self._unreachable(reason) from None
+        except RunError:
+            raise
         except Exception as error:
             # A fault of ours. Those who wait for the connection must hear of it too.
             _log.exception("connecting failed")
@@ -244,11 +248,18 @@ class Database:
         self._last_good = connection.server
         return connection
 
+    async def _connect_now(self) -> MonitorConnection:
+        self._fail_if_closing()
+        return await connect(self._conninfo(), self._last_good)
+
+    def _fail_if_closing(self) -> None:
+        if self._is_closing:
+            raise RunError(State.UNREACHABLE, "the exporter is stopping")
+
     def _fail_fast(self) -> None:
         # While the server is known to be down, one query at a time finds out whether it is back:
         # the others need not queue up for the same news, nor leave connections behind that hang.
-        if self._is_closing:
-            raise RunError(State.UNREACHABLE, "the exporter is stopping")
+        self._fail_if_closing()
         if self.is_up is False and (self._is_probing or time.monotonic() < self._next_try):
             raise RunError(State.UNREACHABLE, self._failure)
 

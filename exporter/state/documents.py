@@ -3,7 +3,8 @@
 import sqlite3
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from exporter.database.identity import DatabaseIdentity
 from exporter.state.schema import CorruptError, checksum
@@ -41,22 +42,30 @@ def make_scope(
 
 
 def scopes(
-    file: sqlite3.Connection, database: str = "", deployment: str = ""
+    file: sqlite3.Connection, database: str, deployment: str
 ) -> dict[DatabaseIdentity | None, int]:
     """Return the numbers of a deployment's scopes by identity; None is for what people say.
 
     Raises:
         CorruptError: a scope is damaged, so that it is not known whose its documents are.
     """
-    rows = file.execute("SELECT * FROM scope").fetchall()
-    for _, *row, claimed in rows:
-        if checksum(*row) != claimed:
-            raise CorruptError("a scope is not what its checksum says")
+    rows = file.execute(
+        "SELECT * FROM scope WHERE database = ? AND deployment = ?", (database, deployment)
+    ).fetchall()
+    _check(rows)
     return {
         None if name is None else DatabaseIdentity(name, oid, system): number
-        for number, of_database, of_deployment, name, oid, system, _ in rows
-        if (of_database, of_deployment) == (database, deployment)
+        for number, _, _, name, oid, system, _ in rows
     }
+
+
+def check_scopes(file: sqlite3.Connection) -> None:
+    """Check all scopes, also those whose names are damaged, so that `scopes` misses them.
+
+    Raises:
+        CorruptError: one is damaged.
+    """
+    _check(file.execute("SELECT * FROM scope"))
 
 
 def versions(
@@ -136,6 +145,12 @@ def save(
     )
     file.execute("INSERT OR REPLACE INTO topic VALUES (?, ?, ?)", (scope, topic, after))
     return after
+
+
+def _check(rows: Iterable[tuple[Any, ...]]) -> None:
+    for _, *row, claimed in rows:
+        if checksum(*row) != claimed:
+            raise CorruptError("a scope is not what its checksum says")
 
 
 def _checksum(topic: str, key: str, content: bytes) -> int:

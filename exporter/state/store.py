@@ -221,7 +221,7 @@ class StateStore:
         self._file.close()
 
     def _on_open(self, file: sqlite3.Connection) -> None:
-        documents.scopes(file)  # so that a file is set aside in which one is damaged
+        documents.check_scopes(file)  # so that a file is set aside in which one is damaged
         self._tokens.read(file)
 
     def _look(
