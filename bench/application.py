@@ -30,7 +30,11 @@ CHARACTERS = 2_000
 OPERATORS = 13
 """So many in each text, + or -, make each of 8,192 texts another one."""
 
-SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "6000"}
+SETTINGS = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.max": "6000",
+    "autovacuum": "off",  # so that what the server takes when nobody watches is the same all along
+}
 ONE_IN_A_CLASS = 10
 """One statement in so many is of a class; the owner calls it, whom no policy stops."""
 

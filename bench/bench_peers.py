@@ -55,6 +55,9 @@ SCRAPES = 40
 PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = 10.0
 LONGEST_FROZEN_SECONDS = 40.0
+LEAVING_SECONDS = 3.0
+"""In which the session of the application ends, after which it counts."""
+
 LEAST = 0.01
 """Seconds: the operating system counts processor time in hundredths."""
 
@@ -88,6 +91,11 @@ def server_cpu(pid: int) -> float:
         with contextlib.suppress(psutil.NoSuchProcess):
             total += sum(child.cpu_times()[:2])
     return total
+
+
+def since_start(pid: int) -> float:
+    """Return the seconds since a process began."""
+    return time.time() - psutil.Process(pid).create_time()
 
 
 def scrape(url: str) -> float:
@@ -133,7 +141,7 @@ def measure(
 ) -> Measured:
     """Measure an exporter that shows its first full page."""
     process = psutil.Process(exporter.pid)
-    found = Measured(time.time() - process.create_time())
+    found = Measured(since_start(exporter.pid))
     found.scrapes["healthy"] = scrapes(exporter.url)
     own, server = sum(process.cpu_times()[:2]), server_cpu(loom.server.pid)
     end = time.monotonic() + seconds
@@ -166,7 +174,7 @@ def with_rows(loom: DemoDatabase, catalog: Catalog) -> list[str]:
     return found
 
 
-def report(found: dict[str, Measured], idle: float) -> None:
+def report(found: dict[str, Measured], restarted: float, idle: float) -> None:
     """Print what was measured, each beside what it is for us."""
     ours = found[OURS]
     print(f"{'':28}" + "".join(f"{name:>26}" for name in found))
@@ -186,6 +194,7 @@ def report(found: dict[str, Measured], idle: float) -> None:
         line(f"scrape {state}, p50", "ms", medians)
         slowest = {name: each.slowest(state) * 1e3 for name, each in found.items()}
         line(f"scrape {state}, p99", "ms", slowest)
+    print(f"  first full scrape of ours with the state of before: after {restarted:.1f} s")
     print(f"  nobody watches: {idle:.2f} s of the server a minute, which is taken off", flush=True)
 
 
@@ -203,11 +212,15 @@ def main() -> int:
                 loom.run_file(path)
             with connect(loom) as connection:
                 call(connection, application(catalog, STATEMENTS))
+                connection.execute("CHECKPOINT")
+            time.sleep(LEAVING_SECONDS)
             before = server_cpu(loom.server.pid)
-            time.sleep(seconds / 2)
-            idle = (server_cpu(loom.server.pid) - before) * 120 / seconds
+            time.sleep(seconds)
+            idle = (server_cpu(loom.server.pid) - before) * 60 / seconds
             with ExporterProcess(loom.dsn(ROLE), folder, free_port()) as ours:
                 found[OURS] = measure(ours, loom, catalog, seconds)
+            with ExporterProcess(loom.dsn(ROLE), folder, free_port()) as again:
+                restarted = since_start(again.pid)
             dsn = f"{loom.dsn(SUPERUSER)}?sslmode=disable".replace("postgresql://", "postgres://")
             with postgres_exporter(paths[PROGRAMS[0]], dsn, folder) as peer:
                 found[POSTGRES] = measure(peer, loom, catalog, seconds)
@@ -215,7 +228,7 @@ def main() -> int:
             expected = [*with_rows(loom, catalog), "statements"]
             with sql_exporter(paths[PROGRAMS[1]], config, folder, expected) as peer:
                 found[SQL] = measure(peer, loom, catalog, seconds)
-    report(found, idle)
+    report(found, restarted, idle)
     own, sql = found[OURS], found[SQL]
     frozen = own.median("frozen") / own.median("healthy")
     server = max(own.server - idle, 0.0) / max(sql.server - idle, LEAST)

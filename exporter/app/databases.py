@@ -168,6 +168,7 @@ class MonitoredDatabases:
         before = set(self)
         self._databases, gone = latest, before - set(latest.values())
         await asyncio.gather(*(each.stop(_DRAIN_SECONDS) for each in gone))
+        self._packs.keep({each.settings.queries for each in self})
         added = [each for each in self if each not in before]
         self._start(added)
         self._show()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -48,6 +49,13 @@ class Packs:
                     )
                 self._loaded[folder] = stamp, catalog
             return catalog
+
+    def keep(self, folders: Collection[Path]) -> None:
+        """Forget all other folders: no database uses them any more."""
+        with self._lock:
+            for known in (self._stamps, self._loaded):
+                for folder in known.keys() - set(folders):
+                    del known[folder]
 
     def _stamp(self, folder: Path) -> object:
         taken_at, stamp = self._stamps.get(folder, (float("-inf"), None))

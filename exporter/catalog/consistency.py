@@ -28,7 +28,7 @@ def _of_phases(deployment: Deployment) -> Iterator[_Fault]:
             if kind in ("probe", "none"):
                 yield (
                     place,
-                    f"`history: {{kind: {kind}}}` looks for no migration; leave {version} out, "
+                    f"`history: {{kind: {kind}}}` looks for no migration; leave this one out, "
                     "or name the tool that keeps the history",
                 )
             elif version in seen:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from exporter.app.once import TRIAL, ask_probes, ask_sources
+from exporter.app.tenants import find_databases
 from exporter.catalog import Catalog, CatalogError, load_catalog
-from exporter.commands.common import Config, Format, Queries, note, print_json
+from exporter.commands.common import Config, Format, Queries, note, print_json, worst
 from exporter.database.conninfo import conninfo_reader
 from exporter.databases import each_database
 from exporter.deployment.resolution import Resolved, resolve
@@ -21,6 +22,9 @@ from exporter.settings import Settings, load_settings
 from exporter.sources.inspection import inspect
 
 app = typer.Typer()
+
+EVERY_QUERY = "*"
+"""In the place of a query: what is found is so for all of a database."""
 
 _MOST_ROWS = 10
 
@@ -125,7 +129,9 @@ def check(
 
     Exit 1 if a probe finds what it should not, or does not find what it should.
     """
-    databases = each_database(load_settings(config, {"queries": queries}))
+    loaded = load_settings(config, {"queries": queries})
+    asks = database or sources or probes
+    databases = asyncio.run(find_databases(loaded)) if asks else each_database(loaded)
     try:
         catalogs = {each.queries: _known(each.queries) for each in databases}
     except CatalogError as error:
@@ -134,7 +140,7 @@ def check(
             print_json({"problems": every.problems})
             raise typer.Exit(every.exit_code) from None
         raise every from None
-    if not (database or sources or probes):
+    if not asks:
         _print_counts(catalogs, output)
         return
     reports = [
@@ -145,14 +151,20 @@ def check(
         if len(reports) > 1 and output == "text":
             print(f"== {report.settings.database_name} ==", flush=True)
         if database:
-            report.ask_database()
+            try:
+                report.ask_database()
+            except RunError as error:
+                if len(reports) == 1:
+                    raise
+                code = _EXIT_OF_SOURCE.get(error.state, ExitCode.USAGE)
+                report.found(Finding(EVERY_QUERY, error.state, str(error), code))
         if sources:
             asyncio.run(_ask_sources(report.settings, report.known, report.found))
         if probes:
             asyncio.run(_ask_probes(report.settings, report.known, report.found))
     if output == "json":
         print_json(_as_json(reports))
-    raise typer.Exit(max((code for each in reports for code in each.exit_codes), default=0))
+    raise typer.Exit(worst([code for each in reports for code in each.exit_codes]))
 
 
 async def _ask_sources(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -16,7 +16,7 @@ from exporter.catalog import Catalog
 from exporter.database.conninfo import conninfo_reader
 from exporter.database.database import Database
 from exporter.databases import each_database, pick
-from exporter.errors import ExporterError, UsageError
+from exporter.errors import ExitCode, ExporterError, UsageError
 from exporter.redaction import redact
 from exporter.settings import Settings, load_settings
 from exporter.state import StateStore
@@ -77,6 +77,22 @@ def database_settings(settings: Settings, name: str | None) -> Settings:
     if settings.databases_from and name not in {each.database_name for each in listed}:
         listed = asyncio.run(find_databases(settings))
     return pick(listed, name)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code that counts: a wrong use, no-go, away, not to be told yet, go.
+
+    >>> worst([0, 3, 4]), worst([0, 4, 1]), worst([0, 0])
+    (4, 1, 0)
+    """
+    order = (
+        ExitCode.OK,
+        ExitCode.INCONCLUSIVE,
+        ExitCode.UNREACHABLE,
+        ExitCode.FAILED,
+        ExitCode.USAGE,
+    )
+    return max(codes, key=lambda code: order.index(ExitCode(code)), default=ExitCode.OK)
 
 
 def open_state(settings: Settings, *, read_only: bool = False) -> StateStore:

@@ -12,7 +12,7 @@ from exporter.app.tenants import find_databases
 from exporter.baseline.codec import Refusal
 from exporter.catalog import load_catalog
 from exporter.commands.common import database_settings, note
-from exporter.errors import ExitCode, ExporterError, UsageError
+from exporter.errors import ExporterError, UsageError
 from exporter.logs import configure_logging
 from exporter.settings import Settings, load_settings
 from exporter.verdict.assess import Assessment
@@ -83,22 +83,6 @@ def judge_all(target: Target, wanted: Document) -> dict[str, Judged | ExporterEr
         except ExporterError as error:
             found[name] = error
     return found
-
-
-def worst(codes: list[int]) -> int:
-    """Return the exit code that counts: a wrong use, no-go, away, not to be told yet, go.
-
-    >>> worst([0, 3, 4]), worst([0, 4, 1]), worst([0, 0])
-    (4, 1, 0)
-    """
-    order = (
-        ExitCode.OK,
-        ExitCode.INCONCLUSIVE,
-        ExitCode.UNREACHABLE,
-        ExitCode.FAILED,
-        ExitCode.USAGE,
-    )
-    return max(codes, key=lambda code: order.index(ExitCode(code)))
 
 
 def _from_daemon(settings: Settings, url: str, database: str | None, wanted: Document) -> Judged:

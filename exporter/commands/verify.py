@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from exporter.commands.common import Config, DatabaseName, Queries
-from exporter.commands.judging import Document, Judged, Target, judge_all, judge_one, worst
+from exporter.commands.common import Config, DatabaseName, Queries, worst
+from exporter.commands.judging import Document, Judged, Target, judge_all, judge_one
 from exporter.deployment.records import Outcome
 from exporter.errors import ExitCode, UsageError
 from exporter.redaction import redact

@@ -15,7 +15,7 @@ import yaml
 from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, command
 from tests.support.observers import eventually
-from tests.support.queries import make_folder, query_text
+from tests.support.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 UP = "loom_database_up"
+MARKED = re.sub("    migrations:\n.*\n", "", DEPLOYMENT) + "history: {kind: none}\n"
+"""A deployment of which people say when it began."""
+
 SUCCESS = "loom_exporter_query_last_success_timestamp_seconds"
 
 
@@ -41,7 +44,9 @@ def packs(tmp_path: Path) -> Path:
             interval="1s",
             timeout="900ms",
         )
-        make_folder(tmp_path / name, {"own.sql": own, "shared.sql": shared})
+        make_folder(
+            tmp_path / name, {"deployment.yaml": MARKED, "own.sql": own, "shared.sql": shared}
+        )
     return tmp_path
 
 
@@ -295,6 +300,34 @@ def test_tenants_are_found_by_a_query(
     assert {*json.loads(told.stdout)["databases"]} == {"loom", "second"}
     one = command("verify", "--database", "second", "--config", str(path), "--format", "json")
     assert json.loads(one.stdout)["database"] == "second"
+    checked = command("check", "--database", "--config", str(path), "--format", "json")
+    assert {each["database"] for each in json.loads(checked.stdout)["findings"]} == {
+        "loom",
+        "second",
+    }
+    assert checked.returncode == 0
+
+
+def test_check_tells_of_each_database_and_the_worst_counts(
+    monitored: LoomDatabase, second: str, packs: Path, config: Callable[..., Path]
+) -> None:
+    wrong = query_text({"loom_wrong": {"value": "things"}}, sql="SELECT nothing AS things")
+    make_folder(packs / "wrong", {"deployment.yaml": MARKED, "wrong.sql": wrong})
+    path = config(
+        _of(monitored.dsn(ROLE), packs, "left"),
+        _of(second, packs, "wrong"),
+        _of(AWAY, packs, "right", "away"),
+    )
+    offline = command("check", "--config", str(path))
+    assert offline.returncode == 0, offline.stderr
+    told = command("check", "--database", "--config", str(path))
+    _, *parts = re.split(r"^== (.+) ==$", told.stdout, flags=re.MULTILINE)
+    states = {
+        name: {line.split()[0] for line in text.splitlines() if line}
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert states == {"loom": {"ok"}, "second": {"ok", "error"}, "away": {"unreachable"}}
+    assert told.returncode == 2, "what is wrong is to be mended, whoever is away"
 
 
 def test_fifty_databases_of_a_server_share_a_few_sessions(
@@ -313,14 +346,14 @@ def test_fifty_databases_of_a_server_share_a_few_sessions(
         _daemon(config(*entries, server_connections=8)) as daemon,
     ):
 
-        def all_up() -> bool:
+        def is_ready() -> bool:
             nonlocal most
             (count,) = connection.execute(sessions).fetchall()[0]
             most = max(most, count)
-            page = daemon.page()
-            return all(page.value("loom_left", database=name) == 1 for name in names)
+            return daemon.get("/-/ready").status == 200
 
-        eventually("each one has an answer", all_up)
+        eventually("each one was asked", is_ready)
         page = daemon.page()
+        assert all(page.value("loom_left", database=name) == 1 for name in names)
         assert all(page.value(UP, database=name) == 1 for name in names)
     assert 1 < most <= 8

@@ -170,3 +170,8 @@ def test_packs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert refused.value.problems[0] == (
         f"{tmp_path}/other: loom_one: has another type or other labels than in {tmp_path}/plain"
     )
+    packs.keep([tmp_path / "same"])
+    with pytest.raises(CatalogError, match="same"):
+        packs.load(tmp_path / "other")
+    packs.keep([])
+    assert packs.load(tmp_path / "other").queries

@@ -111,7 +111,7 @@ def test_check_refuses_phases_that_can_never_be_seen(
 @pytest.mark.parametrize("kind", ["probe", "none"])
 def test_migrations_that_nobody_looks_for_are_refused(kind: str, tmp_path: Path) -> None:
     text = _with(f"{{kind: {kind}}}", MIGRATIONS + OBJECTS)
-    with pytest.raises(CatalogError, match="looks for no migration; leave 1 out"):
+    with pytest.raises(CatalogError, match="looks for no migration; leave this one out"):
         load_catalog(_pack(tmp_path, text))
 
 
