@@ -74,7 +74,7 @@ class Database:
         Args:
             name: value of the label `database`.
             conninfo: read at each connect; may raise UsageError.
-            max_connections: the most connections at any moment.
+            max_connections: the most connections at any moment; one where places are few.
             places: the sessions that all databases of the server share; None for this one alone.
         """
         self.name = name
@@ -90,12 +90,13 @@ class Database:
         self._is_probing = False
         self._is_closing = False
         self._conninfo = conninfo
+        self._places = places or ServerPlaces(math.inf)
+        most = 1 if self.is_crowded else max_connections
+        idle = _CROWDED_IDLE_SECONDS if self.is_crowded else None
         # Waiting for one of our own queries to end is not waiting for the server: with a slot,
         # a connection that is not to be had can only mean that the server is away.
-        self._slots = asyncio.Semaphore(max_connections)
-        self._places = places or ServerPlaces(math.inf)
-        idle = _CROWDED_IDLE_SECONDS if self.is_crowded else None
-        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect, idle)
+        self._slots = asyncio.Semaphore(most)
+        self._pool = ConnectionPool(f"loom-exporter-{name}", most, self._connect, idle)
 
     async def __aenter__(self) -> Self:
         await self.open()

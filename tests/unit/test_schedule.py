@@ -116,6 +116,14 @@ async def test_first_runs_after_the_start_are_spread_over_the_interval(tmp_path:
         assert (jobs["a"] - before).total_seconds() >= 15
 
 
+async def test_where_places_are_few_all_queries_come_together(tmp_path: Path) -> None:
+    parts = assemble(tmp_path, [_query(name, interval="1m") for name in ("a", "b", "c")])
+    parts.database._places.is_crowded = True
+    async with _started(parts):
+        jobs = {job.id: job.next_run_time for job in parts.schedule._scheduler.get_jobs()}
+        assert len({jobs[name] for name in ("a", "b", "c")}) == 1
+
+
 async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Path) -> None:
     queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
     parts = assemble(tmp_path, queries)
