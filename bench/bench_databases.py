@@ -157,7 +157,7 @@ class Bench:
                     time.sleep(self.seconds)
                     after, passed = process.cpu_times(), time.monotonic() - began
                     times, size = _scrapes(daemon)
-                    oldest = _oldest(daemon)
+                    oldest = _oldest(daemon, len(urls) * QUESTIONS)
                     sessions = _sessions(self.server)
                 cpu = (after.user + after.system - before.user - before.system) * 60 / passed
                 memory = process.memory_info().rss / 2**20
@@ -175,16 +175,20 @@ def _scrapes(daemon: Daemon) -> tuple[list[float], int]:
     return times, size
 
 
-def _oldest(daemon: Daemon) -> float:
+def _oldest(daemon: Daemon, expected: int) -> float:
+    """Return the age of the oldest answer; each question must have one."""
     families = text_string_to_metric_families(daemon.page().text)
-    return time.time() - min(
+    answered = [
         sample.value
         for family in families
         for sample in family.samples
         if sample.name == LATEST
         and sample.labels["query"].startswith("question_")
         and sample.labels["database"].startswith("tenant_")
-    )
+    ]
+    if len(answered) != expected:
+        raise SystemExit(f"{expected - len(answered)} questions were never answered")
+    return time.time() - min(answered)
 
 
 def _sessions(server: PostgresServer) -> int:

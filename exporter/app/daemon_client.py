@@ -73,13 +73,16 @@ def names_of_databases(settings: Settings, url: str) -> list[str]:
 
     Raises:
         UsageError: the address or the credentials cannot be used.
-        DaemonError: it does not answer, or is another program.
+        DaemonError: it does not answer, is another program, or does not know all of them.
     """
     base, _, body = _ask(settings, url, "/api/v1/databases", {})
     try:
-        return [each.database for each in _Listed.model_validate_json(body).databases]
+        listed = _Listed.model_validate_json(body)
     except ValidationError:
         raise DaemonError(f"{base}: not a loom-exporter, or one of another version") from None
+    if listed.problem:
+        raise DaemonError(f"{base}: tenants cannot be found: {redact(one_line(listed.problem))}")
+    return [each.database for each in listed.databases]
 
 
 class _Named(BaseModel):
@@ -88,6 +91,8 @@ class _Named(BaseModel):
 
 class _Listed(BaseModel):
     databases: list[_Named]
+    problem: str | None = None
+    """Why there may be more of them."""
 
 
 def _ask(

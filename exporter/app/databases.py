@@ -15,6 +15,7 @@ from exporter.app.monitored import RELOAD_SECONDS, MonitoredDatabase
 from exporter.app.packs import Packs
 from exporter.app.tenants import TENANTS_SECONDS, Tenants
 from exporter.database.conninfo import conninfo_reader
+from exporter.database.database import MAX_CONNECTIONS
 from exporter.database.hosts import servers_of
 from exporter.database.server_places import ServerPlaces
 from exporter.databases import each_database
@@ -90,7 +91,7 @@ class MonitoredDatabases:
         self._asked = asyncio.Event()
         self._was_complete = False
         self.exposition = Exposition(self._served())
-        self.pages = DatabasePages(self._pages())
+        self.pages = DatabasePages(self._pages(), self._problem)
 
     def __iter__(self) -> Iterator[MonitoredDatabase]:
         return iter(self._databases.values())
@@ -102,8 +103,12 @@ class MonitoredDatabases:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every query of every database has been tried; those added later do not count."""
-        self._was_complete |= all(each.is_complete for each in self)
+        """Whether every query of every database has been tried; those added later do not count.
+
+        Tenants have been asked for, too.
+        """
+        is_tried = self._tenants is None or self._tenants.is_tried
+        self._was_complete |= is_tried and all(each.is_complete for each in self)
         return self._was_complete
 
     def start(self) -> None:
@@ -140,18 +145,22 @@ class MonitoredDatabases:
         refuses the change.
         """
         settings = self._config.read() if self._databases else self._config.settings
-        found: dict[str, MonitoredDatabase] = {}
         each = each_database(settings, self._tenants.names if self._tenants else ())
-        servers = {one.database_name: _server_of(one) for one in each}
-        counted = Counter(servers.values())
+        with self._packs.used({one.queries for one in each}):
+            return self._found(settings, each)
+
+    def _found(self, settings: Settings, each: Sequence[Settings]) -> dict[str, MonitoredDatabase]:
+        found: dict[str, MonitoredDatabase] = {}
         for one in each:
             known = self._databases.get(one.database_name)
             if known is None or known.settings != one:
-                server = servers[one.database_name]
+                server = _server_of(one)
                 places = self._places.setdefault(server, ServerPlaces(settings.server_connections))
-                places.is_crowded = 2 * counted[server] > settings.server_connections
                 known = MonitoredDatabase(one, self._store, self._packs, places)
             found[one.database_name] = known
+        counted = Counter(known.places for known in found.values())
+        for places, count in counted.items():
+            places.is_crowded = MAX_CONNECTIONS * count > settings.server_connections
         return found
 
     async def _follow(self) -> None:
@@ -168,7 +177,6 @@ class MonitoredDatabases:
         before = set(self)
         self._databases, gone = latest, before - set(latest.values())
         await asyncio.gather(*(each.stop(_DRAIN_SECONDS) for each in gone))
-        self._packs.keep({each.settings.queries for each in self})
         added = [each for each in self if each not in before]
         self._start(added)
         self._show()
@@ -201,6 +209,10 @@ class MonitoredDatabases:
 
     def _served(self) -> Served:
         return Served(Process(self._store, self._reloads), [each.sources for each in self])
+
+    def _problem(self) -> str | None:
+        """Return why there may be more databases than are watched."""
+        return self._tenants.problem if self._tenants else None
 
     def _pages(self) -> dict[str, Pages]:
         return {each.name: each.pages for each in self}

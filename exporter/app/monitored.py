@@ -42,7 +42,7 @@ class MonitoredDatabase:
         settings: Settings,
         store: StateStore,
         packs: Packs,
-        places: ServerPlaces | None = None,
+        places: ServerPlaces,
     ) -> None:
         """Load the queries; nothing runs, and nothing connects.
 
@@ -57,6 +57,7 @@ class MonitoredDatabase:
             UsageError: the connection string cannot be used.
         """
         self.settings = settings
+        self.places = places
         self._store = store
         self._packs = packs
         self._http = HttpSources(settings.sources)

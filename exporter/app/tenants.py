@@ -30,8 +30,10 @@ class Tenants:
     def __init__(self, query: str) -> None:
         self._query = query
         self.names: tuple[str, ...] = ()
-        self.problem: str | None = None
+        self.problem: str | None = "not read yet"
         """Why the names are not those of now; None while they are."""
+        self.is_tried = False
+        """Whether they have been asked for, with an answer or without."""
         self.loaded_at = time.time()
         """Unix time at which they were last read."""
 
@@ -46,6 +48,7 @@ class Tenants:
         else:
             self.problem = None
             self.loaded_at = time.time()
+        self.is_tried = True
 
 
 async def find_databases(settings: Settings) -> tuple[Settings, ...]:

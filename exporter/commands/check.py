@@ -15,7 +15,7 @@ from exporter.commands.common import Config, Format, Queries, note, print_json, 
 from exporter.database.conninfo import conninfo_reader
 from exporter.databases import each_database
 from exporter.deployment.resolution import Resolved, resolve
-from exporter.errors import ExitCode
+from exporter.errors import ExitCode, ExporterError
 from exporter.redaction import redact
 from exporter.run_state import RunError, State
 from exporter.settings import Settings, load_settings
@@ -25,6 +25,9 @@ app = typer.Typer()
 
 EVERY_QUERY = "*"
 """In the place of a query: what is found is so for all of a database."""
+
+TENANTS = "databases_from"
+"""In the place of a query: what is found is so of the query for tenants."""
 
 _MOST_ROWS = 10
 
@@ -131,9 +134,9 @@ def check(
     """
     loaded = load_settings(config, {"queries": queries})
     asks = database or sources or probes
-    databases = asyncio.run(find_databases(loaded)) if asks else each_database(loaded)
+    databases, away = _databases(loaded) if asks else (each_database(loaded), None)
     try:
-        catalogs = {each.queries: _known(each.queries) for each in databases}
+        catalogs = {folder: _known(folder) for folder in _folders(loaded, databases)}
     except CatalogError as error:
         every = CatalogError([*error.problems, *error.unseen])
         if output == "json":
@@ -150,21 +153,44 @@ def check(
     for report in reports:
         if len(reports) > 1 and output == "text":
             print(f"== {report.settings.database_name} ==", flush=True)
-        if database:
-            try:
+        try:
+            if sources:
+                asyncio.run(_ask_sources(report.settings, report.known, report.found))
+            if database:
                 report.ask_database()
-            except RunError as error:
-                if len(reports) == 1:
-                    raise
-                code = _EXIT_OF_SOURCE.get(error.state, ExitCode.USAGE)
-                report.found(Finding(EVERY_QUERY, error.state, str(error), code))
-        if sources:
-            asyncio.run(_ask_sources(report.settings, report.known, report.found))
-        if probes:
-            asyncio.run(_ask_probes(report.settings, report.known, report.found))
+            if probes:
+                asyncio.run(_ask_probes(report.settings, report.known, report.found))
+        except ExporterError as error:
+            if len(reports) == 1 and not away:
+                raise
+            report.found(_failure(EVERY_QUERY, error))
+    if away:
+        reports[0].found(_failure(TENANTS, away))
     if output == "json":
         print_json(_as_json(reports))
     raise typer.Exit(worst([code for each in reports for code in each.exit_codes]))
+
+
+def _databases(settings: Settings) -> tuple[Sequence[Settings], RunError | None]:
+    """Return all databases; where tenants cannot be found, the others, and why."""
+    try:
+        return asyncio.run(find_databases(settings)), None
+    except RunError as error:
+        return each_database(settings), error
+
+
+def _folders(settings: Settings, databases: Sequence[Settings]) -> Iterator[Path]:
+    """Yield each folder of queries, that of tenants too, of which there may be none yet."""
+    folders = [each.queries for each in databases]
+    if settings.databases_from:
+        folders.append(settings.databases_from.pack or settings.queries)
+    yield from dict.fromkeys(folders)
+
+
+def _failure(what: str, error: ExporterError) -> Finding:
+    state = error.state if isinstance(error, RunError) else State.ERROR
+    code = _EXIT_OF_SOURCE.get(state, ExitCode.USAGE)
+    return Finding(what, state, redact(str(error)), code)
 
 
 async def _ask_sources(

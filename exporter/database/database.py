@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from exporter.database.connection import CONNECT_SECONDS, MonitorConnection, connect, hang_up
-from exporter.database.pool import ConnectionPool
+from exporter.database.pool import MAX_IDLE_SECONDS, ConnectionPool
 from exporter.database.server_places import ServerPlaces
 from exporter.database.sqlstate import describe_error, state_of
 from exporter.database.transaction import Question, ask
@@ -91,12 +91,12 @@ class Database:
         self._is_closing = False
         self._conninfo = conninfo
         self._places = places or ServerPlaces(math.inf)
-        most = 1 if self.is_crowded else max_connections
-        idle = _CROWDED_IDLE_SECONDS if self.is_crowded else None
+        self._most = max_connections
+        self._is_limited = False
         # Waiting for one of our own queries to end is not waiting for the server: with a slot,
         # a connection that is not to be had can only mean that the server is away.
-        self._slots = asyncio.Semaphore(most)
-        self._pool = ConnectionPool(f"loom-exporter-{name}", most, self._connect, idle)
+        self._slots = asyncio.Semaphore(max_connections)
+        self._pool = ConnectionPool(f"loom-exporter-{name}", max_connections, self._connect)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -107,6 +107,7 @@ class Database:
 
     async def open(self) -> None:
         """Start the pool; nothing is connected."""
+        await self._fit()
         await self._pool.open()
 
     async def close(self, timeout_seconds: float = 2.0) -> None:
@@ -179,7 +180,7 @@ class Database:
         async with self._slots:
             if self.is_up is False:
                 raise RunError(State.UNREACHABLE, self._failure)
-            async with self._pool.room():
+            async with self._pool.room(), self._places.held():
                 yield
 
     def put_off_growth(self) -> None:
@@ -196,6 +197,7 @@ class Database:
     async def _connection(self, deadline_seconds: float) -> AsyncIterator[MonitorConnection]:
         """Lend a connection; what still waits for it at the deadline ends with an error."""
         self._fail_fast()
+        await self._fit()
         async with self._slots:
             self._fail_fast()
             is_probing = self.is_up is False
@@ -221,6 +223,20 @@ class Database:
                     await self._pool.release(connection)
             finally:
                 self._is_probing &= not is_probing
+
+    async def _fit(self) -> None:
+        """Take one session where places are few, and as many as we may where they are not."""
+        if self._is_limited == self.is_crowded:
+            return
+        self._is_limited = self.is_crowded
+        if self._is_limited:
+            self._pool.limit(1, _CROWDED_IDLE_SECONDS)
+            for _ in range(1, self._most):
+                await self._slots.acquire()
+        else:
+            self._pool.limit(self._most, MAX_IDLE_SECONDS)
+            for _ in range(1, self._most):
+                self._slots.release()
 
     async def _connect(self) -> MonitorConnection:
         """Connect once, for the pool.

@@ -5,8 +5,10 @@ known to libpq alone. So the list is made here, and each address gets its own ti
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+import threading
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,9 @@ from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from exporter.settings import libpq_service_file
+
+RESOLVE_SECONDS = 5.0
+"""The longest that a name may take to be resolved."""
 
 _KEYS = ("host", "hostaddr", "port")
 
@@ -53,17 +58,51 @@ async def addresses_of(server: Server) -> list[Server]:
     """Return `server` once for each address that its name has.
 
     Raises:
-        OperationalError: the name has no address.
+        OperationalError: the name has no address, or none within `RESOLVE_SECONDS`.
     """
     if not _is_name(server):
         return [server]
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(server.host, None, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            addresses = await _resolved(server.host)
+    except TimeoutError:
+        reason = f"not resolved within {RESOLVE_SECONDS:g} s"
+        raise OperationalError(f"no address for {server.host}: {reason}") from None
     except (OSError, UnicodeError) as error:
         raise OperationalError(f"no address for {server.host}: {error}") from None
-    addresses = dict.fromkeys(str(address[4][0]) for address in found)
     return [server._replace(hostaddr=address) for address in addresses]
+
+
+async def _resolved(host: str) -> list[str]:
+    """Resolve a name on a thread of its own.
+
+    A resolver may hang for longer than anybody waits. It would keep a thread of the loop's pool, in
+    which pages are made and files are read, and the end of the process.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(found: list[str], error: Exception | None) -> None:
+        if future.done():  # nobody waits any more
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(found)
+
+    def resolve() -> None:
+        found: list[str] = []
+        failure: Exception | None = None
+        try:
+            addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(address[4][0]) for address in addresses))
+        except (OSError, UnicodeError) as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, found, failure)
+
+    threading.Thread(target=resolve, name=f"resolver of {host}", daemon=True).start()
+    return await future
 
 
 async def candidates(

@@ -41,7 +41,6 @@ class ConnectionPool:
         name: str,
         most: int,
         connect: Callable[[], Awaitable[MonitorConnection]],
-        idle_seconds: float | None = None,
     ) -> None:
         """Prepare; `connect` raises RunError where no connection can be made."""
         self.busy: set[MonitorConnection] = set()
@@ -61,7 +60,7 @@ class ConnectionPool:
             open=False,
             name=name,
             check=MonitorConnection.check,
-            max_idle=idle_seconds or MAX_IDLE_SECONDS,
+            max_idle=MAX_IDLE_SECONDS,
             max_lifetime=MAX_LIFETIME_SECONDS,
             reconnect_timeout=0.001,  # a second attempt at once, which `_made` puts off
             num_workers=2,
@@ -90,6 +89,11 @@ class ConnectionPool:
     async def close(self, timeout_seconds: float) -> None:
         """Close what rests; what is busy is closed when it comes back."""
         await self._pool.close(timeout=timeout_seconds)
+
+    def limit(self, most: int, idle_seconds: float) -> None:
+        """Keep room for a further session within `most`, and let connections rest so long."""
+        self._most = most
+        self._pool.max_idle = idle_seconds
 
     def put_off_growth(self) -> None:
         """Try no further connection for a while: the server refused one, or keeps a dead one."""

@@ -37,8 +37,13 @@ def row_of(overview: Overview) -> DatabaseRow:
     )
 
 
-def database_list(rows: Sequence[DatabaseRow]) -> str:
-    """Return the page as HTML, in the order of the settings."""
+def database_list(rows: Sequence[DatabaseRow], problem: str | None) -> str:
+    """Return the page as HTML, in the order of the settings.
+
+    Args:
+        rows: one for each database.
+        problem: why there may be more of them; None if these are all.
+    """
     return render(
         "databases.html",
         style=STYLE,
@@ -46,4 +51,5 @@ def database_list(rows: Sequence[DatabaseRow]) -> str:
         refresh_seconds=_REFRESH_SECONDS,
         version=__version__,
         rows=rows,
+        problem=problem,
     )

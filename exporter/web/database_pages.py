@@ -1,6 +1,6 @@
 """The pages of each database, and the list that leads to them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from exporter.render.database_list import DatabaseRow, database_list, row_of
 from exporter.web.pages import Pages
@@ -10,7 +10,11 @@ from exporter.web.render_cache import RenderCache
 class DatabasePages:
     """Finds the pages of a database by its name."""
 
-    def __init__(self, pages: Mapping[str, Pages]) -> None:
+    def __init__(
+        self, pages: Mapping[str, Pages], problem: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """Begin with these pages; `problem` says why the list may not be whole, or None."""
+        self.problem = problem
         self.show(pages)
 
     def show(self, pages: Mapping[str, Pages]) -> None:
@@ -36,5 +40,6 @@ class DatabasePages:
     async def list(self) -> bytes:
         """Return the page that lists the databases."""
         return await self._rendered.get(
-            "list", lambda: database_list(list(self.rows())).encode(errors="replace")
+            "list",
+            lambda: database_list(list(self.rows()), self.problem()).encode(errors="replace"),
         )

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,6 +13,9 @@ KEPT_SECONDS = 5.0
 """Longest time that a rendering is kept: ages and figures of the process change by themselves."""
 
 _MOST_KEPT = 8
+
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="rendering")
+"""Of their own: whatever hangs in the threads that all share, a scrape is answered."""
 
 T = TypeVar("T")
 
@@ -42,7 +46,7 @@ class RenderCache(Generic[T]):
             if kept := self._current(key):  # rendered while we waited
                 return kept.content
             generations, expires = self._generations(), self._next_expiry()
-            content = await asyncio.to_thread(render)
+            content = await _on_thread(render)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             self._kept[key] = _Kept(content, generations, expires)
@@ -51,7 +55,7 @@ class RenderCache(Generic[T]):
     async def render_once(self, render: Callable[[], T]) -> T:
         """Return a rendering that is not kept."""
         async with self._rendering:
-            return await asyncio.to_thread(render)
+            return await _on_thread(render)
 
     def _current(self, key: Hashable) -> _Kept[T] | None:
         kept = self._kept.get(key)
@@ -69,3 +73,7 @@ class RenderCache(Generic[T]):
         snapshots = (each for store in self._stores for each in store.latest())
         expiries = (each.expires for each in snapshots if each.expires > now)
         return min([now + KEPT_SECONDS, *expiries])
+
+
+async def _on_thread(render: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, render)

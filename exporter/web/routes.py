@@ -98,38 +98,41 @@ def build_app(
     """
     guard = Middleware(Access, config=web_config, open_paths=HEALTH_PATHS) if web_config else None
     return Starlette(
-        routes=[*_page_routes(pages), _metrics_route(exposition), *_health_routes(health)],
+        routes=[*_PageRoutes(pages).routes(), _metrics_route(exposition), *_health_routes(health)],
         middleware=[guard] if guard else [],
     )
 
 
-def _page_routes(pages: DatabasePages) -> list[Route]:
-    def found(request: Request) -> Pages | Response:
-        name = request.query_params.get("database")
-        those = pages.of(name)
-        if those:
-            return those
-        known = ", ".join(pages.names)
-        if name is None:
-            return _refusal(f"database: must be one of {known}", 400)
-        return _refusal(f"database: no database {redact(name)}; known are {known}", 404)
+@dataclass(frozen=True, slots=True)
+class _PageRoutes:
+    """The paths of what is said of each database; of several, `?database=NAME` says which."""
 
-    async def status(request: Request) -> Response:
-        several = len(pages.names) > 1
+    pages: DatabasePages
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/", self.status),
+            Route("/report", self.report),
+            Route("/api/v1/verdict", self.verdict),
+            Route("/api/v1/databases", self.databases),
+        ]
+
+    async def status(self, request: Request) -> Response:
+        several = len(self.pages.names) > 1
         if several and "database" not in request.query_params:
-            page = await pages.list()
+            page = await self.pages.list()
         else:
-            those = found(request)
+            those = self._found(request)
             if isinstance(those, Response):
                 return those
             page = await those.status(is_one_of_several=several)
         return Response(page, headers=_STATUS_PAGE_HEADERS, media_type="text/html")
 
-    async def report(request: Request) -> Response:
+    async def report(self, request: Request) -> Response:
         form = request.query_params.get("format", "html")
         if form not in REPORTS:
             return _refusal(f"format: must be {' or '.join(REPORTS)}", 400)
-        those = found(request)
+        those = self._found(request)
         if isinstance(those, Response):
             return those
         judged = await those.report(form)
@@ -138,33 +141,35 @@ def _page_routes(pages: DatabasePages) -> list[Route]:
         security = _REPORT_HEADERS if form == "html" else _PLAIN
         return Response(judged.body, 200, {**security, **judged.headers}, _MEDIA_TYPES[form])
 
-    async def verdict(request: Request) -> Response:
+    async def verdict(self, request: Request) -> Response:
         form = request.query_params.get("format", "json")
         if form not in ANSWERS:
             return _refusal(f"format: must be {' or '.join(ANSWERS)}", 400)
-        those = found(request)
+        those = self._found(request)
         if isinstance(those, Response):
             return those
         judged = await those.verdict(form)
         if judged is None:
-            content = json.dumps({"error": _NO_VERDICT}) + "\n"
-            return Response(content, 503, _PLAIN, "application/json")
+            return _json({"error": _NO_VERDICT}, 503)
         return Response(judged.body, 200, {**_PLAIN, **judged.headers}, _MEDIA_TYPES[form])
 
-    async def databases(_: Request) -> Response:
+    async def databases(self, _: Request) -> Response:
         rows = [
             {"database": row.database, "verdict": row.verdict or None, "ready": row.ready or None}
-            for row in pages.rows()
+            for row in self.pages.rows()
         ]
-        content = json.dumps({"databases": rows}) + "\n"
-        return Response(content, 200, _PLAIN, "application/json")
+        return _json({"databases": rows, "problem": self.pages.problem()})
 
-    return [
-        Route("/", status),
-        Route("/report", report),
-        Route("/api/v1/verdict", verdict),
-        Route("/api/v1/databases", databases),
-    ]
+    def _found(self, request: Request) -> Pages | Response:
+        """Return the pages of the database that is meant, or why there are none."""
+        name = request.query_params.get("database")
+        those = self.pages.of(name)
+        if those:
+            return those
+        known = ", ".join(self.pages.names)
+        if name is None:
+            return _refusal(f"database: must be one of {known}", 400)
+        return _refusal(f"database: no database {redact(name)}; known are {known}", 404)
 
 
 def _metrics_route(exposition: Exposition) -> Route:
@@ -201,6 +206,10 @@ def _health_routes(health: Health) -> list[Route]:
 
 def _probe(is_good: bool, yes: str, no: str) -> Response:
     return PlainTextResponse(f"{yes if is_good else no}\n", status_code=200 if is_good else 503)
+
+
+def _json(document: Mapping[str, object], status: int = 200) -> Response:
+    return Response(json.dumps(document) + "\n", status, _PLAIN, "application/json")
 
 
 def _refusal(reason: str, status: int) -> Response:

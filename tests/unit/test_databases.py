@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,8 @@ from exporter.catalog import CatalogError
 from exporter.databases import each_database, pick
 from exporter.errors import UsageError
 from exporter.settings import load_settings
-from tests.support.queries import make_folder, query_text
+from tests.support.commands import run
+from tests.support.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,8 +173,71 @@ def test_packs_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert refused.value.problems[0] == (
         f"{tmp_path}/other: loom_one: has another type or other labels than in {tmp_path}/plain"
     )
-    packs.keep([tmp_path / "same"])
-    with pytest.raises(CatalogError, match="same"):
-        packs.load(tmp_path / "other")
-    packs.keep([])
-    assert packs.load(tmp_path / "other").queries
+
+
+def test_packs_that_change_at_the_same_time_do_not_contradict_each_other(tmp_path: Path) -> None:
+    left, right = tmp_path / "left", tmp_path / "right"
+    text = query_text({"loom_one": {"value": "things"}})
+    labelled = query_text(
+        {"loom_one": {"value": "things", "labels": ["kind"]}},
+        sql="SELECT 'x' AS kind, 1 AS things",
+    )
+    packs = Packs()
+    for folder in (left, right):
+        make_folder(folder, {"one.sql": text})
+        packs.load(folder)
+    make_folder(left, {"one.sql": labelled})
+    with pytest.raises(CatalogError, match="loom_one: has another type or other labels"):
+        packs.load(left)
+    make_folder(right, {"one.sql": labelled})
+    assert packs.load(left).metrics()["loom_one"].labels == ("kind",)
+    assert packs.load(right).metrics()["loom_one"].labels == ("kind",)
+
+
+def test_pack_that_no_database_uses_any_more_contradicts_nobody(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    make_folder(old, {"one.sql": query_text({"loom_one": {"value": "things"}})})
+    other = query_text(
+        {"loom_one": {"value": "things", "labels": ["kind"]}},
+        sql="SELECT 'x' AS kind, 1 AS things",
+    )
+    make_folder(new, {"one.sql": other})
+    packs = Packs()
+    packs.load(old)
+    with packs.used([old, new]), pytest.raises(CatalogError):
+        packs.load(new)
+    with suppress(ZeroDivisionError), packs.used([new]):
+        packs.load(new)
+        raise ZeroDivisionError  # another entry of the list cannot be used
+    with pytest.raises(CatalogError, match="old"):
+        packs.load(new)
+    with packs.used([new]):
+        assert packs.load(new).queries
+
+
+def test_broken_pack_is_read_once_for_all_databases(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "pack", {"one.sql": "SELECT 1"})
+    packs = Packs()
+    with pytest.raises(CatalogError) as first:
+        packs.load(folder)
+    with pytest.raises(CatalogError) as second:
+        packs.load(folder)
+    assert second.value is first.value
+    make_folder(folder, {"one.sql": query_text({"loom_one": {"value": "things"}})})
+    assert packs.load(folder).queries
+
+
+def test_check_reads_the_pack_of_tenants_of_which_there_are_none_yet(
+    config: Path, tmp_path: Path
+) -> None:
+    marked = re.sub("    migrations:\n.*\n", "", DEPLOYMENT) + "history: {kind: none}\n"
+    sound = {"deployment.yaml": marked, "one.sql": query_text({"loom_one": {"value": "things"}})}
+    own = make_folder(tmp_path / "own", sound)
+    pack = make_folder(tmp_path / "tenants", {"one.sql": "SELECT 1"})
+    found = {"query": "SELECT 'a'", "template": f"{URL}/{{name}}", "pack": str(pack)}
+    entry = {"url": f"{URL}/a", "pack": str(own)}
+    config.write_text(json.dumps({"databases": [entry], "databases_from": found}))
+    told = run("check", "--config", str(config))
+    assert (told.exit_code, f"{pack}/one.sql" in told.stderr) == (2, True)
+    make_folder(pack, sound)
+    assert run("check", "--config", str(config)).exit_code == 0
