@@ -270,7 +270,9 @@ def test_server_that_is_gone_is_told_and_the_page_stays(browser: Browser, tmp_pa
 @plays_the_demo
 def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> None:
     require_postgres(18)
-    with Demo("--scenario", "published", "--before", "5", "--after", "15", "--hold", "30") as demo:
+    with Demo(
+        "--scenario", "published", "--before", "15", "--after", "15", "--hold", "120"
+    ) as demo:
         url = demo.until_told(r"(http://127\.0\.0\.1:\d+)/metrics")[1]
         with _open(browser, url) as page:
             # The first verdict, if it was still to come, is shown by a reload.

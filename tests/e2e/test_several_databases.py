@@ -348,7 +348,7 @@ def test_fifty_databases_of_a_server_share_a_few_sessions(
     monitored: LoomDatabase, tmp_path: Path, config: Callable[..., Path]
 ) -> None:
     """One database under fifty names, each of which may take two sessions."""
-    text = query_text({"loom_left": {"value": "things"}}, interval="5m")
+    text = query_text({"loom_left": {"value": "things"}}, interval="30s", timeout="20s")
     make_folder(tmp_path / "left", {"own.sql": text})
     names = [f"tenant_{number}" for number in range(50)]
     url = monitored.dsn()

@@ -47,7 +47,7 @@ pytestmark = only_18
 async def test_run_leaves_its_connection_idle_and_usable_however_it_ends(
     loom: LoomDatabase, text: str, state: State
 ) -> None:
-    query = one_query(text, "timeout: 200ms", name="first")
+    query = one_query(text, "timeout: 2s", name="first")
     pid = one_query(
         "SELECT pg_backend_pid() AS value",
         "metrics: {pid: {type: gauge, help: A probe., value: value}}",

@@ -107,12 +107,12 @@ async def test_every_fault_after_a_healthy_deployment_is_named_and_none_is_a_go(
     async with watching(watched.dsn(MONITOR)) as watch:
         before = await _before(watch)
         deploy(watched, "healthy")
-        await watch.look()
+        await watch.look_in_peace()
         evidence = _evidence(watch, before)
         assert _judge(watch, evidence).verdict is Verdict.GO
         for name, fault in FAULTS.items():
             _run(watched, fault.does.format(**names))
-            await watch.look()
+            await watch.look_in_peace()
             assessment = _judge(watch, evidence)
             assert assessment.verdict is Verdict.NO_GO, name
             (criterion,) = [each for each in assessment.criteria if each.name == fault.criterion]
@@ -122,7 +122,7 @@ async def test_every_fault_after_a_healthy_deployment_is_named_and_none_is_a_go(
             assert failing.phases == ((fault.phase,) if fault.phase else ()), name
             if fault.undoes:
                 _run(watched, fault.undoes)
-                await watch.look()
+                await watch.look_in_peace()
                 undone = _judge(watch, evidence)
                 assert fault.criterion not in _failed(undone), name
             else:  # the next fault is looked for beside this one

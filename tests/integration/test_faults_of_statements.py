@@ -168,7 +168,6 @@ def work(loom: LoomDatabase, calls: Mapping[str, int], role: str = "authenticate
     with loom.connect(user) as api:
         if user:
             api.execute(f"SET ROLE {role}".encode())
-            api.execute("SET statement_timeout = '100ms'")
         for statement, times in calls.items():
             for _ in range(times):
                 with suppress(psycopg.Error):
@@ -249,6 +248,12 @@ def slower_failures(loom: LoomDatabase) -> None:
     checks_do(loom, "PERFORM pg_sleep(0.001);")
 
 
+def slow_checks_are_killed(loom: LoomDatabase) -> None:
+    """Let most checks take longer than a call may."""
+    checks_do(loom, "PERFORM pg_sleep(CASE WHEN random() < 0.8 THEN 1 ELSE 0.001 END);")
+    run(f"ALTER ROLE authenticator IN DATABASE {loom.name} SET statement_timeout = '100ms'")(loom)
+
+
 def ask_at_psql(loom: LoomDatabase) -> None:
     """Ask what takes three seconds, of a table of the class, as the superuser."""
     with loom.connect() as superuser:
@@ -287,7 +292,7 @@ FAULTS = {
         "user_has_active_mfa.* was called .* calls are usual .*: calls that fail are not counted",
     ),
     "a timeout kills the checks that would take long": Fault(
-        checks("PERFORM pg_sleep(CASE WHEN random() < 0.8 THEN 1 ELSE 0.001 END);"),
+        slow_checks_are_killed,
         "mfa_status",
         "calls that fail are not counted",
     ),
@@ -413,7 +418,18 @@ async def after_all(server: PostgresServer, folder: Path) -> Said:
     baseline = await baseline_of(await make(DATABASE_NAME), folder)
     playing = (play(number, fault) for number, fault in enumerate(FAULTS.values()))
     found = await asyncio.gather(*playing, return_exceptions=True)
-    return dict(zip(FAULTS, found, strict=True))
+    said = dict(zip(FAULTS, found, strict=True))
+    for number, (name, fault) in enumerate(FAULTS.items(), len(FAULTS)):
+        if not _is_told(fault, said[name]):  # something else held it up: once more, by itself
+            said[name] = await play(number, fault)
+    return said
+
+
+def _is_told(fault: Fault, classes: Classes | BaseException) -> bool:
+    if isinstance(classes, BaseException):
+        return False
+    found = classes[fault.class_name]
+    return found.outcome is fault.outcome and bool(re.search(fault.reason, found.reason))
 
 
 def _make(server: PostgresServer, name: str) -> LoomDatabase:
@@ -428,7 +444,7 @@ def said(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> It
     """Return what is said after each fault."""
     yield asyncio.run(after_all(server, tmp_path_factory.mktemp("faults")))
     with psycopg.connect(server.dsn(), autocommit=True) as superuser:
-        for number in range(len(FAULTS)):
+        for number in range(2 * len(FAULTS)):
             superuser.execute(f"DROP DATABASE IF EXISTS loom_{number} WITH (FORCE)".encode())
 
 

@@ -29,6 +29,7 @@ from tests.support.watching import MONITOR, OWNER, install_grants, one_query, wa
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporter.catalog import Query
     from tests.conftest import NewServer
     from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
@@ -37,14 +38,21 @@ DROPS = 2
 SHORTER_SECONDS = 35.0
 """What is saved of the minute that a server lets a log-in hang."""
 
-QUICK = [
-    one_query(
-        "SELECT 1 AS value",
-        f"timeout: 200ms\nmetrics: {{quick_{number}: {{type: gauge, help: A., value: value}}}}",
-        name=f"quick_{number}",
-    )
-    for number in range(4)
-]
+
+def quick(timeout: str) -> list[Query]:
+    """Return four queries that answer at once."""
+    return [
+        one_query(
+            "SELECT 1 AS value",
+            f"timeout: {timeout}\n"
+            f"metrics: {{quick_{number}: {{type: gauge, help: A., value: value}}}}",
+            name=f"quick_{number}",
+        )
+        for number in range(4)
+    ]
+
+
+QUICK = quick("5s")
 
 
 def _sessions(superuser: psycopg.Connection[Any]) -> int:
@@ -114,9 +122,10 @@ async def test_server_that_lets_one_session_in_serves_every_query(loom: LoomData
 
 
 async def test_frozen_session_of_two_is_not_the_server(new_loom: LoomDatabase) -> None:
-    queries = [slow_query(f"slow_{number}", 0.1) for number in range(2)]
+    queries = [slow_query(f"slow_{number}", 1.0) for number in range(2)]
+    looked_at = quick("1500ms")
     with new_loom.connect() as superuser:
-        async with watching(new_loom.dsn(OWNER), *queries, *QUICK) as watch:
+        async with watching(new_loom.dsn(OWNER), *queries, *looked_at) as watch:
             await watch.look()
             pids = superuser.execute(
                 "SELECT pid FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
@@ -125,7 +134,7 @@ async def test_frozen_session_of_two_is_not_the_server(new_loom: LoomDatabase) -
             (frozen,) = pids[0]
             os.kill(frozen, signal.SIGSTOP)
             try:
-                names = [query.name for query in QUICK]
+                names = [query.name for query in looked_at]
                 seen = []
                 for _ in range(40):
                     await watch.look(*names)
@@ -232,9 +241,7 @@ async def test_connections_that_rest_are_let_go_so_that_the_database_can_be_copi
             await watch.look()
             ours = "SELECT FROM pg_stat_activity WHERE application_name = 'loom-exporter'"
             assert superuser.execute(ours).fetchall()
-            await until(
-                "none is left", lambda: not superuser.execute(ours).fetchall(), within_seconds=5.0
-            )
+            await until("none is left", lambda: not superuser.execute(ours).fetchall())
             await watch.look()
             assert set(watch.states().values()) == {State.OK}
 

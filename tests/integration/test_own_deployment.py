@@ -97,7 +97,7 @@ def test_commands_of_the_readme_work(shop: LoomDatabase, tmp_path: Path) -> None
         input=url,
         capture_output=True,
         text=True,
-        timeout=HANG_SECONDS,
+        timeout=5 * HANG_SECONDS,
         check=False,
         env={
             "PATH": f"{bin_dir}:{require_postgres(15)}:{os.defpath}",

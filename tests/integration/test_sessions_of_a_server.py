@@ -82,7 +82,7 @@ async def test_where_places_become_few_later_one_session_is_used(loom: LoomDatab
 
         async def most_at_once() -> int:
             asking = [
-                asyncio.create_task(database.ask(Question("SELECT pg_sleep(0.2)", 20.0)))
+                asyncio.create_task(database.ask(Question("SELECT pg_sleep(1)", 20.0)))
                 for _ in range(4)
             ]
             most = 0

@@ -124,16 +124,19 @@ async def test_setting_of_our_own_role_leaves_the_others_counted(counted: LoomDa
 
 
 async def test_first_call_that_takes_longer_than_a_poll_is_counted(counted: LoomDatabase) -> None:
-    slow = "SELECT count(*) FROM public.resource_collections, pg_sleep(2) WHERE 'a' <> 'b'"
-    running = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(2) W%'"
+    lock = "pg_advisory_lock(1)"
+    slow = f"SELECT count(*) FROM public.resource_collections, {lock} WHERE 'a' <> 'b'"
+    running = f"SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{lock} W%'"
     async with watching(counted.dsn(MONITOR)) as watch:
         await watch.poll()
         with counted.connect(OWNER) as owner, counted.connect() as superuser:
+            superuser.execute(f"SELECT {lock}".encode())
             call = asyncio.create_task(asyncio.to_thread(owner.execute, slow.encode()))
             own = " AND pid <> pg_backend_pid()"
             await until("it runs", lambda: superuser.execute((running + own).encode()).fetchall())
             await watch.poll()
             assert not call.done(), "the poll is within the call"
+            superuser.execute("SELECT pg_advisory_unlock(1)")
             await call
         seen = await watch.poll()
     assert seen.samples[CALLS][PLACE] == 1

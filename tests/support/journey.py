@@ -59,7 +59,7 @@ def _see(loom: LoomDatabase) -> Seen:
 
     async def run() -> tuple[dict[str, State | None], dict[str, Series]]:
         async with watching(loom.dsn(MONITOR)) as watch:
-            await watch.look()
+            await watch.look_in_peace()
             return watch.states(), watch.series()
 
     states, series = asyncio.run(run())

@@ -102,7 +102,7 @@ def rehearsal() -> Iterator[Rehearsal]:
         for scenario, play in playing.items():
             try:
                 plays[scenario] = play.result()
-            except UnsettledError:
+            except (UnsettledError, AssertionError):
                 demos[scenario].end()
                 with _demo(scenario, ports[scenario]) as demo:
                     plays[scenario] = watcher.watch(scenario, demo, _port(demo))
