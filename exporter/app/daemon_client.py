@@ -81,7 +81,8 @@ def names_of_databases(settings: Settings, url: str) -> list[str]:
     except ValidationError:
         raise DaemonError(f"{base}: not a loom-exporter, or one of another version") from None
     if listed.problem:
-        raise DaemonError(f"{base}: tenants cannot be found: {redact(one_line(listed.problem))}")
+        told = redact(one_line(listed.problem))
+        raise DaemonError(f"{base}: it may not watch all databases: {told}")
     return [each.database for each in listed.databases]
 
 
@@ -92,7 +93,7 @@ class _Named(BaseModel):
 class _Listed(BaseModel):
     databases: list[_Named]
     problem: str | None = None
-    """Why there may be more of them."""
+    """Why other ones may be meant."""
 
 
 def _ask(

@@ -211,8 +211,12 @@ class MonitoredDatabases:
         return Served(Process(self._store, self._reloads), [each.sources for each in self])
 
     def _problem(self) -> str | None:
-        """Return why there may be more databases than are watched."""
-        return self._tenants.problem if self._tenants else None
+        """Return why other databases may be meant than those that are watched."""
+        if self._listed.problem:
+            return self._listed.problem
+        if self._tenants and self._tenants.problem:
+            return f"tenants cannot be found: {self._tenants.problem}"
+        return None
 
     def _pages(self) -> dict[str, Pages]:
         return {each.name: each.pages for each in self}

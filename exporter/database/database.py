@@ -231,8 +231,12 @@ class Database:
         self._is_limited = self.is_crowded
         if self._is_limited:
             self._pool.limit(1, _CROWDED_IDLE_SECONDS)
-            for _ in range(1, self._most):
-                await self._slots.acquire()
+            try:
+                for _ in range(1, self._most):
+                    await self._slots.acquire()
+            except asyncio.CancelledError:
+                self._is_limited = False  # the next one that asks does it
+                raise
         else:
             self._pool.limit(self._most, MAX_IDLE_SECONDS)
             for _ in range(1, self._most):

@@ -23,6 +23,9 @@ RESOLVE_SECONDS = 5.0
 
 _KEYS = ("host", "hostaddr", "port")
 
+_lookups: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[list[str]]] = {}
+"""Those under way, by name."""
+
 
 class Server(NamedTuple):
     """One server as the connection string names it; what is empty is left to libpq."""
@@ -74,17 +77,23 @@ async def addresses_of(server: Server) -> list[Server]:
 
 
 async def _resolved(host: str) -> list[str]:
-    """Resolve a name on a thread of its own.
+    """Resolve a name on a thread of its own, once for all that ask meanwhile.
 
     A resolver may hang for longer than anybody waits. It would keep a thread of the loop's pool, in
-    which pages are made and files are read, and the end of the process.
+    which files are read, and the end of the process.
     """
+    key = asyncio.get_running_loop(), host
+    if key not in _lookups:
+        _lookups[key] = _begin_lookup(host)
+        _lookups[key].add_done_callback(lambda future: (future.exception(), _lookups.pop(key)))
+    return await asyncio.shield(_lookups[key])
+
+
+def _begin_lookup(host: str) -> asyncio.Future[list[str]]:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[str]] = loop.create_future()
 
     def tell(found: list[str], error: Exception | None) -> None:
-        if future.done():  # nobody waits any more
-            return
         if error:
             future.set_exception(error)
         else:
@@ -102,7 +111,7 @@ async def _resolved(host: str) -> list[str]:
             loop.call_soon_threadsafe(tell, found, failure)
 
     threading.Thread(target=resolve, name=f"resolver of {host}", daemon=True).start()
-    return await future
+    return future
 
 
 async def candidates(

@@ -116,7 +116,10 @@ class ConnectionPool:
                 if refusal and not waiting.done():
                     raise refusal
             connection = await waiting
-        except (PoolTimeout, PoolClosed):
+        except PoolTimeout:
+            told = f"no connection was free within {_LONGEST_WAIT_SECONDS:g} s"
+            raise RunError(State.UNREACHABLE, told) from None
+        except PoolClosed:
             raise RunError(
                 State.UNREACHABLE, "not connected: the exporter is starting or stopping"
             ) from None

@@ -42,7 +42,7 @@ def database_list(rows: Sequence[DatabaseRow], problem: str | None) -> str:
 
     Args:
         rows: one for each database.
-        problem: why there may be more of them; None if these are all.
+        problem: why other databases may be meant; None if it is these.
     """
     return render(
         "databases.html",

@@ -13,7 +13,7 @@ class DatabasePages:
     def __init__(
         self, pages: Mapping[str, Pages], problem: Callable[[], str | None] = lambda: None
     ) -> None:
-        """Begin with these pages; `problem` says why the list may not be whole, or None."""
+        """Begin with these pages; `problem` says why others may be meant, or None."""
         self.problem = problem
         self.show(pages)
 

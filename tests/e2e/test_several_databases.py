@@ -267,6 +267,9 @@ def test_list_that_changes_adds_and_removes_and_the_others_go_on(
             lambda: daemon.page().value(reload, what="databases") == 0,
         )
         assert daemon.page().value(UP, database="second") == 1
+        url = f"http://127.0.0.1:{daemon.port}"
+        told = command("verify", "--all", "--url", url)
+        assert (told.returncode, "it may not watch all databases" in told.stderr) == (4, True)
         config(stays)
         eventually("one is left", lambda: daemon.page().value(UP, database="second") is None)
         page = daemon.page()
@@ -341,7 +344,7 @@ def test_check_tells_of_each_database_and_the_worst_counts(
         for name, text in zip(parts[::2], parts[1::2], strict=True)
     }
     assert states == {"loom": {"ok"}, "second": {"ok", "error"}, "away": {"unreachable"}}
-    assert told.returncode == 2, "what is wrong is to be mended, whoever is away"
+    assert told.returncode == 2, "a fault of a pack counts more than a server that is away"
 
 
 def test_fifty_databases_of_a_server_share_a_few_sessions(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = only_18
 
 ONE = Question("SELECT 1", 20.0)
-LONG = Question("SELECT pg_sleep(100)", 200.0)
+LONG = Question("SELECT pg_sleep(1000)", 2000.0)
 
 
 @pytest.fixture
@@ -45,14 +44,13 @@ async def test_place_of_a_session_that_the_server_ended_is_given_away(
         waiting = asyncio.create_task(second.ask(ONE))
         await asyncio.sleep(0.2)
         assert not waiting.done()
-        began = time.monotonic()
         with psycopg.connect(loom.dsn(), autocommit=True) as superuser:
             superuser.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'loom-exporter'"
             )
-        await waiting
-        assert time.monotonic() - began < 60.0, "far sooner than the question would have ended"
+        async with asyncio.timeout(HANG_SECONDS):  # the question would take far longer
+            await waiting
         with pytest.raises(RunError):
             await lost
 

@@ -12,6 +12,7 @@ import pytest
 
 from exporter.database import hosts
 from exporter.database.hosts import Server, addresses_of
+from tests.support.observers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,30 +21,46 @@ ASKED_AT_ONCE = 60
 
 
 @pytest.fixture
-def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the resolver of the system hang until the test is over."""
-    over = threading.Event()
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let the resolver of the system hang until the test is over; return what it was asked."""
+    over, asked = threading.Event(), list[str]()
 
-    def hang(*_: Any, **__: Any) -> list[Any]:
+    def hang(host: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
         over.wait(60.0)
         raise OSError("too late")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(hosts, "RESOLVE_SECONDS", 0.5)
-    yield
+    yield asked
     over.set()
 
 
-@pytest.mark.usefixtures("hanging_resolver")
-async def test_resolver_that_hangs_leaves_threads_for_all_else() -> None:
+async def test_resolver_that_hangs_leaves_threads_for_all_else(
+    lookups: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "RESOLVE_SECONDS", 1000.0)
     names = [Server(host=f"db-{number}.example.org") for number in range(ASKED_AT_ONCE)]
     resolving = [asyncio.create_task(addresses_of(name)) for name in names]
-    await asyncio.sleep(0)
-    await asyncio.to_thread(int)  # before any of them has given up, or it would have to wait
+    await until("all are asked for", lambda: len(lookups) == ASKED_AT_ONCE)
+    await asyncio.to_thread(int)
     assert not any(each.done() for each in resolving)
-    for each, name in zip(resolving, names, strict=True):
-        with pytest.raises(psycopg.OperationalError, match=f"{name.host}: not resolved within"):
-            await each
+    for each in resolving:
+        each.cancel()
+    await asyncio.wait(resolving)
+
+
+async def test_name_is_looked_up_once_for_all_that_wait_and_given_up_in_time(
+    lookups: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "RESOLVE_SECONDS", 0.2)
+    server = Server(host="db.example.org")
+    for _ in range(2):
+        waiting = [addresses_of(server) for _ in range(ASKED_AT_ONCE)]
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {str(each) for each in found} == {
+            "no address for db.example.org: not resolved within 0.2 s"
+        }
+    assert lookups == ["db.example.org"]
 
 
 async def test_name_has_its_addresses() -> None:
