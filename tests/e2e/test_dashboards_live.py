@@ -124,9 +124,21 @@ class Screen:
 
 @pytest.fixture(scope="module")
 def screens(rehearsed: Rehearsal) -> Mapping[str, Screen]:
-    """Return what was to be seen of each demo when it had told its story."""
+    """Return what was to be seen of each demo when it had told its story.
+
+    That is at the last time at which Prometheus had its page: a scrape that a busy machine answers
+    too late leaves nothing to be seen.
+    """
+    prometheus = rehearsed.prometheus
+
+    def last_scraped(scenario: str, times: range) -> int:
+        up = f'up{{job="{scenario}"}} == 1'
+        return next(at for at in reversed(times) if prometheus.query(up, at))
+
     return {
-        scenario: Screen(rehearsed.prometheus, scenario, play.started_at, play.settled[-1])
+        scenario: Screen(
+            prometheus, scenario, play.started_at, last_scraped(scenario, play.settled)
+        )
         for scenario, play in rehearsed.plays.items()
     }
 
