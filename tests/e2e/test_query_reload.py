@@ -102,7 +102,7 @@ def test_lines_of_the_page_go_on_with_new_queries(monitored: LoomDatabase, tmp_p
         _until_told(daemon, "One: from 1 to 1 within")
         (folder / "one.sql").write_text(_query("loom_one", 2))
         _until_told(daemon, "One: from 1 to 2 within")
-        assert "watching with new queries" in daemon.stderr
+        eventually("the log tells", lambda: "watching with new queries" in daemon.stderr)
 
 
 def test_hangup_ends_nothing_and_has_the_files_looked_at(
