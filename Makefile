@@ -15,6 +15,9 @@ PROJECT := pyproject.toml exporter/__init__.py
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
+# The tests start hundreds of processes, which would each compile the code anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types format schema docs alerts dashboards chart requirements bench clean
 

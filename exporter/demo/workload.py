@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +25,14 @@ if TYPE_CHECKING:
 
 PER_SECOND = 120.0
 _WORKERS = 2
+_BEGIN = """
+SELECT (%(requires)s::text IS NULL OR to_regclass(%(requires)s) IS NOT NULL)
+       AND to_regclass(%(until)s) IS NULL,
+       set_config('role', %(role)s, true), set_config('request.jwt.claims', %(claims)s, true)
+"""
+"""Whether the release of the application that fits the database has a statement; and who calls,
+which PostgREST tells the server in one statement too."""
+
 _OPTION = re.compile(r"^-- (role|weight|requires|until): (\S+)$", re.MULTILINE)
 
 
@@ -96,16 +103,17 @@ class Workload:
         self, connection: psycopg.AsyncConnection[Any], statement: WorkloadStatement
     ) -> None:
         claims = {"sub": random.choice(self._users), "role": statement.role}
+        begun = {
+            "role": statement.role,
+            "claims": json.dumps(claims),
+            "requires": statement.requires,
+            "until": statement.until,
+        }
         try:
             async with connection.transaction():
-                if not await _is_in_use(connection, statement):
+                answer = await connection.execute(_BEGIN, begun)
+                if not (await answer.fetchall())[0][0]:
                     return
-                await connection.execute(
-                    sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(statement.role))
-                )
-                await connection.execute(
-                    "SELECT set_config('request.jwt.claims', %s, true)", [json.dumps(claims)]
-                )
                 if random.random() < self.error_share:
                     await connection.execute("SELECT forgotten_column FROM public.users")
                 await connection.execute(statement.text.encode())
@@ -114,17 +122,3 @@ class Workload:
             raise
         except psycopg.Error as error:
             self.failures[error.sqlstate or "unknown"] += 1
-
-
-async def _is_in_use(
-    connection: psycopg.AsyncConnection[Any], statement: WorkloadStatement
-) -> bool:
-    """Return whether the release of the application that fits the database has this statement."""
-    if not (statement.requires or statement.until):
-        return True
-    found = await connection.execute(
-        "SELECT (%(requires)s::text IS NULL OR to_regclass(%(requires)s) IS NOT NULL)"
-        " AND to_regclass(%(until)s) IS NULL",
-        {"requires": statement.requires, "until": statement.until},
-    )
-    return await found.fetchone() == (True,)
