@@ -144,6 +144,11 @@ def _wait_until_answering(pooler: Pooler, process: subprocess.Popen[bytes], log:
             time.sleep(0.02)
 
 
+async def _answer(connection: psycopg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
+    """Ask beside the exporter, which may have the only session and must go on to give it back."""
+    return await asyncio.to_thread(lambda: connection.execute(query.encode()).fetchall())
+
+
 @pytest.mark.parametrize("pool_size", [1, 2])
 async def test_every_shipped_query_works_through_it_again_and_again_and_at_once(
     pooler_of: Callable[[int], Pooler], pool_size: int
@@ -185,19 +190,19 @@ async def test_guards_are_in_force_in_each_transaction_and_leak_to_nobody(
     )
     with pooler.connect(MONITOR) as neighbour:
 
-        def seen_by_the_neighbour() -> tuple[int, dict[str, str]]:
-            rows = neighbour.execute(
-                f"SELECT name, setting, pg_backend_pid() FROM ({settings}) AS s".encode()
-            ).fetchall()
+        async def seen_by_the_neighbour() -> tuple[int, dict[str, str]]:
+            rows = await _answer(
+                neighbour, f"SELECT name, setting, pg_backend_pid() FROM ({settings}) AS s"
+            )
             return rows[0][2], {name: setting for name, setting, _ in rows}
 
-        pid, before = seen_by_the_neighbour()
+        pid, before = await seen_by_the_neighbour()
         async with watching(pooler.dsn(MONITOR), inside) as watch:
             for _ in range(2):
                 shown = (await watch.look()).samples["probe"]
                 assert set(shown.values()) == {pid}  # it is the same session of the server
                 assert {(name, setting) for name, setting in shown} == GUARDS.items()
-                assert seen_by_the_neighbour() == (pid, before)
+                assert await seen_by_the_neighbour() == (pid, before)
     assert before["lock_timeout"] == "1s"
     assert before["row_security"] == "on"
 
@@ -217,10 +222,9 @@ async def test_no_prepared_statement_and_no_transaction_stay_in_the_session(
     async with watching(pooler.dsn(MONITOR)) as watch:
         for _ in range(6):  # psycopg would prepare at the fifth
             await watch.look("mfa_users", "tables")
-        with pooler.connect(MONITOR) as neighbour:
-            assert neighbour.execute("SELECT count(*) FROM pg_prepared_statements").fetchall() == [
-                (0,)
-            ]
+        with await asyncio.to_thread(pooler.connect, MONITOR) as neighbour:
+            prepared = "SELECT count(*) FROM pg_prepared_statements"
+            assert await _answer(neighbour, prepared) == [(0,)]
         with pooler.loom.connect() as superuser:
             assert superuser.execute(
                 "SELECT DISTINCT state, xact_start IS NULL FROM pg_stat_activity"
