@@ -33,6 +33,9 @@ _CROWDED_IDLE_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """A server that is silent this long after statement_timeout is taken for dead."""
 
+_LATE_SECONDS = 0.5
+"""A timer that comes so late tells of a process that did not run, or of a loop that was busy."""
+
 _HANGING_PAUSE_SECONDS = 45.0
 """The pause after a second attempt that got no answer.
 
@@ -87,6 +90,7 @@ class Database:
         self._pause_seconds = CONNECT_SECONDS
         self._last_good: Server | None = None
         self._silent: set[MonitorConnection] = set()
+        self._deadlines: dict[MonitorConnection, asyncio.TimerHandle] = {}
         self._is_probing = False
         self._is_closing = False
         self._conninfo = conninfo
@@ -204,9 +208,7 @@ class Database:
             self._is_probing |= is_probing
             try:
                 connection = await self._pool.acquire()
-                deadline = asyncio.get_running_loop().call_later(
-                    deadline_seconds, self._give_up, connection
-                )
+                self._set_deadline(connection, deadline_seconds)
                 try:
                     yield connection
                     self._answered()
@@ -218,7 +220,7 @@ class Database:
                         self._answered()
                     raise
                 finally:
-                    deadline.cancel()
+                    self._deadlines.pop(connection).cancel()
                     self._silent.discard(connection)
                     await self._pool.release(connection)
             finally:
@@ -283,6 +285,21 @@ class Database:
         self._fail_if_closing()
         if self.is_up is False and (self._is_probing or time.monotonic() < self._next_try):
             raise RunError(State.UNREACHABLE, self._failure)
+
+    def _set_deadline(self, connection: MonitorConnection, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        self._deadlines[connection] = loop.call_at(due, self._at_deadline, connection, due)
+
+    def _at_deadline(self, connection: MonitorConnection, due: float) -> None:
+        """Give a connection up, unless it was us who were held up.
+
+        Then the answer may lie in the socket: timers come before what has just arrived.
+        """
+        if asyncio.get_running_loop().time() - due > _LATE_SECONDS:
+            self._set_deadline(connection, _GRACE_SECONDS)
+        else:
+            self._give_up(connection)
 
     def _give_up(self, connection: MonitorConnection) -> None:
         """Hang up on a server process that is silent; a ping on another one says if all are."""

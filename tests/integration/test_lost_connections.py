@@ -104,6 +104,26 @@ async def test_connections_that_vanish_leave_no_sessions_behind(loom: LoomDataba
 
 
 @only_18
+async def test_exporter_that_was_held_up_does_not_take_the_server_for_dead(
+    loom: LoomDatabase,
+) -> None:
+    """What the server has answered meanwhile counts, late as it is read."""
+
+    async def ask_twice(connection: MonitorConnection) -> None:
+        await connection.execute("SELECT pg_sleep(0.3)")
+        await connection.execute("SELECT 1")
+
+    longest_seconds = 0.5
+    async with Database("loom", lambda: loom.dsn(OWNER)) as database:
+        await database.run(MonitorConnection.check, longest_seconds)
+        asking = asyncio.create_task(database.run(ask_twice, longest_seconds))
+        await asyncio.sleep(0.1)
+        time.sleep(3.0)  # noqa: ASYNC251 - as a machine that stands still: nothing here runs
+        await asking
+        assert database.is_up
+
+
+@only_18
 async def test_server_that_lets_one_session_in_serves_every_query(loom: LoomDatabase) -> None:
     install_grants(loom)
     queries = [
