@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Scenario = Literal["healthy", "published", "regression", "rollback", "errors"]
 
 _MAX_INTERVAL_SECONDS = 2.0
-_SETTLE_SECONDS = 60.0
+_SETTLE_SECONDS = 180.0
 """The longest that it may take until every query has seen what was changed."""
 
 _SERVER_SETTINGS = {

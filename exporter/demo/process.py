@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_START_SECONDS = 30.0
-_COMMAND_SECONDS = 60.0
+_START_SECONDS = 120.0
+_ANSWER_SECONDS = 30.0
+_COMMAND_SECONDS = 120.0
 
 
 class ExporterProcess:
@@ -129,7 +130,7 @@ class ExporterProcess:
 
     def _get(self, path: str, parameters: Sequence[tuple[str, str]] = ()) -> str:
         url = f"{self.url}{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=5.0) as response:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310
             return str(response.read().decode())
 
     def _wait_until_ready(self) -> None:

@@ -38,7 +38,7 @@ in a circle do to the share of rollbacks, which a criterion compares with the ba
 
 DEPENDS_ON_THE_MACHINE = (
     *("LoomStatement", "LoomImprovementNotReached"),
-    *("LoomExporter", "LoomDatabaseDown", "LoomQuery"),
+    *("LoomExporter", "LoomDatabaseDown", "LoomQuery", "LoomBaselineNoisy"),
 )
 """Alerts, by how their names begin, of what a machine with too much to do makes slow or late."""
 

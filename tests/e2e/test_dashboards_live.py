@@ -37,7 +37,7 @@ NO_DATA_WHERE_ALL_IS_WELL = {
 }
 
 DEPENDS_ON_THE_MACHINE = re.compile(
-    r"loom-exporter: |loom-query-performance: (Actual|Since|Classes|Oldest|Slow)"
+    r"loom-exporter: |loom-query-performance: (Actual|Since|Classes|Oldest|Slow|False)"
     r"|loom-deployment: (Speed|Oldest)"
 )
 """What a machine with too much to do may turn red although the deployment is well."""

@@ -37,7 +37,7 @@ def test_demo_ends_well_and_never_has_an_error(
     assert len(play.pages) > 10
     good = {"ok", "empty", "absent", "unconfigured", "locked"}
     states = [_states(page) for page in play.pages]
-    # Now and then, a machine with five demos is too busy for an answer in time.
+    # Now and then, a machine with several demos is too busy for an answer in time.
     assert {"ok", "absent"} <= set().union(*states) <= {*good, "timeout", "unreachable"}
     assert any(seen <= good for seen in states[-5:])
 
@@ -104,15 +104,15 @@ def test_checks_take_longer_without_the_index(plays: Mapping[Scenario, Play]) ->
 
 
 def test_rolled_back_is_not_the_same_as_never_applied(plays: Mapping[Scenario, Play]) -> None:
-    pages = plays["rollback"].pages
-    deployed = next(
-        number
-        for number, page in enumerate(pages)
-        if page.total("loom_deployment_object_present") == OBJECTS
-        and page.total("loom_migration_applied") == MIGRATIONS
-    )
-    for page in pages[deployed:]:
-        assert page.total("loom_migration_applied") == MIGRATIONS
+    play = plays["rollback"]
+    # They are there for a few seconds, which a scrape may miss; the demo looks meanwhile.
+    looks = re.search(r"^deployed objects present +(\d+) +(\d+) +(\d+)", play.output, re.MULTILINE)
+    assert looks, play.output
+    assert looks.groups() == ("0", str(OBJECTS), "0")
+    applied = [page.total("loom_migration_applied") or 0 for page in play.pages]
+    assert applied == sorted(applied)
+    assert applied[-1] == MIGRATIONS
+    pages = play.pages
     page = pages[-1]
     assert set(page.series("loom_deployment_object_present").values()) == {0}
     assert _discrepancies(page, "view") is None

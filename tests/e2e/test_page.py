@@ -20,7 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 from exporter.run_state import State
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, serving
-from tests.support.demo_process import Demo
+from tests.support.demo_process import STORY_SECONDS, Demo
 from tests.support.hostile import HOSTILE, hostile_parts
 from tests.support.marks import plays_the_demo
 from tests.support.observers import eventually
@@ -270,16 +270,16 @@ def test_server_that_is_gone_is_told_and_the_page_stays(browser: Browser, tmp_pa
 @plays_the_demo
 def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> None:
     require_postgres(18)
-    with Demo(
-        "--scenario", "published", "--before", "15", "--after", "15", "--hold", "120"
-    ) as demo:
+    times = ("--before", "30", "--after", "15", "--hold", "20")
+    with Demo("--scenario", "published", *times) as demo:
         url = demo.until_told(r"(http://127\.0\.0\.1:\d+)/metrics")[1]
+        patience = STORY_SECONDS * 1000
         with _open(browser, url) as page:
             # The first verdict, if it was still to come, is shown by a reload.
-            expect(page.locator(".lead")).to_contain_text("has not begun", timeout=30_000)
+            expect(page.locator(".lead")).to_contain_text("has not begun", timeout=patience)
             page.evaluate("window.isSame = true")
             _picture(page, "demo-before")
-            expect(page.locator("h1")).to_contain_text("NO-GO", timeout=60_000)
+            expect(page.locator("h1")).to_contain_text("NO-GO", timeout=patience)
             expect(page.locator(".blamed").first).to_contain_text("rollback risk")
             assert page.evaluate("window.isSame"), "it was reloaded"
             expect(page.locator("svg.spark").first).to_be_visible()
@@ -288,3 +288,4 @@ def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> Non
             for size in SIZES.values():
                 page.set_viewport_size({"width": size[0], "height": size[1]})
                 _assert_fits(page)
+        assert demo.process.wait(STORY_SECONDS) == 0, "it ends by itself"

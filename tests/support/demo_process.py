@@ -114,9 +114,10 @@ class Demo:
     def operator(self) -> Operator:
         """Return somebody with the settings of its exporter, which runs."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if child.cmdline()[-1:] == ["serve"]:
-                variables = child.environ().items()
-                return Operator({name: value for name, value in variables if "LOOM_" in name})
+            with contextlib.suppress(psutil.NoSuchProcess):  # the server's come and go
+                if child.cmdline()[-1:] == ["serve"]:
+                    variables = child.environ().items()
+                    return Operator({name: value for name, value in variables if "LOOM_" in name})
         raise AssertionError(self.output)
 
     def note_processes(self) -> None:
