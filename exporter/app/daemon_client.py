@@ -123,7 +123,7 @@ def _ask(
         if settings.daemon_ca_file:
             trusted = ssl.create_default_context(cafile=str(settings.daemon_ca_file))
         response, body = asyncio.run(_get(f"{base}{path}", parameters, headers, user, trusted))
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         within = format_duration(TIMEOUT_SECONDS)
         raise DaemonError(f"{base}: no complete answer within {within}") from None
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:

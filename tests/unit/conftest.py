@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import settings
 from exporter.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -44,3 +47,35 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def path(tmp_path: Path) -> Path:
     """Return where a state file may be made: nothing is there yet, nor its folder."""
     return tmp_path / "state" / "state.sqlite3"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stop `time.monotonic()`, and return a function that moves it forward by some seconds.
+
+    In whole seconds, so that a sum of steps is exact. The event loop reads this clock too, so its
+    timers stand still; threads do not.
+    """
+    now = [float(math.ceil(time.monotonic()))]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+@pytest.fixture
+async def skip_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return a function that moves the clock of the event loop forward, which goes on by itself.
+
+    So a limit of time can be so long that no process is held up for it, and be reached at once.
+    """
+    loop = asyncio.get_running_loop()
+    real, skipped = loop.time, [0.0]
+    monkeypatch.setattr(loop, "time", lambda: real() + skipped[0])
+
+    def skip(seconds: float) -> None:
+        skipped[0] += seconds
+
+    return skip

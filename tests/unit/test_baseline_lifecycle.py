@@ -54,7 +54,7 @@ CATALOG = Catalog(DEPLOYMENT, (HISTORY, ORDERS))
 
 NOW = time.time()
 START = NOW - NOW % HOUR - 5 * HOUR
-"""When the collecting begins; after six hours and a half, and always later than now, so does the
+"""When the collecting begins; after six hours and a half, and always later than NOW, so does the
 deployment."""
 BEGAN = START + 6.5 * HOUR
 SETTLED = BEGAN + HOUR / 2
@@ -527,12 +527,14 @@ def _remember_orders(life: Life, at_least: float) -> None:
     """Have it known what the orders were, and when."""
     gauges = Gauges(CATALOG)
     gauges.begin(life.scope)
-    life.snapshots.publish("orders", State.OK, {"loom_orders": {("web",): 1200.0}})
+    with pytest.MonkeyPatch.context() as then:  # by now the deployment may have begun
+        then.setattr(time, "time", lambda: NOW)
+        life.snapshots.publish("orders", State.OK, {"loom_orders": {("web",): 1200.0}})
     gauges.record(life.snapshots, at_least)
 
 
 def test_gauges_are_frozen_and_shown_under_a_name_of_their_own(life: Life) -> None:
-    _remember_orders(life, time.time() + HOUR)
+    _remember_orders(life, NOW + HOUR)
     baseline = life.freeze()
     (gauge,) = baseline.gauges
     assert gauge.metric == "loom_orders"
@@ -542,7 +544,7 @@ def test_gauges_are_frozen_and_shown_under_a_name_of_their_own(life: Life) -> No
 
 
 def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life: Life) -> None:
-    _remember_orders(life, time.time() + HOUR)
+    _remember_orders(life, NOW + HOUR)
     life.collect()
     marked_at = NOW - HOUR / 2
     life.on_progress(replace(BEGUN, began_at=marked_at))
@@ -551,14 +553,14 @@ def test_gauge_from_after_the_rollout_that_was_marked_later_does_not_count(life:
 
 
 def test_gauges_alone_are_worth_a_baseline(life: Life) -> None:
-    _remember_orders(life, time.time() + HOUR)
+    _remember_orders(life, NOW + HOUR)
     life.on_progress(BEGUN)
     assert life.baseline is not None
     assert (life.baseline.statements, len(life.baseline.gauges)) == ((), 1)
 
 
 def test_gauge_that_has_other_labels_by_now_is_not_shown(life: Life) -> None:
-    _remember_orders(life, time.time() + HOUR)
+    _remember_orders(life, NOW + HOUR)
     life.freeze()
     for labels in ([], ["kind", "shop"]):
         metric = {"labels": labels, "value": "orders", "baseline": True}

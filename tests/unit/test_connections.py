@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.web.connections import ConnectionLimits
+from exporter.web.connections import Connection, ConnectionLimits
 from exporter.web.server import bind, serving
 from exporter.web.tls import ServerTls
 from tests.support.certificates import Authority
+from tests.support.observers import HANG_SECONDS, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE_SECONDS = 0.3
-HURRIED = ConnectionLimits(PATIENCE_SECONDS)
+PATIENCE_SECONDS = 60.0
+"""Longer than both ends, which are in this process, are held up; `skip_seconds` ends it."""
+PATIENT = ConnectionLimits(PATIENCE_SECONDS)
 BIG_BYTES = 16 * 2**20
 """More than the buffers of both ends of a connection hold."""
 
 
-def _answer(body: bytes, before: Callable[[], object] | None = None) -> ASGIApp:
+def _answer(body: bytes, before: Callable[[], Awaitable[object]] | None = None) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if before:
-            await before()  # type: ignore[misc]
+            await before()
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -61,16 +63,16 @@ async def _client(
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG_SECONDS):
         await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
         name = "localhost" if tls else None
         reader, writer = await asyncio.open_connection(
             sock=client, ssl=tls, server_hostname=name, limit=4096
         )
-        try:
-            yield reader, writer
-        finally:
-            writer.transport.abort()
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 async def _ask(port: int) -> bytes:
@@ -102,31 +104,59 @@ def tls(tmp_path: Path, authority: Authority) -> ServerTls:
 
 @pytest.mark.parametrize("secured", [False, True])
 async def test_client_that_does_not_read_is_hung_up_on(
-    secured: bool, tls: ServerTls, authority: Authority
+    secured: bool,
+    tls: ServerTls,
+    authority: Authority,
+    skip_seconds: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked, hung_up = asyncio.Event(), asyncio.Event()
+    connection_lost = Connection.connection_lost
+
+    async def begin() -> None:
+        asked.set()
+
+    def lost(self: Connection, exc: Exception | None) -> None:
+        connection_lost(self, exc)
+        hung_up.set()
+
+    def is_hung_up_on() -> bool:
+        skip_seconds(PATIENCE_SECONDS)
+        return hung_up.is_set()
+
+    monkeypatch.setattr(Connection, "connection_lost", lost)
     async with (
-        _server(BIG, HURRIED, tls if secured else None) as port,
+        _server(_answer(b"x" * BIG_BYTES, begin), PATIENT, tls if secured else None) as port,
         _client(port, authority.client() if secured else None) as (reader, writer),
     ):
         writer.write(REQUEST * 40)
-        await asyncio.sleep(6 * PATIENCE_SECONDS)
+        await asked.wait()
+        await until("the server hangs up", is_hung_up_on)
         assert await _rest(reader) < BIG_BYTES
 
 
-async def test_client_that_reads_slowly_gets_everything() -> None:
-    async with _server(BIG, HURRIED) as port, _client(port) as (reader, writer):
+async def test_client_that_reads_slowly_gets_everything(
+    skip_seconds: Callable[[float], None],
+) -> None:
+    async with _server(BIG, PATIENT) as port, _client(port) as (reader, writer):
         writer.write(REQUEST)
         head = await reader.readuntil(b"\r\n\r\n")
         for _ in range(8):
-            await asyncio.sleep(PATIENCE_SECONDS / 2)
+            skip_seconds(PATIENCE_SECONDS / 2)
             await reader.readexactly(2**20)
         assert b" 200 " in head
         await reader.readexactly(BIG_BYTES - 8 * 2**20)
 
 
-async def test_client_whose_answer_takes_us_long_is_not_hung_up_on() -> None:
-    slow = _answer(b"here", lambda: asyncio.sleep(5 * PATIENCE_SECONDS))
-    async with _server(slow, HURRIED) as port:
+async def test_client_whose_answer_takes_us_long_is_not_hung_up_on(
+    skip_seconds: Callable[[float], None],
+) -> None:
+    async def take_long() -> None:
+        for _ in range(5):
+            skip_seconds(PATIENCE_SECONDS)
+            await asyncio.sleep(0.01)  # what is due by then is done
+
+    async with _server(_answer(b"here", take_long), PATIENT) as port:
         assert b" 200 " in await _ask(port)
 
 
@@ -144,12 +174,18 @@ async def test_at_the_limit_the_client_that_is_silent_longest_makes_way() -> Non
 async def test_at_the_limit_no_client_that_is_answered_makes_way() -> None:
     answer = asyncio.Event()
     limits = ConnectionLimits(patience_seconds=60, most=2)
-    app = _answer(b"here", answer.wait)
+    begun: list[None] = []
+
+    async def wait() -> None:
+        begun.append(None)
+        await answer.wait()
+
+    app = _answer(b"here", wait)
     async with _server(app, limits) as port, contextlib.AsyncExitStack() as stack:
         answered = [await stack.enter_async_context(_client(port)) for _ in range(2)]
         for _, writer in answered:
             writer.write(REQUEST)
-        await asyncio.sleep(0.2)
+        await until("both are being answered", lambda: len(begun) == 2)
         async with _client(port) as (reader, _):
             assert await _rest(reader) == 0
         answer.set()
@@ -163,7 +199,7 @@ async def test_request_that_comes_with_the_end_of_the_handshake_is_answered(
     loop = asyncio.get_running_loop()
     received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
     secured = authority.client().wrap_bio(received, sent, server_hostname="localhost")
-    async with _server(SMALL, HURRIED, tls) as port, asyncio.timeout(10):
+    async with _server(SMALL, PATIENT, tls) as port, asyncio.timeout(HANG_SECONDS):
         with socket.socket() as client:
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", port))
@@ -179,9 +215,12 @@ async def test_request_that_comes_with_the_end_of_the_handshake_is_answered(
             await loop.sock_sendall(client, sent.read())
             answer = b""
             while not answer.endswith(b"here"):
-                received.write(await loop.sock_recv(client, 2**16))
+                data = await loop.sock_recv(client, 2**16)
+                assert data, "the server has hung up"
+                received.write(data)
                 with contextlib.suppress(ssl.SSLWantReadError):
-                    answer += secured.read(2**16)
+                    while part := secured.read(2**16):  # one record at a time
+                        answer += part
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 

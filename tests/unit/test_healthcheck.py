@@ -70,6 +70,12 @@ def _run(*arguments: str, **variables: str) -> Run:
     return Run(process.returncode, errors, cpu, usage.ru_maxrss * 1024)
 
 
+def _check(**variables: str) -> Run:
+    """Run the check; again where the server, a thread of ours, was held up for too long."""
+    run = _run(*CHECK, **variables)
+    return _check(**variables) if "timed out" in run.errors else run
+
+
 def _imports(*arguments: str, **variables: str) -> set[str]:
     lines = _run("-X", "importtime", *arguments, **variables).errors.splitlines()
     return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
@@ -77,7 +83,7 @@ def _imports(*arguments: str, **variables: str) -> set[str]:
 
 def test_check_says_whether_the_daemon_answers(answering: tuple[int, str]) -> None:
     status, address = answering
-    run = _run(*CHECK, LOOM_EXPORTER_LISTEN=address)
+    run = _check(LOOM_EXPORTER_LISTEN=address)
     if status == 200:
         assert (run.exit_code, run.errors) == (0, "")
     else:
@@ -113,7 +119,7 @@ def test_config_file_says_where_the_daemon_listens(
 ) -> None:
     status, address = answering
     (config := tmp_path / "config.yaml").write_text(f"listen: {address}\n")
-    run = _run(*CHECK, LOOM_EXPORTER_CONFIG=str(config))
+    run = _check(LOOM_EXPORTER_CONFIG=str(config))
     assert run.exit_code == (0 if status == 200 else 1)
 
 

@@ -18,6 +18,7 @@ from exporter.settings import Settings
 from tests.support.commands import run
 from tests.support.components import assemble
 from tests.support.http_source import HttpSource, Reply, as_json
+from tests.support.observers import HANG_SECONDS
 from tests.support.queries import (
     DEPLOYMENT,
     QUERY,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tests.support.http_source import Request
 
 SQL = make_query("stored", {"loom_stored": {"value": "things"}})
-HTTP = make_http_query("asked", timeout="5s")
+HTTP = make_http_query("asked", timeout="50s")
 THINGS = as_json([{"kind": "round", "things": 3}])
 SECRET = "tok-5hRk/29+x="
 
@@ -50,7 +51,7 @@ def _parts(
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         await asyncio.sleep(0.01)
@@ -149,8 +150,8 @@ async def test_source_that_hangs_delays_neither_readiness_nor_sql_nor_the_end(
             )
             assert parts.snapshots["asked_0"].state is None
             started = time.monotonic()
-            await parts.schedule.stop(10.0)
-            assert time.monotonic() - started < 5
+            await parts.schedule.stop(HANG_SECONDS)
+            assert time.monotonic() - started < 30, "the source hangs for longer"
             assert not parts.runner._running
 
 
@@ -159,8 +160,8 @@ async def test_queries_can_be_replaced_while_a_source_hangs(tmp_path: Path) -> N
         parts = _parts(tmp_path, source, queries=[SQL, make_http_query("asked", timeout="50s")])
         parts.schedule.start()
         await _until(lambda: source.requests)
-        await asyncio.wait_for(parts.schedule.finish(), 5)
-        await parts.runner.drain(5.0)
+        await asyncio.wait_for(parts.schedule.finish(), 30)
+        await parts.runner.drain(HANG_SECONDS)
         await parts.database.close(0.1)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from exporter.web.login_queue import MOST_WAITING, LoginQueue
+from tests.support.observers import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,10 +64,10 @@ async def test_better_rank_takes_a_place_and_an_equal_one_does_not() -> None:
 
     logins._right["10.0.0.1"] = None
     unknown = [start(number, "10.0.0.2") for number in range(MOST_WAITING + 1)]
-    await asyncio.sleep(0.01)
+    await until("all places are taken", lambda: len(logins._waiting) == MOST_WAITING)
     assert await start(100, "10.0.0.2") is None, "there is no place"
     right = start(101, "10.0.0.1")
-    await asyncio.sleep(0.01)
+    await until("the last one makes way", unknown[-1].done)
     assert [task.done() for task in unknown] == [False] * MOST_WAITING + [True]
     assert unknown[-1].result() is None
     held.set()

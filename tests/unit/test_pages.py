@@ -281,6 +281,7 @@ async def test_first_verdict_that_comes_while_the_page_is_made_is_shown_by_the_n
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("clock")
 async def test_page_is_made_once_for_all_who_ask_and_off_the_loop(tmp_path: Path) -> None:
     parts = hostile_parts(tmp_path, "text")
     threads: list[int] = []

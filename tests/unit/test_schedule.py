@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from exporter.collect import schedule
 from exporter.collect.schedule import interval_seconds, max_age_seconds
+from exporter.database import connection
 from exporter.run_state import State
 from tests.support.components import assemble
 from tests.support.observers import HANG_SECONDS
@@ -35,8 +36,13 @@ def _query(name: str = "things", **header: Any) -> Query:
 
 
 @pytest.fixture
-async def silent_server() -> AsyncIterator[str]:
-    """Return how to connect to a server that takes connections and never says a word."""
+async def silent_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """Return how to connect to a server that takes connections and never says a word.
+
+    We wait for it longer than this process is held up, so that a run that begins goes on.
+    """
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", HANG_SECONDS)
+    monkeypatch.setitem(connection.CONNECTION_PARAMETERS, "connect_timeout", round(HANG_SECONDS))
     held: list[asyncio.StreamWriter] = []
 
     async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,6 +75,11 @@ async def _started(parts: Parts) -> AsyncIterator[None]:
         with contextlib.suppress(SchedulerNotRunningError):  # the test was first
             await parts.schedule.stop(0.05)
         await parts.database.close(0.1)
+
+
+def _half_a_day_ahead() -> str:
+    """Return a daily schedule, by which no run is due meanwhile."""
+    return f"0 {(datetime.now(UTC) + timedelta(hours=12)).hour} * * *"
 
 
 def _skipped(parts: Parts, reason: str, query: str = "things") -> float:
@@ -125,7 +136,7 @@ async def test_where_places_are_few_all_queries_come_together(tmp_path: Path) ->
 
 
 async def test_every_query_is_tried_at_once_when_the_daemon_starts(tmp_path: Path) -> None:
-    queries = [_query("a", interval="1d"), _query("b", schedule="0 6 * * *")]
+    queries = [_query("a", interval="1d"), _query("b", schedule=_half_a_day_ahead())]
     parts = assemble(tmp_path, queries)
     async with _started(parts):
         await _until(lambda: parts.snapshots.is_complete)
@@ -184,8 +195,7 @@ async def test_scheduler_that_finds_a_run_going_counts_it(
 
 
 async def test_run_that_comes_too_late_is_left_out_and_counted(tmp_path: Path) -> None:
-    opposite = (datetime.now(UTC) + timedelta(hours=12)).hour  # no run is due meanwhile
-    parts = assemble(tmp_path, [_query(schedule=f"0 {opposite} * * *")])
+    parts = assemble(tmp_path, [_query(schedule=_half_a_day_ahead())])
     async with _started(parts):
         await _until(lambda: parts.snapshots.is_complete)
         parts.schedule._scheduler.modify_job(

@@ -14,54 +14,68 @@ from exporter.web.connections import ConnectionLimits
 from exporter.web.routes import Health, build_app
 from exporter.web.server import bind, families, serving
 from tests.support.components import assemble
+from tests.support.observers import HANG_SECONDS, until
 from tests.support.queries import make_query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
 
-HURRIED = ConnectionLimits(patience_seconds=0.2)
+PATIENCE_SECONDS = 60.0
+"""Longer than both ends, which are in this process, are held up; `skip_seconds` ends it."""
 
 QUERY = make_query("things", {"loom_things": {"value": "things"}})
 
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[int]:
-    """Return where a server listens that soon loses its patience."""
+    """Return where a server listens."""
     parts = assemble(tmp_path, [QUERY])
     app = build_app(parts.exposition, Health(lambda: True, lambda: True), parts.database_pages)
     with bind("127.0.0.1:0") as listener:
-        async with serving(app, listener, limits=HURRIED):
+        async with serving(app, listener, limits=ConnectionLimits(PATIENCE_SECONDS)):
             yield listener.getsockname()[1]
 
 
-async def _left_alone(port: int, said: bytes) -> bytes:
-    """Return what the server says to a client that says no more than this, until it hangs up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(said)
-    try:
-        async with asyncio.timeout(10):
-            return await reader.read()
-    finally:
-        writer.close()
+async def _rest(reader: asyncio.StreamReader, skip_seconds: Callable[[float], None]) -> bytes:
+    """Return what the server says to a client that says no more, until it hangs up."""
+    rest = asyncio.create_task(reader.read())
+    await asyncio.sleep(0.05)  # what was said arrives
+
+    def is_hung_up_on() -> bool:
+        skip_seconds(PATIENCE_SECONDS)
+        return rest.done()
+
+    await until("the server hangs up", is_hung_up_on)
+    return await rest
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /metr", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n"])
-async def test_client_that_never_asks_is_hung_up_on(port: int, said: bytes) -> None:
-    assert await _left_alone(port, said) == b""
-    whole = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert (await _left_alone(port, whole)).startswith(b"HTTP/1.1 200 ")
-
-
-async def test_client_that_begins_to_ask_again_is_hung_up_on_too(port: int) -> None:
+async def test_client_that_never_asks_is_hung_up_on(
+    port: int, said: bytes, skip_seconds: Callable[[float], None]
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(10):
-        writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(said)
+    assert await _rest(reader, skip_seconds) == b""
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(HANG_SECONDS):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_client_that_begins_to_ask_again_is_hung_up_on_too(
+    port: int, skip_seconds: Callable[[float], None]
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(HANG_SECONDS):
         assert (await reader.readuntil(b"alive\n")).startswith(b"HTTP/1.1 200 ")
-        writer.write(b"G")
-        assert await reader.read() == b""
+    writer.write(b"G")
+    assert await _rest(reader, skip_seconds) == b""
     writer.close()
 
 
