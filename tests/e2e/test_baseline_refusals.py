@@ -14,7 +14,7 @@ from tests.support.observers import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.daemon import Daemon
+    from tests.support.daemon import Daemon, Page
     from tests.support.lives import Lives
     from tests.support.loom_database import LoomDatabase
 
@@ -50,9 +50,7 @@ def test_baseline_that_cannot_be_trusted_is_refused_and_everything_else_goes_on(
             (line,) = done.stderr.splitlines()
             assert f"({reason})" in line
             assert done.stdout == ""
-        page = daemon.page()
-        assert page.value("loom_users") == 200
-        assert page.states["pg_stat_statements"] == "ok"
+        eventually("everything else goes on", lambda: _goes_on(daemon.page()))
         assert daemon.get("/-/healthy").status == 200
         daemon.stop()
         assert daemon.process.returncode == 0
@@ -113,6 +111,10 @@ def _foreign(document: str) -> str:
     baseline = loads(document)
     identity = baseline.identity.model_copy(update={"system_identifier": "7432109876543210987"})
     return dumps(baseline.model_copy(update={"identity": identity}))
+
+
+def _goes_on(page: Page) -> bool:
+    return page.value("loom_users") == 200 and page.states["pg_stat_statements"] == "ok"
 
 
 def _assert_refused(daemon: Daemon, reason: Refusal) -> None:

@@ -86,7 +86,8 @@ def test_demo_of_compose_goes_from_an_empty_server_to_a_seen_deployment(
     ):
         try:
             daemon.wait_until_ready()
-            assert daemon.page().value("loom_users") == 200
+            users = eventually("users are counted", lambda: daemon.page().value("loom_users"))
+            assert users == 200
             eventually(
                 "the application's statements are counted",
                 lambda: daemon.page().total("loom_statement_calls_total", role="authenticated"),

@@ -96,14 +96,21 @@ def _get(port: int, path: str) -> str:
     return ""
 
 
+def _page_with(port: int, metric: str) -> Page | None:
+    """Return /metrics if it has this metric, which a query that was held up gives later."""
+    page = Page(_get(port, "/metrics"))
+    return page if page.series(metric) else None
+
+
 def test_image_serves_metrics_as_its_user_on_a_read_only_root(
     image: Image, monitored: LoomDatabase
 ) -> None:
     with _serving(image, monitored) as (process, port):
         eventually("every query was tried", lambda: _get(port, "/-/ready"))
-        page = Page(_get(port, "/metrics"))
-        assert page.value("loom_database_up") == 1
+        page = eventually("users are counted", lambda: _page_with(port, "loom_users"))
+        assert page
         assert page.value("loom_users") == 200
+        assert page.value("loom_database_up") == 1
         assert page.value("loom_exporter_state_persistent") == 1
         running = psutil.Process(process.pid)
         assert running.uids() == (65532, 65532, 65532)
@@ -113,7 +120,7 @@ def test_image_serves_metrics_as_its_user_on_a_read_only_root(
         capabilities = Path(f"/proc/{process.pid}/status").read_text()
         assert re.search(r"^CapEff:\t0+$", capabilities, re.MULTILINE)
         health = image.command(image.health, {"LOOM_EXPORTER_LISTEN": f"127.0.0.1:{port}"})
-        assert subprocess.run(health, check=False).returncode == 0
+        eventually("it is healthy", lambda: subprocess.run(health, check=False).returncode == 0)
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0, log

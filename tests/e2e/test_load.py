@@ -16,7 +16,7 @@ import pytest
 
 from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, Page
-from tests.support.observers import HANG_SECONDS
+from tests.support.observers import HANG_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ ENOUGH_SECONDS = 5.0
 def daemon(monitored: LoomDatabase) -> Iterator[Daemon]:
     with Daemon(monitored.dsn(ROLE)) as daemon:
         daemon.wait_until_ready()
+        eventually("users are counted", lambda: daemon.page().value("loom_users"))
         yield daemon
 
 

@@ -16,7 +16,7 @@ from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, command
 from tests.support.observers import eventually
 from tests.support.passwords import OTHER_PASSWORD, PASSWORD, fragments_in, set_password, until_up
-from tests.support.queries import DEPLOYMENT
+from tests.support.queries import DEPLOYMENT, query_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,12 +92,18 @@ MIGRATIONS = '    migrations:\n      - {version: "1", name: first}\n'
 def test_password_is_used_and_not_told(
     monitored: LoomDatabase, queries: Path, tmp_path: Path, right: bool
 ) -> None:
-    """All ways at once, because what is wrong takes each process some seconds to tell."""
+    """What is wrong, in all ways at once, because it takes each process some seconds to tell.
+
+    What is right is answered at once, and in time if few of them ask.
+    """
     without_migrations = DEPLOYMENT.replace(MIGRATIONS, "") + "history: {kind: none}\n"
     (queries / "deployment.yaml").write_text(without_migrations, encoding="utf-8")
+    (queries / "one.sql").write_text(
+        query_text({"loom_one": {"value": "things"}}, timeout="30s"), encoding="utf-8"
+    )
     set_password(monitored, PASSWORD if right else OTHER_PASSWORD)
     dsn = monitored.dsn(ROLE, PASSWORD)
-    with ThreadPoolExecutor(2 * len(WAYS)) as threads:
+    with ThreadPoolExecutor(3 if right else 2 * len(WAYS)) as threads:
         told: dict[str, list[Future[str]]] = {}
         for number, way in enumerate(WAYS):
             env = {**way(dsn, tmp_path), "LOOM_EXPORTER_QUERIES": str(queries)}

@@ -14,11 +14,12 @@ import yaml
 
 from exporter.database.roles import ROLE
 from tests.support.daemon import Daemon, command
-from tests.support.observers import eventually
+from tests.support.loom_database import drop_database
+from tests.support.observers import Sockets, eventually
 from tests.support.queries import DEPLOYMENT, make_folder, query_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.conftest import NewServer
@@ -27,16 +28,23 @@ if TYPE_CHECKING:
 
 AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
 UP = "loom_database_up"
+WARMUP = "loom_deployment_warmup_active"
+"""Is there as soon as there is a verdict."""
 MARKED = re.sub("    migrations:\n.*\n", "", DEPLOYMENT) + "history: {kind: none}\n"
 """A deployment of which people say when it began."""
 
+FAILURES = "loom_exporter_query_failures_total"
 SUCCESS = "loom_exporter_query_last_success_timestamp_seconds"
 
 
 @pytest.fixture
 def packs(tmp_path: Path) -> Path:
     """Return a folder with two packs, which share a metric and have one each of their own."""
-    shared = query_text({"loom_shared": {"value": "things"}}, interval="1s", timeout="900ms")
+    # What a run that is held up misses is not old at once.
+    kept = {"max_age": "60s"}
+    shared = query_text(
+        {"loom_shared": {"value": "things"}}, interval="1s", timeout="900ms", **kept
+    )
     once = query_text({"loom_once": {"value": "things"}}, interval="1h")
     for name, value in (("left", 1), ("right", 2)):
         own = query_text(
@@ -44,6 +52,7 @@ def packs(tmp_path: Path) -> Path:
             sql=f"SELECT {value} AS things",
             interval="2s",
             timeout="1900ms",
+            **kept,
         )
         make_folder(
             tmp_path / name,
@@ -71,7 +80,7 @@ def config(tmp_path: Path) -> Callable[..., Path]:
 def second(monitored: LoomDatabase) -> str:
     """Return the URL of another database on the same server."""
     with psycopg.connect(monitored.server.dsn(), autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS second WITH (FORCE)")
+        drop_database(connection, "second")
         connection.execute("CREATE DATABASE second")
     return monitored.server.dsn("second", ROLE, monitored.server.password)
 
@@ -95,6 +104,13 @@ def _until_new(daemon: Daemon, database: str, query: str, after: float) -> float
             else 0
         ),
     )
+
+
+def _page_with(daemon: Daemon, expected: Mapping[tuple[str, str], float]) -> Page | None:
+    """Return a page that has these values, by metric and database; None if it has not."""
+    page = daemon.page()
+    values = {(name, database): page.value(name, database=database) for name, database in expected}
+    return page if values == expected else None
 
 
 def _report(daemon: Daemon, database: str) -> str:
@@ -122,13 +138,16 @@ def test_two_databases_with_two_packs_are_on_one_page(
     )
     with _daemon(path) as daemon:
         daemon.wait_until_ready()
-        page = daemon.page()
-        assert page.value(UP, database="staging & more") == page.value(UP, database="second") == 1
-        assert page.value("loom_left", database="staging & more") == 1
-        assert page.value("loom_right", database="second") == 2
+        of_each = {UP: 1.0, "loom_shared": 1.0, WARMUP: 0.0}
+        expected = {
+            ("loom_left", "staging & more"): 1.0,
+            ("loom_right", "second"): 2.0,
+            **{(name, "staging & more"): value for name, value in of_each.items()},
+            **{(name, "second"): value for name, value in of_each.items()},
+        }
+        page = eventually("each is answered and judged", lambda: _page_with(daemon, expected))
+        assert page
         assert (page.total("loom_left"), page.total("loom_right")) == (1, 2)
-        shared = [page.value("loom_shared", database=name) for name in ("staging & more", "second")]
-        assert shared == [1, 1]
         _assert_each_family_stands_once(page)
         links = re.findall(r'href="(\?database=[^"]+)"', daemon.get("/").body)
         assert links == ["?database=staging%20%26%20more", "?database=second"]
@@ -152,7 +171,8 @@ def test_two_databases_with_two_packs_are_on_one_page(
         assert json.loads(one.stdout)["database"] == "second"
         none = command("verify", "--url", url)
         assert (none.returncode, "database: must be one of" in none.stderr) == (2, True)
-        assert daemon.stop() < 10
+        daemon.stop()
+        assert daemon.process.returncode == 0
         assert '"second"' in daemon.stderr or "database=second" in daemon.stderr
 
 
@@ -181,7 +201,9 @@ def test_one_that_hangs_and_one_that_is_away_change_nothing_for_the_others(
             frozen.thaw()
         assert page.value(UP, database="well") == 1
         assert page.value(UP, database="away") == 0
-        assert page.total("loom_exporter_query_failures_total", database="well", query="own") == 0
+        # What a busy machine holds up is a timeout; a neighbour that hangs would be another state.
+        timeouts = page.total(FAILURES, database="well", query="own", state="timeout")
+        assert page.total(FAILURES, database="well", query="own") == timeouts is not None
         assert daemon.get("/-/ready").status == 200
         eventually("it is back", lambda: daemon.page().value(UP, database="frozen") == 1)
 
@@ -275,7 +297,8 @@ def test_list_that_changes_adds_and_removes_and_the_others_go_on(
         page = daemon.page()
         assert page.value(reload, what="databases") == 1
         assert page.value(SUCCESS, database="loom", query="once") == asked_once, "it went on"
-        assert daemon.stop() < 10
+        daemon.stop()
+        assert daemon.process.returncode == 0
 
 
 def test_tenants_are_found_by_a_query(
@@ -288,12 +311,13 @@ def test_tenants_are_found_by_a_query(
     }
     path = config(_of(monitored.dsn(ROLE), packs, "left"), databases_from=found)
     with _daemon(path) as daemon:
-        eventually("the tenant is up", lambda: daemon.page().value(UP, database="second") == 1)
-        eventually(
-            "its pack is run", lambda: daemon.page().value("loom_right", database="second") == 2
-        )
-        page = daemon.page()
-        assert page.value("loom_left", database="loom") == 1, "one that is listed stays as it is"
+        expected = {
+            (UP, "second"): 1.0,
+            ("loom_right", "second"): 2.0,
+            ("loom_left", "loom"): 1.0,  # one that is listed stays as it is
+        }
+        page = eventually("the tenant's pack is run", lambda: _page_with(daemon, expected))
+        assert page
         assert page.value("loom_exporter_config_last_reload_successful", what="tenants") == 1
         assert monitored.server.password not in daemon.stderr + page.text
     told = command("verify", "--all", "--config", str(path), "--format", "json")
@@ -354,23 +378,14 @@ def test_fifty_databases_of_a_server_share_a_few_sessions(
     text = query_text({"loom_left": {"value": "things"}}, interval="30s", timeout="20s")
     make_folder(tmp_path / "left", {"own.sql": text})
     names = [f"tenant_{number}" for number in range(50)]
-    url = monitored.dsn()
-    entries = [_of(url, tmp_path, "left", name) for name in names]
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'loom%'"
-    most = 0
+    entries = [_of(monitored.dsn(), tmp_path, "left", name) for name in names]
     with (
-        monitored.connect() as connection,
         _daemon(config(*entries, server_connections=8)) as daemon,
+        # Counted here: the server still has a session for a while that is over for the daemon.
+        Sockets(daemon.process.pid, monitored.server.port) as sockets,
     ):
-
-        def is_ready() -> bool:
-            nonlocal most
-            (count,) = connection.execute(sessions).fetchall()[0]
-            most = max(most, count)
-            return daemon.get("/-/ready").status == 200
-
-        eventually("each one was asked", is_ready)
+        daemon.wait_until_ready()
         page = daemon.page()
         assert all(page.value("loom_left", database=name) == 1 for name in names)
         assert all(page.value(UP, database=name) == 1 for name in names)
-    assert 1 < most <= 8
+    assert 1 < max(sockets.counts) <= 8

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Self
 
 from exporter.baseline.codec import loads
 from exporter.database.identity import DatabaseIdentity
+from exporter.durations import parse_duration
 from exporter.learning.document import KEY, TOPIC
+from exporter.learning.hours import HOURS
 from tests.support.daemon import Daemon
+from tests.support.observers import eventually
 from tests.support.shipped_queries import DEPLOYMENT
 from tests.support.state import opened, save
 from tests.support.watching import MONITOR
@@ -72,11 +75,13 @@ class Lives:
             "LOOM_EXPORTER_HOUR": hour,
             "LOOM_EXPORTER_MAX_INTERVAL": "1s",
         }
+        self.hour_seconds = parse_duration(hour)
         self._random = random.Random(3)
         self._counters: dict[tuple[str, object], float] = {}
-        self._met: set[int] = set()
-        self.first_polls = 0.0
-        """Calls of `PLACE` that were new to an exporter at its first poll, of all of them."""
+        self._frozen: set[int] = set()
+        """The exporters that have said that the baseline is frozen, by process."""
+        self.uncompared = 0.0
+        """Calls of `PLACE` that an exporter counted before it said so, of all of them."""
 
     @property
     def state(self) -> Path:
@@ -93,6 +98,23 @@ class Lives:
         assert document is not None
         return document.decode()
 
+    def learnt(self, until: float) -> int:
+        """Return the calls of `PLACE` that are kept for a baseline, in hours that ended by then."""
+        with opened(self.state, read_only=True) as store:
+            people = store.scope("loom", DEPLOYMENT.name)
+            hours = [
+                hour
+                for identity in store.elsewhere(people, HOURS.name)
+                for start, hour in HOURS.load(people.of(identity)).items()
+                if float(start) + self.hour_seconds <= until and not hour.excluded
+            ]
+        return sum(
+            calls
+            for hour in hours
+            for _, role, class_name, calls, *_ in hour.statements
+            if (("class", class_name), ("role", role)) == PLACE
+        )
+
     def write(self, document: str | None, of: str) -> None:
         """Put a document where the baseline `of` belongs, or drop what is there."""
         known = loads(of).identity
@@ -107,6 +129,15 @@ class Lives:
         """Return the next exporter."""
         return Daemon(None, env=self.env)
 
+    def learn(self) -> None:
+        """Run an exporter, and kill it when it has kept calls of `PLACE` for a baseline.
+
+        Its first poll is never kept, so one that lives for some seconds may have kept none.
+        """
+        with self.daemon() as daemon:
+            eventually("it has learnt", lambda: self.learnt(until=float("inf")))
+            daemon.stop(signal.SIGKILL)
+
     def live(self, longest_seconds: float) -> None:
         """Run an exporter, watch its counters, and kill it at a random moment."""
         with self.daemon() as daemon:
@@ -120,9 +151,10 @@ class Lives:
         """Scrape, and fail if a counter has fallen since the last look, be it at another life."""
         page = daemon.page()
         called = page.value(CALLS, **dict(PLACE))
-        if called is not None and daemon.process.pid not in self._met:
-            self._met.add(daemon.process.pid)
-            self.first_polls += called - self._counters.get((CALLS, PLACE), 0.0)
+        if called is not None and daemon.process.pid not in self._frozen:
+            self.uncompared += called - self._counters.get((CALLS, PLACE), 0.0)
+            if page.value("loom_baseline_state", state="frozen") == 1.0:
+                self._frozen.add(daemon.process.pid)
         for name in COUNTERS:
             for labels, value in page.series(name).items():
                 before = self._counters.get((name, labels), 0.0)

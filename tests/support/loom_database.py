@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -33,11 +33,25 @@ def make_template(server: PostgresServer) -> None:
     LoomDatabase.create(server, TEMPLATE)
 
 
+def drop_database(superuser: psycopg.Connection[Any], named: str) -> None:
+    """Drop a database, if it is there, whoever is connected to it."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(named))
+
+    def is_dropped() -> bool:
+        try:
+            superuser.execute(drop)
+        except psycopg.errors.ObjectInUse:  # who was told to leave has not left within 5 s
+            return False
+        return True
+
+    eventually(f"{named} is dropped", is_dropped)
+
+
 def make_database(server: PostgresServer, named: str = DATABASE_NAME) -> LoomDatabase:
     """Make a database from the template; all that was in the old one of that name is gone."""
     name, template = sql.Identifier(named), sql.Identifier(TEMPLATE)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        drop_database(connection, named)
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER postgres").format(name, template)
         )
