@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from exporter.catalog import load_catalog
 from tests.integration.test_pack_of_a_shop import INDEX, SCHEMA, SPLIT
 from tests.support.alerting import Alerting
 from tests.support.daemon import Daemon
 from tests.support.dashboards import panels
-from tests.support.loom_database import LoomDatabase, drop_database
+from tests.support.loom_database import empty_database
 from tests.support.observers import eventually
 from tests.support.watching import MONITOR, install_grants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.support.loom_database import LoomDatabase
 
 PACKS = Path(__file__).parents[1] / "packs"
 
@@ -68,19 +69,13 @@ OF_A_PLAN = {"loom-deployment: Day by day"}
 def databases(loom: LoomDatabase) -> Iterator[Mapping[str, LoomDatabase]]:
     """Return a database for each pack, with its tables and what `grants` prints for it."""
     made = {}
-    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
+    with contextlib.ExitStack() as stack:
         for name, schema in (("shop", SCHEMA), ("sales", SALES)):
-            drop_database(superuser, name)
-            superuser.execute(
-                sql.SQL("CREATE DATABASE {} OWNER postgres").format(sql.Identifier(name))
-            )
-            made[name] = LoomDatabase(loom.server, name)
+            made[name] = stack.enter_context(empty_database(loom.server, name))
             made[name].run("CREATE EXTENSION pg_stat_statements", loom.server.superuser)
             made[name].run(schema)
             install_grants(made[name], load_catalog(PACKS / name))
         yield made
-        for name in made:
-            drop_database(superuser, name)
 
 
 def _panels_without_data(alerting: Alerting, database: str) -> set[str]:

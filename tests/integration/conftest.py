@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exporter.database.connection import CONNECTION_PARAMETERS
 from tests.support.journey import STAGES, Seen, Stage, travel
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, OWNER, deploy, install_grants
+from tests.support.watching import MONITOR, OWNER, PATIENCE_SECONDS, deploy, install_grants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,35 @@ if TYPE_CHECKING:
 
     from exporter.demo.postgres import PostgresServer
     from tests.support.loom_database import LoomDatabase
+
+
+_LIMITS = (
+    "app.outline._TIMEOUT_SECONDS",
+    "app.tenants._TIMEOUT_SECONDS",
+    "database.connection.CONNECT_SECONDS",
+    "database.database._GRACE_SECONDS",
+    "database.facts._TIMEOUT_SECONDS",
+    "database.names._TIMEOUT_SECONDS",
+    "statements.poller._TIMEOUT_SECONDS",
+    "statements.text_reader._TIMEOUT_SECONDS",
+)
+_DEADLINES = ("database.names._DEADLINE_SECONDS", "sources.inspection._DEADLINE_SECONDS")
+"""After which a server is taken for dead that should have ended the question by its timeout."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patience() -> Iterator[None]:
+    """Give the exporter's own questions more time, as `watching` gives to queries.
+
+    Pauses stay as they are. A module about outages overrides this.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _LIMITS:
+            patch.setattr(f"exporter.{name}", PATIENCE_SECONDS)
+        for name in _DEADLINES:
+            patch.setattr(f"exporter.{name}", 2 * PATIENCE_SECONDS)
+        patch.setitem(CONNECTION_PARAMETERS, "connect_timeout", round(PATIENCE_SECONDS))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,14 @@ from exporter.run_state import RunError, State
 from exporter.sources.inspection import inspect
 from exporter.sources.sql import fetch
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, OWNER, catalog_of, install_grants, one_query
+from tests.support.watching import (
+    MONITOR,
+    OWNER,
+    catalog_of,
+    install_grants,
+    one_query,
+    patient,
+)
 
 if TYPE_CHECKING:
     from exporter.catalog import Query
@@ -55,7 +62,7 @@ async def _states_of_runs(loom: LoomDatabase, queries: list[Query], user: str) -
 
 
 async def _compare(loom: LoomDatabase, texts: list[str], user: str = OWNER) -> list[State]:
-    right = one_query("SELECT 1 AS value", "timeout: 10s")
+    right = patient(one_query("SELECT 1 AS value"))
     queries = [replace(right, text=text) for text in texts]
     runs = await _states_of_runs(loom, queries, user)
     findings = list(inspect(loom.dsn(user), queries))
@@ -114,7 +121,8 @@ async def test_they_agree_on_what_a_role_may_not_read(loom: LoomDatabase) -> Non
 
 
 async def test_they_agree_on_a_function_whose_table_has_changed(loom: LoomDatabase) -> None:
-    query = one_query("SELECT count(mfa_enabled) AS value FROM public.users", "access: definer")
+    text = "SELECT count(mfa_enabled) AS value FROM public.users"
+    query = patient(one_query(text, "access: definer"))
     install_grants(loom, catalog_of(query))
     with loom.connect(OWNER) as owner:
         owner.execute("ALTER TABLE public.users RENAME COLUMN mfa_enabled TO mfa_on")
@@ -137,7 +145,8 @@ def test_operator_that_is_not_found_is_told(loom: LoomDatabase) -> None:
         one_query(text.format("OPERATOR(public.=)"), name="qualified"),
         one_query("SELECT count(*) AS value FROM public.orders", name="other"),
     )
-    findings = {each.query: each for each in inspect(loom.dsn(), [plain, qualified, other])}
+    queries = map(patient, (plain, qualified, other))
+    findings = {each.query: each for each in inspect(loom.dsn(), queries)}
     assert {each.state for each in findings.values()} == {State.OK}
     assert "write OPERATOR(public.=) instead of =" in findings["plain"].detail
     assert findings["qualified"].detail == findings["other"].detail == ""

@@ -47,7 +47,7 @@ pytestmark = only_18
 async def test_run_leaves_its_connection_idle_and_usable_however_it_ends(
     loom: LoomDatabase, text: str, state: State
 ) -> None:
-    query = one_query(text, "timeout: 2s", name="first")
+    query = one_query(text, "timeout: 10s", name="first")
     pid = one_query(
         "SELECT pg_backend_pid() AS value",
         "metrics: {pid: {type: gauge, help: A probe., value: value}}",
@@ -91,7 +91,7 @@ def _transactions(superuser: psycopg.Connection[Any]) -> tuple[int, int]:
 
 
 async def test_no_more_than_two_connections_serve_all_queries(loom: LoomDatabase) -> None:
-    queries = [slow_query(f"probe_{number}", 0.05) for number in range(8)]
+    queries = [slow_query(f"probe_{number}", 0.5) for number in range(8)]
     with loom.connect() as superuser:
         seen = set[int]()
         async with watching(loom.dsn(OWNER), *queries) as watch:

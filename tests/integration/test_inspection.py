@@ -20,6 +20,7 @@ from tests.support.watching import (
     install_grants,
     look,
     one_query,
+    patient,
     shipped,
 )
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _inspect(loom: LoomDatabase, *queries: Query, user: str = OWNER) -> list[Inspection]:
-    return list(inspect(loom.dsn(user), queries))
+    return list(inspect(loom.dsn(user), map(patient, queries)))
 
 
 def _finding(loom: LoomDatabase, query: Query, *, user: str = OWNER) -> tuple[State, str]:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from exporter.catalog import load_catalog
 from exporter.run_state import State
 from exporter.sources.inspection import inspect
-from tests.support.loom_database import LoomDatabase
+from tests.support.loom_database import empty_database
 from tests.support.marks import only_18
 from tests.support.queries import make_folder, query_text
 from tests.support.truth import ask
-from tests.support.watching import MONITOR, install_grants, watching
+from tests.support.watching import MONITOR, install_grants, patient, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from exporter.catalog import Catalog
+    from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
 
 pytestmark = only_18
@@ -87,17 +86,11 @@ def pack(tmp_path: Path) -> Catalog:
 @pytest.fixture
 def odd(loom: LoomDatabase, pack: Catalog) -> Iterator[LoomDatabase]:
     """Return a database with names of every shape, and the monitoring role."""
-    name = sql.Identifier("odd")
-    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
-        superuser.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        superuser.execute(sql.SQL("CREATE DATABASE {} OWNER postgres").format(name))
-    made = LoomDatabase(loom.server, "odd")
-    made.run("CREATE EXTENSION pg_stat_statements", made.server.superuser)
-    made.run(SCHEMA)
-    install_grants(made, pack)
-    yield made
-    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
-        superuser.execute(sql.SQL("DROP DATABASE odd WITH (FORCE)"))
+    with empty_database(loom.server, "odd") as made:
+        made.run("CREATE EXTENSION pg_stat_statements", made.server.superuser)
+        made.run(SCHEMA)
+        install_grants(made, pack)
+        yield made
 
 
 def _by_table(watch: Watch, metric: str) -> dict[str, float]:
@@ -171,5 +164,5 @@ async def test_statements_belong_to_the_classes_of_what_they_name(
 
 
 def test_names_are_found_and_what_is_required_is_there(odd: LoomDatabase, pack: Catalog) -> None:
-    found = inspect(odd.dsn(MONITOR), pack.queries)
+    found = inspect(odd.dsn(MONITOR), map(patient, pack.queries))
     assert {each.state for each in found} == {State.OK}

@@ -7,15 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from exporter.catalog import Catalog, load_catalog
 from exporter.deployment.records import Outcome
 from exporter.run_state import State
 from exporter.verdict.assess import Assessment, Verdict
-from tests.support.loom_database import LoomDatabase
+from tests.support.loom_database import empty_database
 from tests.support.marks import only_18
 from tests.support.observers import HANG_SECONDS
 from tests.support.watching import MONITOR, install_grants, watching
@@ -23,6 +21,7 @@ from tests.support.watching import MONITOR, install_grants, watching
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.loom_database import LoomDatabase
     from tests.support.watching import Watch
 
 FOLDER = Path(__file__).parents[1] / "packs" / "shop"
@@ -56,17 +55,11 @@ def pack() -> Catalog:
 @pytest.fixture
 def shop(loom: LoomDatabase, pack: Catalog) -> Iterator[LoomDatabase]:
     """Return a database `shop` beside that of Loom, with what `grants` prints for its pack."""
-    name = sql.Identifier("shop")
-    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
-        superuser.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        superuser.execute(sql.SQL("CREATE DATABASE {} OWNER postgres").format(name))
-    made = LoomDatabase(loom.server, "shop")
-    made.run("CREATE EXTENSION pg_stat_statements", made.server.superuser)
-    made.run(SCHEMA)
-    install_grants(made, pack)
-    yield made
-    with psycopg.connect(loom.server.dsn(), autocommit=True) as superuser:
-        superuser.execute(sql.SQL("DROP DATABASE shop WITH (FORCE)"))
+    with empty_database(loom.server, "shop") as made:
+        made.run("CREATE EXTENSION pg_stat_statements", made.server.superuser)
+        made.run(SCHEMA)
+        install_grants(made, pack)
+        yield made
 
 
 async def _judged(watch: Watch) -> Assessment:

@@ -133,6 +133,12 @@ async def test_a_fault_is_seen_by_the_next_run(
 async def test_a_probe_leaves_nothing_behind(probed: LoomDatabase) -> None:
     count = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
     with probed.connect() as superuser:
+        # Those who have written count it when they end.
+        others = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        eventually("nobody else is there", lambda: not superuser.execute(others).fetchall())
         superuser.execute("SELECT pg_stat_force_next_flush()")
         before = superuser.execute(count).fetchone()
         async with impersonating(probed) as probes:

@@ -9,10 +9,12 @@ import pytest
 
 from exporter.run_state import State
 from tests.support.marks import only_18
+from tests.support.observers import HANG_SECONDS
 from tests.support.standby import standby_of
 from tests.support.watching import (
     MONITOR,
     OWNER,
+    PATIENCE_SECONDS,
     deploy,
     install_grants,
     look,
@@ -150,7 +152,7 @@ async def test_temporary_table_of_the_session_does_not_replace_a_catalog(
         async def shadow(connection: psycopg.AsyncConnection[Any]) -> None:
             await connection.execute("CREATE TEMPORARY TABLE pg_class ()")
 
-        await watch.database.run(shadow, 1.0)
+        await watch.database.run(shadow, PATIENCE_SECONDS)
         seen = await watch.look()
     assert seen.samples["probe"][()] > 100
 
@@ -177,7 +179,7 @@ def test_standby_whose_default_is_serializable_answers_every_query(
     with standby_of(
         new_loom.server, server_folder, {"default_transaction_isolation": "serializable"}
     ) as standby:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANG_SECONDS
         while set(states := _states(type(new_loom)(standby))) - {
             State.OK,
             State.EMPTY,

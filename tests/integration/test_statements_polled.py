@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from exporter.run_state import State
 from exporter.statements.text_reader import BATCH
 from tests.support.daemon import Page
 from tests.support.loom_database import make_database, make_template
-from tests.support.observers import HANG_SECONDS, follow
+from tests.support.observers import follow
 from tests.support.statements import crash, own_loom, reset
 from tests.support.tools import POSTGRES_VERSIONS
 from tests.support.watching import MONITOR, install_grants, watching
@@ -68,12 +67,6 @@ def _counted(watch: Watch) -> dict[tuple[str, ...], float]:
     return {place: calls for place, calls in samples.items() if calls and place[0] in QUERIES}
 
 
-async def _poll_until_ok(watch: Watch) -> None:
-    deadline = time.monotonic() + HANG_SECONDS
-    while (seen := await watch.poll()).state is not State.OK:
-        assert time.monotonic() < deadline, seen
-
-
 @pytest.mark.parametrize("version", POSTGRES_VERSIONS)
 async def test_calls_are_the_applications_own_count_whatever_happens(
     new_server: NewServer, version: int, tmp_path: Path
@@ -98,12 +91,12 @@ async def test_calls_are_the_applications_own_count_whatever_happens(
         assert resets > 0
         loom.server.restart()
         application.work()
-        await _poll_until_ok(watch)
+        await watch.poll_in_peace()
         assert _counted(watch) == application.calls
         with loom.connect("postgres") as victim:
             crash(loom.server, victim)
         application.work(20)
-        await _poll_until_ok(watch)
+        await watch.poll_in_peace()
         assert _counted(watch) == application.calls
     application.work()  # while no exporter runs
     async with watching(loom.dsn(MONITOR), state=state) as watch:

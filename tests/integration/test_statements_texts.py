@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.run_state import State
-from tests.support.observers import until
+from tests.support.observers import HANG_SECONDS, until
 from tests.support.statements import own_loom
 from tests.support.watching import MONITOR, OWNER, install_grants, watching
 
@@ -94,9 +95,9 @@ async def test_long_texts_are_read_in_ever_smaller_batches(
         monkeypatch.setattr("exporter.statements.text_reader._TIMEOUT_SECONDS", 1.0)
         await _texts_are_due(watch)
         assert watch.board["pg_stat_statements"].samples[CALLS] == {}, "no false zero"
-        for _ in range(40):
-            if not watch.parts.poller.is_behind:
-                break
+        deadline = time.monotonic() + HANG_SECONDS
+        while watch.parts.poller.is_behind:
+            assert time.monotonic() < deadline, watch.board["pg_stat_statements"]
             await _texts_are_due(watch)
         assert watch.board["pg_stat_statements"].samples[CALLS]["other", "other"] >= BULK
 

@@ -185,7 +185,7 @@ async def test_query_that_is_too_slow_ends_by_its_timeout_and_keeps_its_values(
 ) -> None:
     owner.execute("INSERT INTO public.probe VALUES ('pause', 0)")
     query = one_query(
-        "SELECT 7 + length(pg_sleep(value)::text) AS value FROM public.probe", "timeout: 2s"
+        "SELECT 7 + length(pg_sleep(value)::text) AS value FROM public.probe", "timeout: 10s"
     )
     async with watching(loom.dsn(OWNER), query) as watch:
         before = await watch.look()
@@ -195,22 +195,24 @@ async def test_query_that_is_too_slow_ends_by_its_timeout_and_keeps_its_values(
         late = await watch.look()
         took = time.monotonic() - began
     assert late.state is State.TIMEOUT
-    assert 2 <= took < 15, "the query would take half a minute"
+    assert 10 <= took < 30, "the query would take half a minute"
     assert (late.samples, late.last_success_at) == (before.samples, before.last_success_at)
 
 
 async def test_values_that_are_too_old_are_dropped_also_while_the_table_is_locked(
     loom: LoomDatabase,
 ) -> None:
-    query = one_query(USERS, "max_age: 3s")
+    query = one_query(USERS, "max_age: 10s")
     with loom.connect(OWNER) as migration:
         async with watching(loom.dsn(OWNER), query) as watch:
             before = await watch.look()
             assert 'probe{database="loom"} 200.0' in await watch.page()
             with migration.transaction():
                 migration.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
-                while time.monotonic() <= before.expires:
+                while True:
                     assert (await watch.look()).state is State.LOCKED
+                    if time.monotonic() > before.expires:
+                        break
                 page = await watch.page()
     assert "probe{" not in page
     assert 'loom_exporter_query_state{database="loom",query="probe",state="locked"} 1.0' in page

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from dataclasses import dataclass
 
 import pytest
 
 from exporter.cli import main
+from tests.support.observers import eventually
+
+_TOO_LATE = re.compile(r"\b(timeout|locked|unreachable)\b")
+"""In what a command prints of a question that a busy server has kept from its answer."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +33,15 @@ def run(*arguments: str) -> Outcome:
     ):
         main(arguments)
     return Outcome(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def run_in_peace(*arguments: str) -> Outcome:
+    """Run a command that asks the database, again until none of its questions comes too late."""
+    tried: list[Outcome] = []
+
+    def is_done() -> bool:
+        tried.append(run(*arguments))
+        return not _TOO_LATE.search(tried[-1].stdout + tried[-1].stderr)
+
+    eventually(" ".join(arguments), is_done)
+    return tried[-1]

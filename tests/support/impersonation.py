@@ -18,12 +18,12 @@ from exporter.database.probe_grants import PROBE_ROLE, probe_grants_sql
 from exporter.sources.http import HttpSources
 from exporter.sources.impersonation import Probes
 from exporter.state import StateStore
-from tests.support.watching import MONITOR, shipped
+from tests.support.watching import MONITOR, PATIENCE_SECONDS, shipped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from exporter.catalog import Catalog
+    from exporter.catalog import Catalog, Probe
     from exporter.run_state import State
     from tests.support.loom_database import LoomDatabase
 
@@ -71,6 +71,12 @@ class Impersonator:
         return value
 
 
+def _patient(probe: Probe) -> Probe:
+    """Give a probe more time."""
+    header = probe.header.model_copy(update={"timeout": PATIENCE_SECONDS})
+    return replace(probe, header=header)
+
+
 @contextlib.asynccontextmanager
 async def impersonating(
     loom: LoomDatabase,
@@ -80,7 +86,9 @@ async def impersonating(
     subjects: dict[str, str] = SUBJECTS,
 ) -> AsyncIterator[Impersonator]:
     """Ask the probes of a catalog, by default the shipped ones."""
-    catalog = replace(catalog or shipped(), queries=(), http_queries=())
+    catalog = catalog or shipped()
+    probes_in_peace = tuple(map(_patient, catalog.probes))
+    catalog = replace(catalog, queries=(), http_queries=(), probes=probes_in_peace)
     dsn = loom.dsn(PROBE_ROLE)
     async with Database("loom", lambda: loom.dsn(MONITOR)) as database:
         store = StateStore(Path("/nonexistent/state.sqlite3"), read_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from exporter.demo.database import DATABASE_NAME, DemoDatabase
 from tests.support.observers import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exporter.demo.postgres import PostgresServer
 
 TEMPLATE = "loom_template"
@@ -35,16 +38,23 @@ def make_template(server: PostgresServer) -> None:
 
 def drop_database(superuser: psycopg.Connection[Any], named: str) -> None:
     """Drop a database, if it is there, whoever is connected to it."""
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(named))
+    _when_unused(
+        superuser,
+        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(named)),
+    )
 
-    def is_dropped() -> bool:
+
+def _when_unused(superuser: psycopg.Connection[Any], statement: sql.Composed) -> None:
+    """Run what needs a database that nobody uses."""
+
+    def is_done() -> bool:
         try:
-            superuser.execute(drop)
-        except psycopg.errors.ObjectInUse:  # who was told to leave has not left within 5 s
+            superuser.execute(statement)
+        except psycopg.errors.ObjectInUse:  # who is to leave has not left within 5 s
             return False
         return True
 
-    eventually(f"{named} is dropped", is_dropped)
+    eventually(f"{statement.as_string()} is done", is_done)
 
 
 def make_database(server: PostgresServer, named: str = DATABASE_NAME) -> LoomDatabase:
@@ -52,8 +62,9 @@ def make_database(server: PostgresServer, named: str = DATABASE_NAME) -> LoomDat
     name, template = sql.Identifier(named), sql.Identifier(TEMPLATE)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         drop_database(connection, named)
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER postgres").format(name, template)
+        _when_unused(
+            connection,
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER postgres").format(name, template),
         )
         # A clone has the template's content, but not the settings of ALTER DATABASE ... SET.
         settings = connection.execute(
@@ -71,6 +82,19 @@ def make_database(server: PostgresServer, named: str = DATABASE_NAME) -> LoomDat
                 )
             )
     return LoomDatabase(server, named)
+
+
+@contextlib.contextmanager
+def empty_database(server: PostgresServer, named: str) -> Iterator[LoomDatabase]:
+    """Give a database of another team beside that of Loom."""
+    with psycopg.connect(server.dsn(), autocommit=True) as superuser:
+        drop_database(superuser, named)
+        superuser.execute(
+            sql.SQL("CREATE DATABASE {} OWNER postgres").format(sql.Identifier(named))
+        )
+    yield LoomDatabase(server, named)
+    with psycopg.connect(server.dsn(), autocommit=True) as superuser:
+        drop_database(superuser, named)
 
 
 def make_database_with_cron(server: PostgresServer) -> LoomDatabase:

@@ -17,6 +17,6 @@ def slow_query(name: str, seconds: float) -> Query:
     """Return a query that takes as long as that, and whose gauge has its name."""
     return one_query(
         f"SELECT length(pg_sleep({seconds})::text) AS value",
-        f"timeout: 5s\nmetrics: {{{name}: {{type: gauge, help: A probe., value: value}}}}",
+        f"timeout: 50s\nmetrics: {{{name}: {{type: gauge, help: A probe., value: value}}}}",
         name=name,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.demo.postgres import PostgresServer
 from exporter.demo.programs import Programs
+from tests.support.observers import HANG_SECONDS
 from tests.support.tools import require_postgres
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def standby_of(
             "--write-recovery-conf",
             folder=folder,
             output=output.fileno(),
-        ).wait(60)
+        ).wait(HANG_SECONDS)
     assert copied == 0, log.read_text()
     preload = {"shared_preload_libraries": "pg_stat_statements"}
     standby = PostgresServer(

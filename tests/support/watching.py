@@ -95,18 +95,14 @@ PATIENCE_SECONDS = 20.0
 _KEPT_WAITING = {State.TIMEOUT, State.UNREACHABLE, State.LOCKED}
 
 
-def _patient(catalog: Catalog) -> Catalog:
-    """Give all queries more time but those whose test says how long they may take."""
+def patient(query: Query) -> Query:
+    """Give a query more time, unless its test says how long it may take."""
     default = Header.model_fields["timeout"].default
     shipped_ones = {query.name for query in shipped().queries}
-
-    def patient(query: Query) -> Query:
-        if query.name in shipped_ones or query.header.timeout == default:
-            header = query.header.model_copy(update={"timeout": PATIENCE_SECONDS})
-            return replace(query, header=header)
-        return query
-
-    return replace(catalog, queries=tuple(map(patient, catalog.queries)))
+    if query.name in shipped_ones or query.header.timeout == default:
+        header = query.header.model_copy(update={"timeout": PATIENCE_SECONDS})
+        return replace(query, header=header)
+    return query
 
 
 @dataclass(frozen=True)
@@ -150,6 +146,14 @@ class Watch:
         """Poll pg_stat_statements once, and return the snapshot of that."""
         await self.runner.run_job(self.parts.poller.job(None))
         return self.board[POLL_NAME]
+
+    async def poll_in_peace(self) -> Snapshot:
+        """Poll until that works, and return the snapshot of it."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while (seen := await self.poll()).state is not State.OK:
+            assert time.monotonic() < deadline, seen
+            await asyncio.sleep(0.1)  # while the server is down, a poll fails at once
+        return seen
 
     async def judge(self) -> Snapshot:
         """Judge what was seen so far, and return the snapshot of that."""
@@ -197,7 +201,8 @@ async def watching(
     What must outlive a restart is kept in memory, unless `state` names a file; `hour` is how many
     seconds an hour has.
     """
-    catalog = _patient(catalog or (catalog_of(*queries) if queries else shipped()))
+    catalog = catalog or (catalog_of(*queries) if queries else shipped())
+    catalog = replace(catalog, queries=tuple(map(patient, catalog.queries)))
     database = Database("loom", lambda: dsn)
     store = StateStore(state, read_only=not state.parent.exists())
     for name, metric in catalog.metrics().items():
