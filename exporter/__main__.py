@@ -14,8 +14,8 @@ def main() -> None:
         from exporter.app import healthcheck
 
         healthcheck.run_from_environment()
-    # Modules that are loaded are no garbage; to look for it takes a fifth of the time of a short
-    # command.
+    # Modules that are loaded are no garbage, but for a little that stays; to look for it takes a
+    # fifth of the time of a short command.
     gc.disable()
     from exporter import cli
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import tempfile
@@ -174,6 +175,22 @@ def cron_loom(new_server: NewServer) -> LoomDatabase:
     if not has_extension(require_postgres(15), "pg_cron"):
         missing("pg_cron is not installed (Debian: postgresql-15-cron)")
     return make_database_with_cron(new_server(15, _CRON))
+
+
+@pytest.fixture
+async def skip_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return a function that moves the clock of the event loop forward, which goes on by itself.
+
+    So a limit of time can be so long that no process is held up for it, and be reached at once.
+    """
+    loop = asyncio.get_running_loop()
+    real, skipped = loop.time, [0.0]
+    monkeypatch.setattr(loop, "time", lambda: real() + skipped[0])
+
+    def skip(seconds: float) -> None:
+        skipped[0] += seconds
+
+    return skip
 
 
 @contextlib.contextmanager

@@ -36,6 +36,9 @@ _GRACE_SECONDS = 1.0
 _LATE_SECONDS = 0.5
 """A timer that comes so late tells of a process that did not run, or of a loop that was busy."""
 
+_GRACES = 4
+"""How often a deadline that came late is put off by `_GRACE_SECONDS`."""
+
 _HANGING_PAUSE_SECONDS = 45.0
 """The pause after a second attempt that got no answer.
 
@@ -90,7 +93,6 @@ class Database:
         self._pause_seconds = CONNECT_SECONDS
         self._last_good: Server | None = None
         self._silent: set[MonitorConnection] = set()
-        self._deadlines: dict[MonitorConnection, asyncio.TimerHandle] = {}
         self._is_probing = False
         self._is_closing = False
         self._conninfo = conninfo
@@ -208,7 +210,7 @@ class Database:
             self._is_probing |= is_probing
             try:
                 connection = await self._pool.acquire()
-                self._set_deadline(connection, deadline_seconds)
+                deadline = asyncio.create_task(self._watch(connection, deadline_seconds))
                 try:
                     yield connection
                     self._answered()
@@ -220,7 +222,7 @@ class Database:
                         self._answered()
                     raise
                 finally:
-                    self._deadlines.pop(connection).cancel()
+                    deadline.cancel()
                     self._silent.discard(connection)
                     await self._pool.release(connection)
             finally:
@@ -286,20 +288,20 @@ class Database:
         if self.is_up is False and (self._is_probing or time.monotonic() < self._next_try):
             raise RunError(State.UNREACHABLE, self._failure)
 
-    def _set_deadline(self, connection: MonitorConnection, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
-        self._deadlines[connection] = loop.call_at(due, self._at_deadline, connection, due)
+    async def _watch(self, connection: MonitorConnection, seconds: float) -> None:
+        """Give a connection up at its deadline, or a little later if it was us who were held up.
 
-    def _at_deadline(self, connection: MonitorConnection, due: float) -> None:
-        """Give a connection up, unless it was us who were held up.
-
-        Then the answer may lie in the socket: timers come before what has just arrived.
+        Then an answer may lie in the socket, and the next question has not been asked. Not for
+        ever: a loop that is always busy would be late each time.
         """
-        if asyncio.get_running_loop().time() - due > _LATE_SECONDS:
-            self._set_deadline(connection, _GRACE_SECONDS)
-        else:
-            self._give_up(connection)
+        loop = asyncio.get_running_loop()
+        for _ in range(1 + _GRACES):
+            due = loop.time() + seconds
+            await asyncio.sleep(seconds)
+            if loop.time() - due <= _LATE_SECONDS:
+                break
+            seconds = _GRACE_SECONDS
+        self._give_up(connection)
 
     def _give_up(self, connection: MonitorConnection) -> None:
         """Hang up on a server process that is silent; a ping on another one says if all are."""

@@ -112,7 +112,8 @@ class Workload:
         try:
             async with connection.transaction():
                 answer = await connection.execute(_BEGIN, begun)
-                if not (await answer.fetchall())[0][0]:
+                ((is_in_use, *_),) = await answer.fetchall()
+                if not is_in_use:
                     return
                 if random.random() < self.error_share:
                     await connection.execute("SELECT forgotten_column FROM public.users")

@@ -40,7 +40,7 @@ DEPENDS_ON_THE_MACHINE = (
     *("LoomStatement", "LoomImprovementNotReached"),
     *("LoomExporter", "LoomDatabaseDown", "LoomQuery", "LoomBaselineNoisy"),
 )
-"""Alerts, by how their names begin, of what a machine with too much to do makes slow or late."""
+"""Alerts, by how their names begin, of what a machine with too much to do makes slow or uneven."""
 
 
 def test_exporter_that_is_killed_is_missed_and_speaks_for_all_others(

@@ -270,7 +270,7 @@ def test_server_that_is_gone_is_told_and_the_page_stays(browser: Browser, tmp_pa
 @plays_the_demo
 def test_demo_is_told_before_and_after_without_a_reload(browser: Browser) -> None:
     require_postgres(18)
-    times = ("--before", "30", "--after", "15", "--hold", "20")
+    times = ("--before", "30", "--after", "15", "--hold", "60")
     with Demo("--scenario", "published", *times) as demo:
         url = demo.until_told(r"(http://127\.0\.0\.1:\d+)/metrics")[1]
         patience = STORY_SECONDS * 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,12 +35,8 @@ _DEADLINES = ("database.names._DEADLINE_SECONDS", "sources.inspection._DEADLINE_
 """After which a server is taken for dead that should have ended the question by its timeout."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _patience() -> Iterator[None]:
-    """Give the exporter's own questions more time, as `watching` gives to queries.
-
-    Pauses stay as they are. A module about outages overrides this.
-    """
+@contextlib.contextmanager
+def _more_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in _LIMITS:
             patch.setattr(f"exporter.{name}", PATIENCE_SECONDS)
@@ -49,10 +46,21 @@ def _patience() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _patience() -> Iterator[None]:
+    """Give the exporter's own questions more time, as `watching` gives to queries.
+
+    Pauses of the pool stay as they are. A module about outages overrides this.
+    """
+    with _more_time():
+        yield
+
+
 @pytest.fixture(scope="session")
 def journey(server: PostgresServer) -> dict[Stage, Seen]:
     """Return what was seen at each stage; one journey on each server serves all tests."""
-    return travel(server)
+    with _more_time():  # it is made before what a module has
+        return travel(server)
 
 
 @pytest.fixture(params=STAGES)

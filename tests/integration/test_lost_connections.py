@@ -23,9 +23,17 @@ from tests.support.marks import only_18
 from tests.support.network import Gateway, hanging_port, silent_port
 from tests.support.observers import HANG_SECONDS, follow, until
 from tests.support.probes import slow_query
-from tests.support.watching import MONITOR, OWNER, install_grants, one_query, watching
+from tests.support.watching import (
+    MONITOR,
+    OWNER,
+    PATIENCE_SECONDS,
+    install_grants,
+    one_query,
+    watching,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from exporter.catalog import Query
@@ -114,22 +122,42 @@ async def test_connections_that_vanish_leave_no_sessions_behind(loom: LoomDataba
 
 @only_18
 async def test_exporter_that_was_held_up_does_not_take_the_server_for_dead(
-    loom: LoomDatabase,
+    loom: LoomDatabase, skip_seconds: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the server has answered meanwhile counts, late as it is read."""
+    monkeypatch.setattr("exporter.database.database._GRACE_SECONDS", PATIENCE_SECONDS)
 
     async def ask_twice(connection: MonitorConnection) -> None:
         await connection.execute("SELECT pg_sleep(0.3)")
         await connection.execute("SELECT 1")
 
-    longest_seconds = 0.5
     async with Database("loom", lambda: loom.dsn(OWNER)) as database:
-        await database.run(MonitorConnection.check, longest_seconds)
-        asking = asyncio.create_task(database.run(ask_twice, longest_seconds))
-        await asyncio.sleep(0.1)
-        time.sleep(3.0)  # noqa: ASYNC251 - as a machine that stands still: nothing here runs
+        asking = asyncio.create_task(database.run(ask_twice, HANG_SECONDS))
+        await until("it asks", lambda: database.status.busy)
+        skip_seconds(2 * HANG_SECONDS)
         await asking
         assert database.is_up
+
+
+@only_18
+async def test_exporter_that_is_always_late_gives_a_dead_server_up_all_the_same(
+    loom: LoomDatabase, skip_seconds: Callable[[float], None]
+) -> None:
+    async def hang(connection: MonitorConnection) -> None:
+        await connection.execute("SELECT pg_sleep(%s)", [HANG_SECONDS])
+
+    async with Database("loom", lambda: loom.dsn(OWNER)) as database:
+        asking = asyncio.create_task(database.run(hang, 1.0))
+        await until("it asks", lambda: database.status.busy)
+
+        def is_over() -> bool:
+            skip_seconds(HANG_SECONDS)
+            return asking.done()
+
+        await until("it is given up", is_over)
+        with pytest.raises(RunError) as raised:
+            await asking
+        assert raised.value.state is State.UNREACHABLE
 
 
 @only_18

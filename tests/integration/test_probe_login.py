@@ -30,14 +30,9 @@ if TYPE_CHECKING:
 
 LIMIT = CONNECTIONS_EACH + CONNECTIONS_SPARE
 SESSIONS = (
-    "SELECT count(*), count(*) FILTER (WHERE usename = 'loom_probe' AND xact_start IS NOT NULL)"
-    " FROM pg_stat_activity"
-    " WHERE usename IN ('loom_monitor', 'loom_probe')"
+    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'loom_probe' AND xact_start IS NOT NULL"
 )
-"""How many there are, and how many of the probes' are at work.
-
-The server may go on listing one that ends, which is at work no more.
-"""
+"""How many of the probes are at work: the server may go on listing one that ends."""
 
 
 @pytest.fixture
@@ -106,9 +101,7 @@ def test_daemon_never_has_more_than_two_sessions_with_probes(probed: LoomDatabas
         daemon.stop()
         log = daemon.stderr
     assert max(sockets.counts) == MAX_CONNECTIONS
-    counts = list(sampler.rows())
-    assert max(total for total, _ in counts) <= MAX_CONNECTIONS + 1
-    assert max(at_work for _, at_work in counts) == 1
+    assert max(at_work for (at_work,) in sampler.rows()) == 1
     # A busy machine may be too late for an answer; a third session would be refused.
     failed = {dict(labels)["state"] for labels, number in failures.items() if number}
     assert failed <= {"timeout", "unreachable"}, log

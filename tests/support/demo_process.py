@@ -28,10 +28,6 @@ Told = subprocess.CompletedProcess[str]
 """How a command ended, and what it wrote."""
 
 
-class UnsettledError(AssertionError):
-    """The answer to a command did not become what was waited for."""
-
-
 @dataclass(frozen=True)
 class Operator:
     """Somebody at a terminal, with settings of an exporter in the environment."""
@@ -46,12 +42,12 @@ class Operator:
         """Give a command until its answer is settled: on a busy machine numbers go to and fro.
 
         Raises:
-            UnsettledError: It was not in time; the message has the last answer.
+            AssertionError: It was not in time; the message has the last answer.
         """
         deadline = time.monotonic() + HANG_SECONDS
         while not is_settled(told := self.ask(*arguments)):
             if time.monotonic() > deadline:
-                raise UnsettledError(f"{arguments}: {told.stdout}{told.stderr}")
+                raise AssertionError(f"{arguments}: {told.stdout}{told.stderr}")
             time.sleep(3.0)  # the command takes a second of processor time
         return told
 

@@ -89,12 +89,13 @@ def empty_database(server: PostgresServer, named: str) -> Iterator[LoomDatabase]
     """Give a database of another team beside that of Loom."""
     with psycopg.connect(server.dsn(), autocommit=True) as superuser:
         drop_database(superuser, named)
-        superuser.execute(
-            sql.SQL("CREATE DATABASE {} OWNER postgres").format(sql.Identifier(named))
-        )
-    yield LoomDatabase(server, named)
-    with psycopg.connect(server.dsn(), autocommit=True) as superuser:
-        drop_database(superuser, named)
+        create = sql.SQL("CREATE DATABASE {} OWNER postgres").format(sql.Identifier(named))
+        _when_unused(superuser, create)
+    try:
+        yield LoomDatabase(server, named)
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as superuser:
+            drop_database(superuser, named)
 
 
 def make_database_with_cron(server: PostgresServer) -> LoomDatabase:

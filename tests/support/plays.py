@@ -6,10 +6,10 @@ import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
-from collections import ChainMap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,30 +89,45 @@ class Rehearsal:
 @contextlib.contextmanager
 def rehearsal() -> Iterator[Rehearsal]:
     """Play every scenario, in two acts; in each they play at the same time, for most is waiting."""
-    ports = {each: free_port() for each in PLAYED}
-    alerted: dict[str, int] = {each: ports[each] for each in ALERTED}
-    with Prometheus(_scrapes(ports), RULES) as prometheus, Alerting(alerted) as alerting:
+    with contextlib.ExitStack() as stack:
+        places = {each: stack.enter_context(_reserved_port()) for each in PLAYED}
+        ports = {each: place.getsockname()[1] for each, place in places.items()}
+        alerted: dict[str, int] = {each: ports[each] for each in ALERTED}
+        prometheus = stack.enter_context(Prometheus(_scrapes(ports), RULES))
+        alerting = stack.enter_context(Alerting(alerted))
         watcher = _Watcher(alerting.hook)
-        plays = [_act(each, ports, watcher) for each in ACTS]
-        yield Rehearsal(ChainMap(*plays), prometheus, alerting)
+        plays: dict[Scenario, Play] = {}
+        for act in ACTS:
+            for scenario in act:
+                places[scenario].close()
+            plays |= _play(act, ports, watcher)
+        yield Rehearsal(plays, prometheus, alerting)
 
 
-def _act(
-    scenarios: Sequence[Scenario], ports: Mapping[Scenario, int], watcher: _Watcher
+def _reserved_port() -> socket.socket:
+    """Return a socket at a free port, which nobody else takes until it is closed."""
+    place = socket.socket()
+    place.bind(("127.0.0.1", free_port()))
+    return place
+
+
+def _play(
+    act: Sequence[Scenario], ports: Mapping[Scenario, int], watcher: _Watcher
 ) -> dict[Scenario, Play]:
     """Return what was seen of scenarios that were played at the same time.
 
     If other work slows the machine down meanwhile, a healthy deployment does get slower, and its
     verdict rightly says so. Such a play is repeated, by itself.
     """
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor() as threads:
-        demos = {each: stack.enter_context(_demo(each, ports[each])) for each in scenarios}
-        playing = {
-            scenario: threads.submit(watcher.watch, scenario, demo, ports[scenario])
-            for scenario, demo in demos.items()
-        }
-        if "regression" in playing:
-            playing["regression"].add_done_callback(lambda _: watcher.is_paged.set())
+    with contextlib.ExitStack() as stack:
+        demos = {each: stack.enter_context(_demo(each, ports[each])) for each in act}
+        with ThreadPoolExecutor() as threads:
+            playing = {
+                scenario: threads.submit(watcher.watch, scenario, demo, ports[scenario])
+                for scenario, demo in demos.items()
+            }
+            if "regression" in playing:
+                playing["regression"].add_done_callback(lambda _: watcher.is_paged.set())
         plays = {}
         for scenario, play in playing.items():
             try:
@@ -132,7 +147,8 @@ RULES = (
         "labels": {"severity": "critical", "phase": "all"},
     },
 )
-"""Two alerts with the names and labels of ours, but without their patience."""
+"""Two alerts with the names and labels of ours, but without their patience; the second one stands a
+scrape that fails."""
 
 
 def _scrapes(ports: Mapping[Scenario, int]) -> dict[str, object]:
@@ -226,8 +242,9 @@ class _Watcher:
 
 
 def _all_answered(scraper: Scraper) -> bool:
-    page = "\n".join(scraper.scrapes[-1].lines)
-    return not re.search(r'query_state\{.*state="(timeout|unreachable)".*\} 1', page)
+    latest = scraper.scrapes[-1]
+    late = re.compile(r'loom_exporter_query_state\{.*state="(timeout|unreachable)".*\} 1')
+    return not latest.problem and not any(map(late.match, latest.lines))
 
 
 def with_status(told: Told, status: str) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import time
@@ -63,19 +62,3 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         now[0] += seconds
 
     return move
-
-
-@pytest.fixture
-async def skip_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Return a function that moves the clock of the event loop forward, which goes on by itself.
-
-    So a limit of time can be so long that no process is held up for it, and be reached at once.
-    """
-    loop = asyncio.get_running_loop()
-    real, skipped = loop.time, [0.0]
-    monkeypatch.setattr(loop, "time", lambda: real() + skipped[0])
-
-    def skip(seconds: float) -> None:
-        skipped[0] += seconds
-
-    return skip
