@@ -127,6 +127,10 @@ class Runner:
         self._running[query.name] = query, done
         try:
             await self._run(query, ask)
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+            # Of a run that is cut off in the end, the scheduler would tell by a traceback.
         finally:
             del self._running[query.name]
             done.set()

@@ -97,6 +97,27 @@ def test_frozen_server_does_not_keep_the_daemon(new_loom: LoomDatabase, slow_que
             assert "Traceback" not in daemon.stderr
 
 
+def test_run_that_is_cut_off_in_the_end_is_no_error(new_loom: LoomDatabase, tmp_path: Path) -> None:
+    install_grants(new_loom)
+    slow = query_text(
+        {"loom_slow": {"value": "slow"}},
+        sql="SELECT 1 AS slow FROM pg_sleep(2)",
+        timeout="20s",
+        interval="21s",
+    )
+    folder = make_folder(tmp_path / "queries", {"slow.sql": slow})
+    arguments = ("--queries", str(folder))
+    hurried = {"LOOM_EXPORTER_MAX_INTERVAL": "3s"}
+    with Daemon(new_loom.dsn(ROLE), *arguments, env=hurried) as daemon:
+        daemon.wait_until_ready()  # from now on, it runs by the schedule
+        eventually("it runs again", lambda: _busy_connections(daemon))
+        new_loom.server.freeze()
+        daemon.stop()
+        assert daemon.process.returncode == 0
+        assert "stopped" in daemon.stderr
+        assert "Traceback" not in daemon.stderr
+
+
 @pytest.mark.parametrize("seconds_after_start", [0.0, 0.2, 0.4, 0.6])
 def test_signal_ends_a_daemon_that_only_begins(
     monitored: LoomDatabase, seconds_after_start: float
