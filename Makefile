@@ -15,7 +15,7 @@ PROJECT := pyproject.toml exporter/__init__.py
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --editable .
 
-# The tests start hundreds of processes, which would each compile the code anew.
+# The tests start hundreds of processes: without this, each may have to compile all code again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import time
 
@@ -389,12 +390,13 @@ def test_no_nesting_ends_the_process(level: str, share: float) -> None:
 def test_time_grows_with_the_length_of_a_text_and_not_with_its_square(
     before: str, repeated: str, after: str
 ) -> None:
-    # Ten times as long, which by the square would take a hundred times; and by itself up to forty,
-    # where only the short one finds memory that the process has already.
-    short, long = (
-        min(_seconds(before + repeated * times + after) for _ in range(7)) for times in (450, 4_500)
-    )
-    assert long < 70 * max(short, 1e-4), (short, long)
+    # Ten times as long, which by the square would take a hundred times. In turns, so that both find
+    # the memory of the process alike.
+    short = long = math.inf
+    for _ in range(7):
+        short = min(short, _seconds(before + repeated * 450 + after))
+        long = min(long, _seconds(before + repeated * 4_500 + after))
+    assert long < 40 * max(short, 1e-4), (short, long)
 
 
 def _seconds(text: str) -> float:
